@@ -1,10 +1,13 @@
 """What can be wrong with what a person asked for, in the terms of the domain.
 
 A kind says what it means; the HTTP status, the code and the words for the person are the edge's
-(server/http/errors.py). `facts` fill the words: limits, names, seconds.
+(server/http/errors.py). `facts` fill the words: limits, names, seconds. Storage's two faults belong to the vocabulary.
 """
 
 from __future__ import annotations
+
+from storage.database import CommitFailed as CommitFailed
+from storage.database import StorageError as StorageError
 
 
 class DomainError(Exception):
@@ -121,7 +124,3 @@ class Overloaded(DomainError):
 
 class ServiceUnavailable(DomainError):
     """An outside service failed or is not configured. Facts: `service`, `retry_after` (seconds)."""
-
-
-class OutcomeUnknown(DomainError):
-    """The commit itself failed: the change may or may not be on disk. Ask again with the same key."""

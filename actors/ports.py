@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -103,11 +102,11 @@ class PaymentGateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UploadTicket:
-    """How to put one object: PUT the bytes to `url` with `headers`, until `expires_at` (UTC)."""
+    """How to put one object: PUT the bytes to `url` with `headers`, until `expires_at` (epoch milliseconds)."""
 
     url: str
     headers: Mapping[str, str]
-    expires_at: datetime
+    expires_at: int
 
 
 class ObjectStore(Protocol):

@@ -1,0 +1,30 @@
+"""Ids that grow with time: UUID version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits.
+
+Growing ids keep inserts at the right edge of the index, and make "newest first" the order of the key. Ids made by one
+process grow strictly, also within a millisecond and when the wall clock steps back (method 1 of section 6.2: the
+twelve bits after the version are a counter).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+_last = 0
+_lock = threading.Lock()  # the event loop and the database's writer both make ids
+
+
+def new_id() -> str:
+    """A fresh id, greater than every id this process made before."""
+    global _last
+    tick = time.time_ns() // 1_000_000 << 12
+    with _lock:
+        _last = max(tick, _last + 1)
+        milliseconds, counter = _last >> 12, _last & 0xFFF
+    return f"{milliseconds << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | secrets.randbits(62):032x}"
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id; says nothing about whether it exists."""
+    return len(text) == 32 and all(character in "0123456789abcdef" for character in text)

@@ -1,0 +1,189 @@
+"""The actor runtime: a bounded mailbox, and the one task that drains it.
+
+A message is a frozen dataclass that names its reply: `class Charge(Message[Balance])`. `await quota.ask(Charge(…))`
+is typed by that. An actor registers what it handles, either one message at a time or all of a turn at once:
+
+    self.on(GetPlans, self._plans)                 # async (GetPlans) -> Plans
+    self.on_batch((Charge, Refund), self._settle)  # async ([Charge | Refund]) -> [reply or exception, …]
+
+A turn takes every message that waits, up to `turn`. Handlers of one turn run side by side, so their transactions
+meet in one commit; the next turn starts when all of them are done. A handler may wait for storage and for actors
+below it, never for the outside world: for that it starts a job and returns the job's future as its reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from actors.errors import Overloaded
+
+R = TypeVar("R")
+M = TypeVar("M", bound="Message[Any]")
+
+log = logging.getLogger("darkroom.actor")
+
+
+class Message(Generic[R]):
+    """Base of all messages; `R` is what the asker gets."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Message[None]):
+    """Answered by every actor: its loop turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    message: Message[Any]
+    reply: asyncio.Future[Any] | None
+
+    def settle(self, outcome: object) -> None:
+        """Answer the asker, who may be gone. A future as outcome is answered when that is done."""
+        if isinstance(outcome, asyncio.Future):
+            outcome.add_done_callback(self._settle_from)
+        elif self.reply is None:
+            if isinstance(outcome, Exception):
+                log.error("%s failed", type(self.message).__name__, exc_info=outcome)
+        elif not self.reply.done():
+            if isinstance(outcome, Exception):
+                self.reply.set_exception(outcome)
+            else:
+                self.reply.set_result(outcome)
+
+    def _settle_from(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self.settle(Overloaded(retry_after=1))
+        else:
+            self.settle(future.exception() or future.result())
+
+
+Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
+
+
+class Actor:
+    """Subclass, register handlers in `__init__`, then `start()`. See the module's docstring."""
+
+    def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
+        self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
+        self._waiting: deque[_Letter] = deque()
+        self._mail = asyncio.Event()
+        self._handlers: dict[type[Message[Any]], Batch] = {}
+        self._jobs: set[asyncio.Task[Any]] = set()
+        self._periodic: list[tuple[float, Message[Any]]] = []
+        self._timers: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._loop: asyncio.Task[None] | None = None
+        self.on(Ping, self._ping)
+
+    # --- for whoever sends ---
+
+    async def ask(self, message: Message[R]) -> R:
+        """Send and wait for the reply. Raises Overloaded at once when the mailbox is full, or the handler's error."""
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._post(_Letter(message, reply))
+        return await reply
+
+    def tell(self, message: Message[Any]) -> None:
+        """Send without waiting; a failure is logged. Raises Overloaded."""
+        self._post(_Letter(message, None))
+
+    def _post(self, letter: _Letter) -> None:
+        if self._stopping or len(self._waiting) >= self._capacity:
+            raise Overloaded(retry_after=1)
+        self._waiting.append(letter)
+        self._mail.set()
+
+    # --- for the subclass ---
+
+    def on(self, kind: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
+        """Handle each message of `kind` by itself; one that raises fails alone."""
+
+        async def one_by_one(batch: Sequence[M]) -> Sequence[object]:
+            return await asyncio.gather(*map(handler, batch), return_exceptions=True)
+
+        self._handlers[kind] = one_by_one
+
+    def on_batch(self, kinds: Sequence[type[Message[Any]]], handler: Batch) -> None:
+        """Handle all messages of `kinds` in a turn together, in order of arrival: one reply or exception for each."""
+        for kind in kinds:
+            self._handlers[kind] = handler
+
+    def every(self, seconds: float, message: Message[Any]) -> None:
+        """Tell the actor itself `message` again and again, from when it starts."""
+        self._periodic.append((seconds, message))
+
+    def start_job(self, job: Coroutine[Any, Any, R]) -> asyncio.Future[R]:
+        """Run slow work beside the mailbox. Its result comes back as a message or as a handler's reply."""
+        if self._stopping or len(self._jobs) >= self._job_limit:
+            job.close()
+            raise Overloaded(retry_after=1)
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    # --- life ---
+
+    def start(self) -> asyncio.Task[None]:
+        """The loop's task. It ends by `stop()`, or with the fault that should end the process."""
+        self._loop = asyncio.create_task(self._run(), name=type(self).__name__)
+        self._timers = [asyncio.create_task(self._repeat(*periodic)) for periodic in self._periodic]
+        return self._loop
+
+    async def stop(self, grace: float = 5) -> None:
+        """Let jobs end or cancel them after `grace` seconds; carry out what was taken, refuse what comes after."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=grace)
+        self._stopping = True
+        for job in self._jobs:
+            job.cancel()
+        self._mail.set()
+        if self._loop is not None:
+            await asyncio.wait([self._loop])
+
+    async def _run(self) -> None:
+        while self._waiting or not self._stopping:
+            if not self._waiting:
+                self._mail.clear()
+                await self._mail.wait()
+                continue
+            count = min(self._turn, len(self._waiting))
+            await self._take([self._waiting.popleft() for _ in range(count)])
+
+    async def _repeat(self, seconds: float, message: Message[Any]) -> None:
+        while True:
+            with contextlib.suppress(Overloaded):  # a full mailbox has better things to do; the next time will do
+                self.tell(message)
+            await asyncio.sleep(seconds)
+
+    async def _take(self, letters: Sequence[_Letter]) -> None:
+        by_handler: dict[Batch, list[_Letter]] = {}
+        for letter in letters:
+            by_handler.setdefault(self._handlers[type(letter.message)], []).append(letter)
+        runs = [self._handle(handler, mail) for handler, mail in by_handler.items()]
+        if len(runs) == 1:
+            await runs[0]  # the usual turn, spared the price of a task
+        else:
+            await asyncio.gather(*runs)
+
+    async def _handle(self, handler: Batch, letters: Sequence[_Letter]) -> None:
+        try:
+            outcomes = await handler([letter.message for letter in letters])
+            assert len(outcomes) == len(letters), "a batch handler answers each message"
+        except Exception as fault:
+            outcomes = [fault] * len(letters)
+        for letter, outcome in zip(letters, outcomes, strict=True):
+            letter.settle(outcome)
+
+    async def _ping(self, _: Ping) -> None:
+        return None

@@ -1,0 +1,299 @@
+"""Plans, orders and what gateways say about them. Money credits an order only through `_confirm`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from actors.deadline import deadline
+from actors.errors import (
+    DomainError,
+    OrderNotFound,
+    PaymentMismatch,
+    SignatureInvalid,
+    UnknownChannel,
+    UnknownPlan,
+)
+from actors.ids import new_id
+from actors.kernel import Actor, Message
+from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment, PaymentGateway, PaymentState
+from actors.quota import Balance, GetBalance, Grant, Quota
+from storage import orders
+from storage.database import Connection, Database
+from storage.orders import Order as Order
+from storage.orders import OrderStatus, PaidOrder
+
+log = logging.getLogger("darkroom.membership")
+
+RECONCILE_SECONDS = 60  # how often gateways are asked about orders that stay unpaid
+RECONCILE_BATCH = 50
+GATEWAY_SECONDS = 15  # what a gateway may take for one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`price` in fen, `quota` in generations. `rollover`: quota left at an early renewal stays instead of lapsing."""
+
+    id: str
+    name: str
+    price: int
+    quota: int
+    days: int
+    rollover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GetPlans(Message[Sequence[Plan]]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Purchased:
+    order: Order
+    pay_params: Mapping[str, str]
+    qrcode_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase(Message[Purchased]):
+    """Order a plan, the first one by default. Raises UnknownChannel, UnknownPlan, ServiceUnavailable."""
+
+    user_id: str
+    channel: str
+    plan: str | None
+    auto_renew: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notify(Message[Acknowledgement]):
+    """A gateway's notification, to the address of a channel or to the common one.
+
+    Raises UnknownChannel, SignatureInvalid, OrderNotFound, PaymentMismatch. A repeated one is acknowledged again.
+    """
+
+    channel: str | None
+    notification: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm(Message[None]):
+    """What a gateway said about an order, verified. Raises OrderNotFound, PaymentMismatch."""
+
+    channel: str
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A membership as its owner sees it; `plan` is what was bought last, None before the first purchase."""
+
+    balance: Balance
+    plan: str | None
+    price: int
+    auto_renew: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus(Message[Status]):
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetOrder(Message[Order]):
+    """One order; the gateway is asked while it is pending. Raises OrderNotFound, also for somebody else's."""
+
+    user_id: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    orders: Sequence[Order]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListOrders(Message[OrderPage]):
+    user_id: str
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile(Message[None]):
+    """Ask the gateways about pending orders: notifications get lost, and orders run out."""
+
+
+class Membership(Actor):
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        quota: Quota,
+        gateways: Mapping[str, PaymentGateway],
+        plans: Sequence[Plan],
+        order_minutes: int,
+    ) -> None:
+        super().__init__()
+        self._db, self._clock, self._quota, self._gateways = db, clock, quota, gateways
+        self._plans = {plan.id: plan for plan in plans}
+        self._order_milliseconds = order_minutes * 60_000
+        self._reconciled_up_to = ""
+        self._reconciliation: asyncio.Future[None] | None = None
+        self.on(GetPlans, self._get_plans)
+        self.on(Purchase, self._purchase)
+        self.on(Notify, self._notify)
+        self.on(Confirm, self._confirm)
+        self.on(GetStatus, self._status)
+        self.on(GetOrder, self._get_order)
+        self.on(ListOrders, self._list_orders)
+        self.on(Reconcile, self._reconcile)
+        self.every(RECONCILE_SECONDS, Reconcile())
+
+    async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
+        return list(self._plans.values())
+
+    async def _purchase(self, wanted: Purchase) -> object:
+        gateway = self._gateway(wanted.channel)
+        order = self._new_order(wanted, self._plan(wanted.plan))
+        await self._db.write(lambda connection: orders.add(connection, order))
+        return self.start_job(self._prepare(gateway, order))
+
+    async def _prepare(self, gateway: PaymentGateway, order: Order) -> Purchased:
+        # If this fails the order stays pending, and is closed by `_reconcile` once the gateway has closed the trade.
+        async with deadline("payment", GATEWAY_SECONDS):
+            invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)
+            request = await gateway.prepare(invoice)
+        return Purchased(order, request.pay_params, request.qrcode_url)
+
+    async def _notify(self, message: Notify) -> Acknowledgement:
+        channel = message.channel or self._channel_of(message.notification)
+        gateway = self._gateway(channel)
+        payment = gateway.read(message.notification)
+        await self._confirm(Confirm(channel, payment))
+        return gateway.acknowledgement
+
+    async def _confirm(self, message: Confirm) -> None:
+        payment = message.payment
+        order = await self._find(payment.order_id)
+        _check_match(order, message.channel, payment)
+        if payment.state is PaymentState.PAID:
+            granted = await self._quota.ask(Grant(PaidOrder(order, payment.transaction_id)))
+            if granted is None:
+                _check_paid(await self._find(order.id), payment)
+        elif payment.state is not PaymentState.UNPAID:
+            status = OrderStatus(payment.state.value)
+            now = self._clock.now()
+            await self._db.write(lambda connection: orders.finish_unpaid(connection, order.id, status, now))
+
+    async def _status(self, query: GetStatus) -> Status:
+        balance = await self._quota.ask(GetBalance(query.user_id))
+        last = await self._db.read(lambda connection: orders.last_paid(connection, query.user_id))
+        if last is None:
+            return Status(balance, None, next(iter(self._plans.values())).price, False)
+        return Status(balance, last.plan, last.amount, last.auto_renew)
+
+    async def _get_order(self, query: GetOrder) -> object:
+        order = await self._find(query.order_id)
+        if order.user_id != query.user_id:
+            raise OrderNotFound
+        return self.start_job(self._asked(order)) if order.status is OrderStatus.PENDING else order
+
+    async def _asked(self, order: Order) -> Order:
+        await self._ask_gateway(order)
+        return await self._find(order.id)
+
+    async def _list_orders(self, query: ListOrders) -> OrderPage:
+        def read(connection: Connection) -> OrderPage:
+            page = orders.page(connection, query.user_id, query.limit, query.offset)
+            return OrderPage(page, orders.count(connection, query.user_id))
+
+        return await self._db.read(read)
+
+    async def _reconcile(self, _: Reconcile) -> None:
+        after = self._reconciled_up_to
+        waiting = await self._db.read(lambda connection: orders.pending(connection, after, RECONCILE_BATCH))
+        self._reconciled_up_to = waiting[-1].id if len(waiting) == RECONCILE_BATCH else ""
+        if waiting and (self._reconciliation is None or self._reconciliation.done()):
+            self._reconciliation = self.start_job(self._ask_about(waiting))
+
+    async def _ask_about(self, waiting: Sequence[Order]) -> None:
+        for order in waiting:
+            await self._ask_gateway(order)
+
+    async def _ask_gateway(self, order: Order) -> None:
+        """Learn from the gateway what became of a pending order; one that ran out is closed there first."""
+        try:
+            gateway = self._gateway(order.channel)
+            async with deadline("payment", GATEWAY_SECONDS):
+                run_out = order.expires_at <= self._clock.now()
+                payment = await (gateway.close(order.id) if run_out else gateway.query(order.id))
+            await self.ask(Confirm(order.channel, payment))
+        except DomainError as fault:
+            log.warning("order %s could not be checked at %s: %r", order.id, order.channel, fault)
+
+    async def _find(self, order_id: str) -> Order:
+        order = await self._db.read(lambda connection: orders.find(connection, order_id))
+        if order is None:
+            raise OrderNotFound
+        return order
+
+    def _gateway(self, channel: str) -> PaymentGateway:
+        if channel not in self._gateways:
+            raise UnknownChannel(channel=channel, known=", ".join(self._gateways))
+        return self._gateways[channel]
+
+    def _channel_of(self, notification: Notification) -> str:
+        for channel, gateway in self._gateways.items():
+            if gateway.claims(notification):
+                return channel
+        raise SignatureInvalid
+
+    def _plan(self, plan_id: str | None) -> Plan:
+        wanted = plan_id or next(iter(self._plans))
+        if wanted not in self._plans:
+            raise UnknownPlan(plan=wanted, known=", ".join(self._plans))
+        return self._plans[wanted]
+
+    def _new_order(self, wanted: Purchase, plan: Plan) -> Order:
+        now = self._clock.now()
+        return Order(
+            id=new_id(),
+            user_id=wanted.user_id,
+            channel=wanted.channel,
+            plan=plan.id,
+            amount=plan.price,
+            quota=plan.quota,
+            days=plan.days,
+            rollover=plan.rollover,
+            auto_renew=wanted.auto_renew,
+            status=OrderStatus.PENDING,
+            transaction_id=None,
+            created_at=now,
+            expires_at=now + self._order_milliseconds,
+            finished_at=None,
+        )
+
+
+def _check_match(order: Order, channel: str, payment: Payment) -> None:
+    """Raises PaymentMismatch, after leaving a line for the operator: money may have moved."""
+    if order.channel != channel:
+        _set_aside(order, payment, f"it came over {channel}, the order is for {order.channel}")
+    if payment.state is PaymentState.PAID and payment.amount != order.amount:
+        _set_aside(order, payment, f"it is of {payment.amount} fen, the order is for {order.amount} fen")
+
+
+def _check_paid(order: Order, payment: Payment) -> None:
+    """A payment that won no grant must be a repeated one. Raises PaymentMismatch."""
+    if order.status not in (OrderStatus.PAID, OrderStatus.REFUNDED):
+        _set_aside(order, payment, f"the order is {order.status}")
+    if order.transaction_id != payment.transaction_id:
+        _set_aside(order, payment, f"the order was paid by {order.transaction_id} already")
+
+
+def _set_aside(order: Order, payment: Payment, problem: str) -> NoReturn:
+    log.error("payment %s for order %s credits nothing: %s", payment.transaction_id, order.id, problem)
+    raise PaymentMismatch(problem=problem)

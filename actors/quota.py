@@ -1,0 +1,171 @@
+"""The quota actor: the only writer of balances.
+
+A turn's commands are settled together in one transaction: read the accounts, win the records, decide (settlement.py),
+write balances, ledger entries and records. They commit together or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.errors import CommitFailed, StorageError
+from actors.ids import new_id
+from actors.kernel import Actor, Message
+from actors.ports import Clock
+from actors.settlement import (
+    Adjust,
+    Change,
+    Charge,
+    Command,
+    Expire,
+    Facts,
+    Grant,
+    IdempotencyKey,
+    Outcome,
+    Receipt,
+    Refund,
+    settle,
+)
+from storage import accounts, adjustments, idempotency, ledger, orders, tasks
+from storage.database import Connection, Database
+from storage.ledger import Entry, Kind
+
+__all__ = [
+    "Adjust",
+    "Balance",
+    "Charge",
+    "Entry",
+    "Expire",
+    "GetBalance",
+    "GetLedger",
+    "Grant",
+    "IdempotencyKey",
+    "LedgerPage",
+    "Quota",
+    "Receipt",
+    "Refund",
+]
+
+EXPIRE_SECONDS = 60  # how often ended memberships are looked for; until then they count as ended all the same
+EXPIRE_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a person can spend now. `expires_at` in epoch milliseconds, None without a membership."""
+
+    remaining: int
+    is_member: bool
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GetBalance(Message[Balance]):
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPage:
+    """Entries, newest first; `next` starts the following page, None at the end."""
+
+    entries: Sequence[Entry]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GetLedger(Message[LedgerPage]):
+    """`before` is the id of an entry, exclusive."""
+
+    user_id: str
+    limit: int
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireDue(Message[None]):
+    """End the memberships whose time is over."""
+
+
+class Quota(Actor):
+    def __init__(self, db: Database, clock: Clock) -> None:
+        super().__init__()
+        self._db, self._clock = db, clock
+        self.on_batch((Charge, Refund, Grant, Expire, Adjust), self._settle)
+        self.on_batch((GetBalance,), self._balances)
+        self.on(GetLedger, self._ledger)
+        self.on(ExpireDue, self._expire_due)
+        self.every(EXPIRE_SECONDS, ExpireDue())
+
+    async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
+        now = self._clock.now()
+        try:
+            return await self._db.write(lambda connection: _settle(connection, batch, now))
+        except (StorageError, CommitFailed):
+            raise
+        except Exception:
+            if len(batch) == 1:
+                raise
+        # One command broke the transaction of all. By itself it fails alone.
+        return await asyncio.gather(*(self._settle_alone(command) for command in batch))
+
+    async def _settle_alone(self, command: Command) -> object:
+        try:
+            return (await self._settle([command]))[0]
+        except Exception as fault:
+            return fault
+
+    async def _balances(self, batch: Sequence[GetBalance]) -> Sequence[Balance]:
+        users = {query.user_id for query in batch}
+        found = await self._db.read(lambda connection: accounts.load(connection, users))
+        now = self._clock.now()
+        return [_balance(found[query.user_id], now) for query in batch]
+
+    async def _ledger(self, query: GetLedger) -> LedgerPage:
+        entries = await self._db.read(lambda c: ledger.page(c, query.user_id, query.before, query.limit + 1))
+        page = entries[: query.limit]
+        return LedgerPage(page, page[-1].id if len(entries) > query.limit else None)
+
+    async def _expire_due(self, _: ExpireDue) -> None:
+        now = self._clock.now()
+        due = await self._db.read(lambda connection: accounts.expired(connection, now, EXPIRE_BATCH))
+        for user_id in due:
+            self.tell(Expire(user_id))
+
+
+def _balance(account: accounts.Account, now: int) -> Balance:
+    """The account as it would be if an ended membership had been closed already."""
+    if account.expires_at > now:
+        return Balance(account.balance, True, account.expires_at)
+    return Balance(0 if account.expires_at else account.balance, False, None)
+
+
+def _settle(connection: Connection, batch: Sequence[Command], now: int) -> Sequence[Outcome]:
+    settlement = settle(_facts(connection, batch, now), batch)
+    tasks.add(connection, settlement.tasks)
+    adjustments.add(connection, settlement.adjustments)
+    accounts.save(connection, settlement.accounts.values())
+    ledger.append(connection, [_entry(change, now) for change in settlement.changes])
+    idempotency.add(connection, list(settlement.answers.values()))
+    return settlement.outcomes
+
+
+def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
+    failed = [command.task for command in batch if isinstance(command, Refund)]
+    paid = [command.paid for command in batch if isinstance(command, Grant)]
+    keys = [(c.user_id, c.key.key) for c in batch if isinstance(c, Charge) and c.key]
+    adjusting = [command.adjustment.id for command in batch if isinstance(command, Adjust)]
+    charges = ledger.amounts(connection, Kind.CHARGE, {task.id for task in failed})
+    return Facts(
+        now=now,
+        accounts=accounts.load(connection, {command.user_id for command in batch}),
+        charged={task_id: -amount for task_id, amount in charges.items()},
+        won=tasks.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),
+        adjusted=adjustments.known(connection, adjusting),
+        answers=idempotency.load(connection, keys),
+    )
+
+
+def _entry(change: Change, now: int) -> Entry:
+    return Entry(new_id(), change.user_id, change.kind, change.amount, change.balance, change.reference, now)

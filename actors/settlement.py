@@ -1,0 +1,275 @@
+"""The heart of the quota: a pure function from accounts and a batch of commands to what becomes of them.
+
+Each command carries the record that explains it, and is settled at most once: the explaining record is new (a charge's
+task, an adjustment) or has just been won (a failed task, a paid order); otherwise nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
+from actors.kernel import Message
+from storage.accounts import Account
+from storage.adjustments import Adjustment
+from storage.idempotency import Answer
+from storage.ledger import Kind
+from storage.orders import PaidOrder
+from storage.tasks import FailedTask, NewTask
+
+DAY = 86_400_000  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A command was settled. `balance` is what it left; `reference` what explains it; `at` when it happened first."""
+
+    reference: str
+    balance: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The caller's key, and a digest of the request it came with."""
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Charge(Message[Receipt]):
+    """Pay `amount` for a task that comes into being with it.
+
+    Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
+    """
+
+    task: NewTask
+    amount: int
+    key: IdempotencyKey | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.task.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Message[Receipt | None]):
+    """Fail a task and give back what it was charged; None when the task was final already or the lease is lost."""
+
+    task: FailedTask
+
+    @property
+    def user_id(self) -> str:
+        return self.task.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Message[Receipt | None]):
+    """Mark an order paid and give what it bought; None when the order was not pending any more."""
+
+    paid: PaidOrder
+
+    @property
+    def user_id(self) -> str:
+        return self.paid.order.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(Message[None]):
+    """End a membership whose time is over, and the quota left in it."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust(Message[Receipt | None]):
+    """An operator's change by a signed `amount`; None when it was made before. Raises QuotaInsufficient."""
+
+    adjustment: Adjustment
+    amount: int
+
+    @property
+    def user_id(self) -> str:
+        return self.adjustment.user_id
+
+
+Command = Charge | Refund | Grant | Expire | Adjust
+Outcome = Receipt | DomainError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is on disk when the batch is decided."""
+
+    now: int
+    accounts: Mapping[str, Account]
+    charged: Mapping[str, int]  # what each failing task was charged, by task id
+    won: Set[FailedTask | PaidOrder]  # records whose final state this transaction has just won
+    adjusted: Set[str]  # adjustments that were made before
+    answers: Mapping[tuple[str, str], Answer]  # by user id and idempotency key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A ledger entry to be."""
+
+    user_id: str
+    kind: Kind
+    amount: int
+    balance: int
+    reference: str
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What to write, and what to tell each asker, in order of arrival."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    tasks: list[NewTask] = field(default_factory=list)
+    adjustments: list[Adjustment] = field(default_factory=list)
+    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+def settle(facts: Facts, batch: Sequence[Command]) -> Settlement:
+    """Decide a batch in its order. Balances never become negative; accounts that did not change are not returned."""
+    book = _Book(facts)
+    for command in batch:
+        book.end_if_over(command.user_id)
+        book.made.outcomes.append(_decide(book, command))
+    return book.made
+
+
+class _Book:
+    """The accounts while a batch is being decided."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts, self.now = facts, facts.now
+        self.made = Settlement()
+        self._settled: set[tuple[Kind, str]] = set()
+
+    def account(self, user_id: str) -> Account:
+        return self.made.accounts.get(user_id) or self.facts.accounts[user_id]
+
+    def keep(self, account: Account) -> None:
+        self.made.accounts[account.user_id] = account
+
+    def answer(self, key: tuple[str, str]) -> Answer | None:
+        return self.made.answers.get(key) or self.facts.answers.get(key)
+
+    def first_time(self, kind: Kind, reference: str) -> bool:
+        """Whether this batch has not settled it yet: two commands of one batch may carry the same record."""
+        if (kind, reference) in self._settled:
+            return False
+        self._settled.add((kind, reference))
+        return True
+
+    def enter(self, user_id: str, kind: Kind, amount: int, reference: str) -> Receipt:
+        account = self.account(user_id)
+        balance = account.balance + amount
+        assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
+        self.keep(replace(account, balance=balance))
+        self.made.changes.append(Change(user_id, kind, amount, balance, reference))
+        return Receipt(reference, balance, self.now)
+
+    def end_if_over(self, user_id: str) -> None:
+        account = self.account(user_id)
+        if 0 < account.expires_at <= self.now:
+            if account.balance:
+                self.enter(user_id, Kind.EXPIRE, -account.balance, f"{user_id}:{account.expires_at}")
+            self.keep(replace(self.account(user_id), expires_at=0))
+
+
+def _decide(book: _Book, command: Command) -> Outcome:
+    match command:
+        case Charge():
+            return _charge(book, command)
+        case Refund():
+            return _refund(book, command)
+        case Grant():
+            return _grant(book, command)
+        case Adjust():
+            return _adjust(book, command)
+        case Expire():
+            return None  # a membership whose time is over has just been ended, as before every command
+
+
+def _charge(book: _Book, command: Charge) -> Outcome:
+    if command.key is None:
+        return _charge_once(book, command)
+    key = (command.user_id, command.key.key)
+    stored = book.answer(key)
+    if stored is None:
+        outcome = _charge_once(book, command)
+        book.made.answers[key] = _to_store(book, command, command.key, outcome)
+        return outcome
+    if stored.digest != command.key.digest:
+        return IdempotencyKeyReused()
+    return _from_store(stored, command.amount)
+
+
+def _charge_once(book: _Book, command: Charge) -> Receipt | DomainError:
+    account = book.account(command.user_id)
+    if account.balance < command.amount:
+        name = QuotaInsufficient.__name__ if account.expires_at else NotMember.__name__
+        return _refusal(name, command.amount, account.balance)
+    book.made.tasks.append(command.task)
+    receipt = book.enter(command.user_id, Kind.CHARGE, -command.amount, command.task.id)
+    return replace(receipt, at=command.task.created_at)
+
+
+def _refund(book: _Book, command: Refund) -> Outcome:
+    if command.task not in book.facts.won or not book.first_time(Kind.REFUND, command.task.id):
+        return None
+    return book.enter(command.user_id, Kind.REFUND, book.facts.charged[command.task.id], command.task.id)
+
+
+def _grant(book: _Book, command: Grant) -> Outcome:
+    order = command.paid.order
+    if command.paid not in book.facts.won or not book.first_time(Kind.GRANT, order.id):
+        return None
+    account = book.account(order.user_id)
+    if account.balance and account.expires_at and not order.rollover:
+        book.enter(order.user_id, Kind.EXPIRE, -account.balance, order.id)
+    receipt = book.enter(order.user_id, Kind.GRANT, order.quota, order.id)
+    ends = max(account.expires_at, book.now) + order.days * DAY
+    book.keep(replace(book.account(order.user_id), expires_at=ends))
+    return receipt
+
+
+def _adjust(book: _Book, command: Adjust) -> Outcome:
+    adjustment = command.adjustment
+    if adjustment.id in book.facts.adjusted or not book.first_time(Kind.ADJUST, adjustment.id):
+        return None
+    balance = book.account(command.user_id).balance
+    if balance + command.amount < 0:
+        return QuotaInsufficient(needed=-command.amount, remaining=balance)
+    book.made.adjustments.append(adjustment)
+    return book.enter(command.user_id, Kind.ADJUST, command.amount, adjustment.id)
+
+
+def _refusal(name: str, needed: int, remaining: int) -> DomainError:
+    return NotMember() if name == NotMember.__name__ else QuotaInsufficient(needed=needed, remaining=remaining)
+
+
+def _to_store(book: _Book, command: Charge, key: IdempotencyKey, outcome: Receipt | DomainError) -> Answer:
+    refused = isinstance(outcome, DomainError)
+    return Answer(
+        user_id=command.user_id,
+        key=key.key,
+        digest=key.digest,
+        task_id=None if refused else command.task.id,
+        refusal=type(outcome).__name__ if refused else None,
+        balance=book.account(command.user_id).balance,
+        created_at=command.task.created_at,
+    )
+
+
+def _from_store(stored: Answer, amount: int) -> Outcome:
+    if stored.task_id is not None:
+        return Receipt(stored.task_id, stored.balance, stored.created_at)
+    assert stored.refusal is not None, "a stored answer is a task or a refusal"
+    return _refusal(stored.refusal, amount, stored.balance)

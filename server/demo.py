@@ -1,0 +1,200 @@
+"""`darkroom demo`: a person's whole way through the product, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+
+from server.serve import READY
+
+TASK_SECONDS = 120
+
+console = Console(highlight=False)
+
+
+class DemoFailed(Exception):
+    """A step of the demo was refused; the message says which and why."""
+
+
+def run_demo(photo: Path | None, out: Path, url: str | None) -> None:
+    """Raises DemoFailed."""
+    out.mkdir(parents=True, exist_ok=True)
+    with _own_server() if url is None else _given(url) as address:
+        asyncio.run(_drive(address, photo or _sample(out), out))
+
+
+async def _drive(address: str, photo: Path, out: Path) -> None:
+    async with _client(address) as api:
+        await _log_in(api)
+        await _buy(api)
+        image_url = await _upload(api, photo)
+        task = await _clean(api, image_url)
+        for result in task["resultUrls"]:
+            await _save(api, result, out)
+        await _show_ledger(api, out)
+    console.print(f"\n[bold]Done.[/] The pictures and the ledger are in [cyan]{out}[/].")
+
+
+async def _log_in(api: _Api) -> None:
+    phone = f"138{secrets.randbelow(10**8):08}"
+    await api.post("/api/auth/send-code", {"phone": phone})
+    messages = (await api.get(f"/sandbox/sms?phone={phone}"))["messages"]
+    login = await api.post("/api/auth/login", {"phone": phone, "code": messages[0]["code"]})
+    api.log_in(login["token"])
+    _say("logged in", f"{phone} with code {messages[0]['code']} from the sandbox's inbox")
+
+
+async def _buy(api: _Api) -> None:
+    order = await api.post("/api/membership/purchase", {"channel": "wx"})
+    _say("ordered", f"{order['amount'] / 100:.2f} yuan, cashier page {order['qrcodeUrl']}")
+    await api.post("/sandbox/pay", {"orderId": order["orderId"]})
+    status = await api.get("/api/membership/status")
+    _say("paid", f"member until {status['quota_expireAt']}, {status['quota_remaining']} generations")
+
+
+async def _upload(api: _Api, photo: Path) -> str:
+    place = await api.get(f"/api/media/sts?fileName=photo{photo.suffix.lower()}")
+    await api.put(place["uploadUrl"], await asyncio.to_thread(photo.read_bytes), place["headers"])
+    _say("uploaded", str(photo))
+    return str(place["inputImageUrl"])
+
+
+async def _clean(api: _Api, image_url: str) -> Any:
+    created = await api.post("/api/task/create", {"type": "basic_clean", "inputImageUrl": image_url})
+    _say("task created", f"{created['taskId']}, {created['quota_remaining']} generations left")
+    started = time.monotonic()
+    with console.status("cutting out the garment …"):
+        task = await _finished(api, created["taskId"])
+    if task["status"] == "failed":
+        raise DemoFailed(f"the task failed and was refunded: {task['errorMessage']}")
+    _say("task finished", f"{len(task['resultUrls'])} pictures in {time.monotonic() - started:.1f} s")
+    return task
+
+
+async def _finished(api: _Api, task_id: str) -> Any:
+    deadline = time.monotonic() + TASK_SECONDS
+    while time.monotonic() < deadline:
+        task = await api.get(f"/api/task/{task_id}")
+        if task["status"] in ("success", "failed"):
+            return task
+        await asyncio.sleep(0.2)
+    raise DemoFailed(f"the task {task_id} was not finished within {TASK_SECONDS} s")
+
+
+async def _save(api: _Api, url: str, out: Path) -> None:
+    target = out / url.partition("?")[0].rpartition("/")[2]
+    await asyncio.to_thread(target.write_bytes, await api.download(url))
+    _say("saved", str(target))
+
+
+async def _show_ledger(api: _Api, out: Path) -> None:
+    entries = (await api.get("/api/quota/ledger"))["entries"]
+    target = out / "ledger.json"
+    await asyncio.to_thread(target.write_text, json.dumps(entries, indent=2), "utf-8")
+    for entry in reversed(entries):
+        _say("ledger", f"{entry['kind']:<7} {entry['amount']:+5d}  balance {entry['balance']:4d}  {entry['reference']}")
+    _say("saved", str(target))
+
+
+class _Api:
+    """Darkroom's calls, unwrapped from their envelope."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+
+    def log_in(self, token: str) -> None:
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    async def get(self, path: str) -> Any:
+        return await self._data(self._http.get(path))
+
+    async def post(self, path: str, body: dict[str, str]) -> Any:
+        return await self._data(self._http.post(path, json=body))
+
+    async def put(self, url: str, body: bytes, headers: dict[str, str]) -> Any:
+        return await self._data(self._http.put(url, data=body, headers=headers))
+
+    async def download(self, url: str) -> bytes:
+        async with self._http.get(url) as answer:
+            if answer.status != 200:
+                raise DemoFailed(f"GET {answer.url.path} answered {answer.status}")
+            return await answer.read()
+
+    async def _data(self, request: Any) -> Any:
+        try:
+            async with request as answer:
+                content = await answer.json()
+        except (aiohttp.ClientError, ValueError) as fault:
+            raise DemoFailed(f"no answer from Darkroom: {fault}") from None
+        if not content["success"]:
+            error = content["error"]
+            raise DemoFailed(f"{answer.method} {answer.url.path}: {error['code']} {error['message']}")
+        return content.get("data")
+
+
+@asynccontextmanager
+async def _client(address: str) -> AsyncIterator[_Api]:
+    async with aiohttp.ClientSession(address, headers={"Accept-Language": "en"}) as http:
+        yield _Api(http)
+
+
+@contextmanager
+def _given(url: str) -> Iterator[str]:
+    yield url.rstrip("/")
+
+
+@contextmanager
+def _own_server() -> Iterator[str]:
+    """A development server on a free port and in a folder of its own, both gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-demo-") as folder:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM__")}
+        process = subprocess.Popen(  # noqa: S603  # our own command
+            [sys.executable, "-m", "server.cli", "serve", "--data", folder, "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            yield _announced(process)
+        finally:
+            process.terminate()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _announced(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(READY):
+            address = line.removeprefix(READY).strip()
+            _say("server started", address)
+            return address
+    raise DemoFailed("the demo's own server did not start; `darkroom serve` says why")
+
+
+def _sample(out: Path) -> Path:
+    from server.sample import draw_sample
+
+    path = out / "sample.jpg"
+    draw_sample(path)
+    _say("drew a photo", str(path))
+    return path
+
+
+def _say(what: str, detail: str) -> None:
+    console.print(f"[green]✓[/] {what:<15} {detail}", soft_wrap=True)

@@ -1,0 +1,125 @@
+"""The local object store: a folder, and addresses signed by HMAC.
+
+An address is `BASE/media/KEY?expires=EPOCH_SECONDS&signature=…`; the signature covers method, key and expiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from actors.errors import FileMissing, LinkInvalid
+from actors.ids import new_id
+from actors.ports import Clock, UploadTicket
+
+UPLOAD_SECONDS = 30 * 60
+DOWNLOAD_SECONDS = 30 * 60
+
+_KEY = re.compile(r"(input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(jpg|png)")
+_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+class LocalObjects:
+    """An ObjectStore in `folder`; `base_url` is how the outside reaches this server."""
+
+    def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
+        self._folder, self._base, self._secret, self._clock = folder, f"{base_url}/media/", secret.encode(), clock
+        self._incoming = folder / "incoming"
+
+    def prepare(self) -> None:
+        """Make the folders; what a former process left half received is thrown away."""
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        self._incoming.mkdir(parents=True, mode=0o700)
+
+    # --- the port ---
+
+    def sign_upload(self, key: str) -> UploadTicket:
+        expires = self._clock.now() // 1000 + UPLOAD_SECONDS
+        return UploadTicket(
+            url=self._address("PUT", key, expires),
+            headers={"Content-Type": _TYPES[Path(key).suffix]},
+            expires_at=expires * 1000,
+        )
+
+    def sign_download(self, key: str) -> str:
+        return self._address("GET", key, self._clock.now() // 1000 + DOWNLOAD_SECONDS)
+
+    def key_of(self, url: str) -> str | None:
+        if not url.startswith(self._base):
+            return None
+        key = urlsplit(url).path.partition("/media/")[2]
+        query = parse_qs(urlsplit(url).query)
+        expires, signature = query.get("expires", [""])[0], query.get("signature", [""])[0]
+        if not self._is_signed("GET", key, expires, signature):
+            raise LinkInvalid
+        return key
+
+    async def exists(self, key: str) -> bool:
+        return self._locate(key).is_file()
+
+    async def fetch(self, key: str, target: Path) -> None:
+        await asyncio.to_thread(shutil.copyfile, self.path(key), target)
+
+    async def put(self, key: str, source: Path) -> None:
+        await asyncio.to_thread(self._put, self._locate(key), source)
+
+    # --- for the routes that serve this store ---
+
+    def check(self, method: str, key: str, expires: str, signature: str) -> None:
+        """Raises LinkInvalid unless this very request was signed here and has not expired."""
+        if not self._is_signed(method, key, expires, signature) or int(expires) <= self._clock.now() // 1000:
+            raise LinkInvalid
+
+    def path(self, key: str) -> Path:
+        """Raises FileMissing."""
+        path = self._locate(key)
+        if not path.is_file():
+            raise FileMissing
+        return path
+
+    def incoming(self, suffix: str) -> Path:
+        """A fresh path on the store's own disk for bytes on their way in."""
+        return self._incoming / f"{new_id()}{suffix}"
+
+    def _address(self, method: str, key: str, expires: int) -> str:
+        return f"{self._base}{key}?expires={expires}&signature={self._sign(method, key, str(expires))}"
+
+    def _sign(self, method: str, key: str, expires: str) -> str:
+        return hmac.new(self._secret, f"{method}\n{key}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+    def _is_signed(self, method: str, key: str, expires: str, signature: str) -> bool:
+        well_formed = _KEY.fullmatch(key) and re.fullmatch(r"[0-9]{1,12}", expires)
+        return bool(well_formed) and hmac.compare_digest(self._sign(method, key, expires).encode(), signature.encode())
+
+    def _locate(self, key: str) -> Path:
+        assert _KEY.fullmatch(key), "keys are made by this process and never hold a dot-dot"
+        return self._folder / key
+
+    def _put(self, target: Path, source: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        unfinished = self.incoming(target.suffix)
+        with source.open("rb") as original, unfinished.open("wb") as copy:
+            shutil.copyfileobj(original, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        unfinished.replace(target)
+        _sync_folders(target.parent, self._folder)
+
+
+def _sync_folders(folder: Path, top: Path) -> None:
+    """A new name is on disk when its folder is, and each new folder when the one above it is."""
+    while True:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if folder == top:
+            return
+        folder = folder.parent

@@ -1,0 +1,124 @@
+"""Request bodies and queries, parsed once: strict JSON into strict models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from actors.errors import DomainError
+from server.http.errors import Meaning, Refusal
+from server.http.language import Text
+from server.http.phrases import validation_problem
+
+JSON_BYTES = 64 * 1024
+BODY_SECONDS = 30
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]")
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+class Body(BaseModel):
+    """A request's JSON object. Unknown fields are passed over, so that a client cannot send an amount or a user id.
+
+    `refusals` says which error a bad field is, where api.md gives it a code of its own.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    refusals: ClassVar[Mapping[str, DomainError]] = {}
+
+
+class Query(BaseModel):
+    """A request's query. Values are text, so numbers are parsed here, ASCII digits only."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
+
+
+def _one_line(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("control_characters")
+    return text
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and _INTEGER.fullmatch(value) is None:
+        raise ValueError("integer")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+QueryInteger = Annotated[int, BeforeValidator(_digits)]
+
+
+async def read_body(request: web.Request, model: type[B]) -> B:
+    """Raises Refusal or the model's own refusal for the first bad field; HTTPRequestEntityTooLarge past 64 KiB."""
+    return parse_body(await read_bytes(request), model)
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The whole body. Raises HTTPRequestTimeout when it trickles in, HTTPRequestEntityTooLarge past the limit."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+def parse_body(raw: bytes, model: type[B]) -> B:
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as fault:
+        raise Refusal(_malformed(fault)) from None
+    if not isinstance(value, dict):
+        raise Refusal(_malformed(ValueError("an object is needed")))
+    return validate(value, model)
+
+
+def validate(value: object, model: type[B], under: str = "") -> B:
+    """`under` is the field that holds the value. Raises Refusal or the model's own refusal for the first bad field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as invalid:
+        _refuse(invalid.errors(include_url=False)[0], model.refusals, under)
+
+
+def read_query(request: web.Request, model: type[Q]) -> Q:
+    """Raises Refusal for the first bad parameter."""
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as invalid:
+        _refuse(invalid.errors(include_url=False)[0], {})
+
+
+def _refuse(error: ErrorDetails, refusals: Mapping[str, DomainError], under: str = "") -> NoReturn:
+    name = ".".join([under, *map(str, error["loc"])] if under else map(str, error["loc"]))
+    if name in refusals:
+        raise refusals[name]
+    said = validation_problem(error)
+    raise Refusal(Meaning(4001, 400, Text(f"参数 {name} 有误：{said.zh}", f"Parameter {name}: {said.en}")))
+
+
+def _malformed(fault: Exception) -> Meaning:
+    detail = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)[:100]
+    return Meaning(4001, 400, Text(f"请求体不是有效的 JSON 对象：{detail}", f"The body is not a JSON object: {detail}"))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

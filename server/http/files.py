@@ -1,0 +1,95 @@
+"""Routes: the local object store's own upload and download, by signed address only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from actors.errors import TooLarge
+from actors.media import MAX_BYTES
+from actors.ports import PictureWorkers
+from server.http.language import Text
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+
+UPLOAD_SECONDS = 120
+CHUNK = 64 * 1024
+_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+class SignedFiles(Protocol):
+    """What these routes need of the store behind them."""
+
+    def check(self, method: str, key: str, expires: str, signature: str) -> None:
+        """Raises LinkInvalid."""
+
+    def path(self, key: str) -> Path:
+        """Where the object is. Raises FileMissing."""
+
+    def incoming(self, suffix: str) -> Path:
+        """A fresh path for bytes on their way in."""
+
+    async def put(self, key: str, source: Path) -> None: ...
+
+
+class FileRoutes:
+    def __init__(self, files: SignedFiles, pictures: PictureWorkers) -> None:
+        self._files, self._pictures = files, pictures
+
+    def routes(self) -> list[AnyRoute]:
+        return [
+            Route("PUT", "/media/{key:.+}", self._upload, Access.PUBLIC),
+            Route("GET", "/media/{key:.+}", self._download, Access.PUBLIC),
+        ]
+
+    async def _upload(self, call: Call[NoBody, NoQuery]) -> Reply:
+        """Take a picture in: what is stored is a fresh encoding of it, never the bytes that came."""
+        request, key = call.request, self._checked_key(call.request)
+        if (request.content_length or 0) > MAX_BYTES:
+            raise TooLarge(limit="10 MB")
+        suffix = Path(key).suffix
+        async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
+            await _receive(request, received)
+            await self._pictures.admit(received, admitted)
+            await self._files.put(key, admitted)
+        return Reply(message=Text("上传成功", "Uploaded"))
+
+    async def _download(self, call: Call[NoBody, NoQuery]) -> web.FileResponse:
+        key = self._checked_key(call.request)
+        response = web.FileResponse(self._files.path(key))
+        response.content_type = _TYPES[Path(key).suffix]
+        response.headers[hdrs.CACHE_CONTROL] = "private, max-age=600"
+        return response
+
+    def _checked_key(self, request: web.Request) -> str:
+        key = request.match_info["key"]
+        method = "GET" if request.method == "HEAD" else request.method
+        self._files.check(method, key, request.query.get("expires", ""), request.query.get("signature", ""))
+        return key
+
+    @asynccontextmanager
+    async def _scratch(self, suffix: str) -> AsyncIterator[Path]:
+        path = self._files.incoming(suffix)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def _receive(request: web.Request, target: Path) -> None:
+    """Write the body to a file. Raises TooLarge past the limit, HTTPRequestTimeout when it trickles in."""
+    received = 0
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            with target.open("wb") as file:
+                async for chunk in request.content.iter_chunked(CHUNK):
+                    received += len(chunk)
+                    if received > MAX_BYTES:
+                        raise TooLarge(limit="10 MB")
+                    await asyncio.to_thread(file.write, chunk)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None

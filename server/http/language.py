@@ -1,0 +1,38 @@
+"""Words for people, in Chinese and English."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The same sentence twice. Both may hold `{name}` places, to be filled with facts."""
+
+    zh: str
+    en: str
+
+    def words(self, english: bool, **facts: str | int) -> str:
+        sentence = self.en if english else self.zh
+        return sentence.format(**facts) if facts else sentence
+
+
+def prefers_english(accept_language: str) -> bool:
+    """Whether an Accept-Language header (RFC 9110, section 12.5.4) puts English before Chinese, the default."""
+    best = {"zh": 0.0, "en": 0.0}
+    for item in accept_language.split(","):
+        name, _, parameters = item.strip().partition(";")
+        language = name.strip().lower().partition("-")[0]
+        if language in best:
+            best[language] = max(best[language], _quality(parameters))
+    return best["en"] > best["zh"]
+
+
+def _quality(parameters: str) -> float:
+    key, _, value = parameters.strip().partition("=")
+    if key.strip() != "q":
+        return 1.0
+    try:
+        return min(1.0, max(0.0, float(value)))
+    except ValueError:
+        return 0.0

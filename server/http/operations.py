@@ -1,0 +1,35 @@
+"""Routes: is the process up, and can it do its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from actors.deadline import deadline
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+
+READY_SECONDS = 5
+
+Check = Callable[[], Awaitable[object]]
+
+
+class OperationRoutes:
+    """`checks` by name: each returns when its part works, and raises when it does not."""
+
+    def __init__(self, checks: dict[str, Check]) -> None:
+        self._checks = checks
+
+    def routes(self) -> list[AnyRoute]:
+        return [
+            Route("GET", "/health", self._health, Access.PUBLIC),
+            Route("GET", "/ready", self._ready, Access.PUBLIC),
+        ]
+
+    async def _health(self, call: Call[NoBody, NoQuery]) -> Reply:
+        return Reply({"status": "ok", "version": version("darkroom")})
+
+    async def _ready(self, call: Call[NoBody, NoQuery]) -> Reply:
+        async with deadline("storage", READY_SECONDS):
+            await asyncio.gather(*(check() for check in self._checks.values()))
+        return Reply({"status": "ready", "checks": dict.fromkeys(self._checks, "ok")})

@@ -1,0 +1,119 @@
+"""A route is declared once: method, path, who may call it, and the models of its body and query."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+
+from actors.errors import NotLoggedIn
+from actors.tokens import Caller, Tokens
+from server.http.body import Body, Query, read_body, read_query
+from server.http.language import Text, prefers_english
+
+B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
+
+
+class Access(enum.Enum):
+    """Who may call a route: anybody, or a person with an access token."""
+
+    PUBLIC = enum.auto()
+    USER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes into the envelope."""
+
+    data: object = None
+    message: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """One request, parsed. `caller` exists on routes for users."""
+
+    request: web.Request
+    caller: Caller
+    body: B
+    query: Q
+
+    @property
+    def english(self) -> bool:
+        return speaks_english(self.request)
+
+    def path(self, name: str) -> str:
+        return self.request.match_info[name]
+
+
+class NoBody(Body):
+    pass
+
+
+class NoQuery(Query):
+    pass
+
+
+NOBODY = Caller(user_id="", phone="", session_id="")
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[B, Q]):
+    method: str
+    path: str
+    handler: Callable[[Call[B, Q]], Awaitable[Reply | web.StreamResponse]]
+    access: Access = Access.USER
+    body: type[B] = NoBody  # type: ignore[assignment]  # a default for a type parameter needs Python 3.13
+    query: type[Q] = NoQuery  # type: ignore[assignment]
+
+
+AnyRoute = Route[Any, Any]
+
+
+def speaks_english(request: web.Request) -> bool:
+    return prefers_english(request.headers.get("Accept-Language", ""))
+
+
+def envelope(reply: Reply, english: bool) -> web.Response:
+    content: dict[str, object] = {"success": True, "data": reply.data}
+    if reply.message is not None:
+        content["message"] = reply.message.words(english)
+    return json_response(content)
+
+
+def json_response(content: object, status: int = 200) -> web.Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+
+
+def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> None:
+    for route in routes:
+        endpoint = _endpoint(route, tokens)
+        if route.method == "GET":
+            app.router.add_get(route.path, endpoint)  # which answers HEAD as well
+        else:
+            app.router.add_route(route.method, route.path, endpoint)
+
+
+def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        caller = current_user(request, tokens) if route.access is Access.USER else NOBODY
+        query = route.query() if route.query is NoQuery else read_query(request, route.query)
+        body = route.body() if route.body is NoBody else await read_body(request, route.body)
+        reply = await route.handler(Call(request, caller, body, query))
+        return envelope(reply, speaks_english(request)) if isinstance(reply, Reply) else reply
+
+    return endpoint
+
+
+def current_user(request: web.Request, tokens: Tokens) -> Caller:
+    """Who the bearer token (RFC 6750) belongs to. Raises NotLoggedIn."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotLoggedIn
+    return tokens.verify(token.strip())

@@ -1,0 +1,158 @@
+"""Routes: tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, TypedDict
+
+from pydantic import ConfigDict, Field
+
+from actors.errors import BadParameter, UnknownTaskType
+from actors.media import Media
+from actors.ports import ObjectStore, Template
+from actors.quota import IdempotencyKey
+from actors.task import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
+from server.http.body import Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
+from server.http.internal import InternalSignature
+from server.http.language import Text
+from server.http.phrases import task_failure
+from server.http.quota import Cursor
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
+
+
+class BasicCleanParams(Body):
+    model_config = ConfigDict(extra="forbid")
+    template: Annotated[Template, Field(strict=False)] = Template.ALL
+
+
+class CreateBody(Body):
+    type: Annotated[Line, Field(min_length=1, max_length=64)]
+    inputImageUrl: Annotated[Line, Field(min_length=1, max_length=2048)]
+    params: dict[str, object] = {}
+
+
+class ReportBody(Body):
+    status: Annotated[TaskStatus, Field(strict=False)]
+    resultUrls: Annotated[
+        list[Annotated[Line, Field(pattern=r"^https?://", max_length=2048)]], Field(max_length=24)
+    ] = []
+    errorMessage: Annotated[Line, Field(max_length=500)] = ""
+
+
+class ListQuery(Query):
+    limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
+    offset: Annotated[QueryInteger, Field(ge=0, le=1_000_000)] = 0
+    cursor: Cursor | None = None
+    status: TaskStatus | None = None
+    type: Annotated[str, Field(max_length=64)] | None = None
+
+
+class TaskWire(TypedDict):
+    id: str
+    type: str
+    status: str
+    inputImageUrl: str
+    params: dict[str, str]
+    resultUrls: list[str]
+    errorMessage: str | None
+    progress: int
+    createdAt: str
+    updatedAt: str
+    completedAt: str | None
+
+
+class TaskRoutes:
+    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, signature: InternalSignature) -> None:
+        self._tasks, self._media, self._store, self._signature = tasks, media, store, signature
+
+    def routes(self) -> list[AnyRoute]:
+        return [
+            Route("POST", "/api/task/create", self._create, body=CreateBody),
+            Route("GET", "/api/task/list", self._list, query=ListQuery),
+            Route("GET", "/api/task/{taskId}", self._get),
+            Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
+        ]
+
+    async def _create(self, call: Call[CreateBody, NoQuery]) -> Reply:
+        body, user_id = call.body, call.caller.user_id
+        if body.type != BASIC_CLEAN:
+            raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
+        params = validate(body.params, BasicCleanParams, "params")
+        key = _idempotency_key(call)
+        source = await self._media.own_input(user_id, body.inputImageUrl)
+        created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
+        return Reply(
+            {
+                "taskId": created.task_id,
+                "type": body.type,
+                "status": TaskStatus.PENDING.value,
+                "createdAt": iso(created.created_at),
+                "quota_remaining": created.balance,
+            }
+        )
+
+    async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
+        task = await self._tasks.ask(GetTask(call.caller.user_id, call.path("taskId")))
+        return Reply(self._wire(task, call.english))
+
+    async def _list(self, call: Call[NoBody, ListQuery]) -> Reply:
+        query = call.query
+        wanted = Filter(call.caller.user_id, query.status, query.type, query.cursor)
+        page = await self._tasks.ask(ListTasks(wanted, query.limit, query.offset))
+        return Reply(
+            {
+                "tasks": [self._wire(task, call.english) for task in page.tasks],
+                "total": page.total,
+                "limit": query.limit,
+                "offset": query.offset,
+                "nextCursor": page.next,
+            }
+        )
+
+    async def _report(self, call: Call[NoBody, NoQuery]) -> Reply:
+        """A worker outside this process reports; its signature is checked before a word of it is read."""
+        raw = await read_bytes(call.request)
+        self._signature.check(call.request, raw)
+        body = parse_body(raw, ReportBody)
+        if body.status is TaskStatus.PENDING:
+            raise BadParameter(field="status", problem="report_status")
+        if body.status is TaskStatus.SUCCESS and not body.resultUrls:
+            raise BadParameter(field="resultUrls", problem="report_results")
+        results = [self._store.key_of(url) or url for url in body.resultUrls]
+        await self._tasks.ask(Report(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
+        return Reply(message=Text("任务状态已更新", "Task status updated"))
+
+    def _wire(self, task: Task, english: bool) -> TaskWire:
+        return {
+            "id": task.id,
+            "type": task.type,
+            "status": task.status.value,
+            "inputImageUrl": self._store.sign_download(task.input_key),
+            "params": task.params,
+            "resultUrls": [self._address(result) for result in task.results],
+            "errorMessage": None if task.error is None else task_failure(task.error, english),
+            "progress": _PROGRESS[task.status],
+            "createdAt": iso(task.created_at),
+            "updatedAt": iso(task.updated_at),
+            "completedAt": iso(task.completed_at),
+        }
+
+    def _address(self, result: str) -> str:
+        return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)
+
+
+def _idempotency_key(call: Call[CreateBody, NoQuery]) -> IdempotencyKey | None:
+    """The caller's key with a digest of what was asked. Raises BadParameter."""
+    key = call.request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if _KEY.fullmatch(key) is None:
+        raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
+    asked = json.dumps(call.body.model_dump(), sort_keys=True)
+    return IdempotencyKey(key, hashlib.sha256(asked.encode()).digest())

@@ -1,0 +1,94 @@
+"""The sandbox's calls and its cashier page. They exist in development mode only."""
+
+from __future__ import annotations
+
+import html
+from importlib.resources import files
+from string import Template
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from actors.errors import OrderNotFound
+from actors.phones import canonical
+from actors.ports import PaymentState
+from server.http.body import Body, Line, Query
+from server.http.language import Text
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+from server.sandbox.cashier import Cashier
+from server.sandbox.inbox import Inbox
+from server.sandbox.trades import Trade
+
+_PAGE = Template(files("server.sandbox").joinpath("cashier.html").read_text("utf-8"))
+
+_STATES = {
+    PaymentState.UNPAID: Text("待支付", "Waiting for payment"),
+    PaymentState.PAID: Text("支付成功", "Paid"),
+    PaymentState.CLOSED: Text("订单已关闭", "Closed"),
+    PaymentState.FAILED: Text("支付失败", "Failed"),
+}
+_CHANNELS = {"wx": Text("微信支付", "WeChat Pay"), "alipay": Text("支付宝", "Alipay")}
+_TITLE, _NOTE, _PAY = (
+    Text("沙箱收银台", "Sandbox cashier"),
+    Text("这是开发用的模拟支付，不会产生真实扣款。", "A pretended payment for development; no money moves."),
+    Text("确认支付", "Pay"),
+)
+
+
+class SmsQuery(Query):
+    phone: str
+
+
+class PayBody(Body):
+    orderId: Annotated[Line, Field(max_length=64)]
+
+
+class SandboxRoutes:
+    def __init__(self, inbox: Inbox, cashier: Cashier) -> None:
+        self._inbox, self._cashier = inbox, cashier
+
+    def routes(self) -> list[AnyRoute]:
+        page = "/sandbox/cashier/{orderId}"
+        return [
+            Route("GET", "/sandbox/sms", self._sms, Access.PUBLIC, query=SmsQuery),
+            Route("POST", "/sandbox/pay", self._pay, Access.PUBLIC, PayBody),
+            Route("GET", page, self._page, Access.PUBLIC),
+            Route("POST", page, self._press, Access.PUBLIC),
+        ]
+
+    async def _sms(self, call: Call[NoBody, SmsQuery]) -> Reply:
+        messages = await self._inbox.messages(canonical(call.query.phone))
+        return Reply({"messages": [{**message, "sentAt": iso(message["sentAt"])} for message in messages]})
+
+    async def _pay(self, call: Call[PayBody, NoQuery]) -> Reply:
+        trade, notified = await self._cashier.pay(call.body.orderId)
+        return Reply({"orderId": trade.order_id, "state": trade.state.value, "notified": notified})
+
+    async def _page(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        trade = await self._cashier.find(call.path("orderId"))
+        if trade is None:
+            raise OrderNotFound
+        return web.Response(text=_rendered(trade, call.english), content_type="text/html", charset="utf-8")
+
+    async def _press(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        """The Pay button: pays, then shows the page again."""
+        trade, _ = await self._cashier.pay(call.path("orderId"))
+        return web.Response(status=303, headers={"Location": f"/sandbox/cashier/{trade.order_id}"})
+
+
+def _rendered(trade: Trade, english: bool) -> str:
+    return _PAGE.substitute(
+        language="en" if english else "zh-CN",
+        title=_TITLE.words(english),
+        note=_NOTE.words(english),
+        pay=_PAY.words(english),
+        state=_STATES[trade.state].words(english),
+        state_key=trade.state.value,
+        hidden="" if trade.state is PaymentState.UNPAID else "hidden",
+        channel=_CHANNELS[trade.channel].words(english),
+        subject=html.escape(trade.subject),
+        order=html.escape(trade.order_id),
+        amount=f"{trade.amount / 100:.2f}",
+    )

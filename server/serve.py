@@ -1,0 +1,95 @@
+"""The server process: a socket, a system, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from server.config import Config
+from server.system import System
+
+log = logging.getLogger("darkroom")
+
+READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
+SHUTDOWN_SECONDS = 5  # what requests under way get to be answered
+BACKLOG = 1024
+
+
+class AddressInUse(Exception):
+    """The port cannot be listened on."""
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT. The exit status: 0 after an orderly end, 1 after a fault.
+
+    Raises AddressInUse, CannotStart.
+    """
+    listening = _listen(config.server.host, config.server.port)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config, listening))
+
+
+async def _serve(config: Config, listening: socket.socket) -> int:
+    address = _address(config.server.host, listening.getsockname()[1])
+    if config.mode == "production" and not config.server.public_url:
+        log.warning("server.public_url is not set: addresses of pictures will begin with %s", address)
+    system = await System.start(config, config.server.public_url or address)
+    runner = web.AppRunner(system.app(), access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listening, backlog=BACKLOG).start()
+        print(f"{READY} {address}", flush=True)
+        return await _until_told(system)
+    finally:
+        await runner.cleanup()
+        await system.stop()
+
+
+async def _until_told(system: System) -> int:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    stop, fault = asyncio.create_task(told.wait()), asyncio.create_task(system.failed())
+    await asyncio.wait([stop, fault], return_when=asyncio.FIRST_COMPLETED)
+    if fault.done():
+        log.critical("the server ends after a fault, and will recover at its next start", exc_info=fault.result())
+        return 1
+    fault.cancel()
+    log.info("stopping: what was accepted is being finished")
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises AddressInUse."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+    except OSError as fault:
+        raise AddressInUse(f"cannot listen on {host}:{port}: {fault.strerror}; give another --port or --host") from None
+    return listening
+
+
+def _address(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+def configure_logging() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

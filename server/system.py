@@ -1,0 +1,173 @@
+"""The one place where storage, actors and gateways are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from actors.auth import Auth, AuthSettings
+from actors.kernel import Actor, Ping
+from actors.media import Media
+from actors.membership import Membership, Plan
+from actors.ports import Channel, PaymentGateway, SmsSender
+from actors.quota import Quota
+from actors.task import Tasks, TaskSettings
+from actors.tokens import Tokens
+from server.clock import SystemClock
+from server.config import Config
+from server.gateways.images.pool import PictureProcesses
+from server.gateways.objects import LocalObjects
+from server.gateways.sms import NoSms
+from server.http.address import ClientAddress
+from server.http.app import build_app
+from server.http.auth import AuthRoutes
+from server.http.cors import Cors
+from server.http.files import FileRoutes
+from server.http.internal import InternalSignature
+from server.http.media import MediaRoutes
+from server.http.membership import MembershipRoutes
+from server.http.operations import OperationRoutes
+from server.http.quota import QuotaRoutes
+from server.http.route import AnyRoute
+from server.http.task import TaskRoutes
+from server.sandbox.sandbox import Sandbox
+from storage import heartbeat
+from storage.database import Database, StorageError
+from storage.lock import FolderInUse
+from storage.migrate import UnknownSchema
+
+log = logging.getLogger("darkroom")
+
+DRAIN_SECONDS = 10  # what pictures under way get at shutdown; those that need longer are made again at the next start
+
+
+class CannotStart(Exception):
+    """The data folder cannot be used; the message says why and what to do."""
+
+
+class System:
+    """Everything that runs, from `start()` to `stop()`. `base_url` is how the outside reaches the server."""
+
+    def __init__(self, config: Config, base_url: str, db: Database) -> None:
+        self._config, self._base_url, self._db = config, base_url, db
+        self._clock = clock = SystemClock()
+        secrets = config.secrets
+        self._store = LocalObjects(config.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
+        self._pictures = PictureProcesses(
+            config.tasks.workers + 1,  # uploads are read by one more, so that they need not wait for tasks
+            memory_bytes=config.pictures.memory_mb * 1024 * 1024,
+            seconds=config.pictures.seconds,
+        )
+        self._sandbox = Sandbox(config.data / "sandbox", base_url, secrets.internal.get_secret_value(), clock)
+        self._tokens = Tokens(secrets.token.get_secret_value(), config.auth.token_days * 86_400, clock)
+        self._quota = Quota(db, clock)
+        self._auth = Auth(db, clock, self._sms(), self._tokens, _auth_settings(config))
+        self._membership = Membership(
+            db, clock, self._quota, self._gateways(), _plans(config), config.membership.order_minutes
+        )
+        self._tasks = Tasks(db, clock, self._quota, self._store, self._pictures, _task_settings(config))
+        self._loops: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, config: Config, base_url: str) -> System:
+        """Raises CannotStart."""
+        try:
+            db = await Database.open(config.data)
+        except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
+            raise CannotStart(str(fault)) from fault
+        system = cls(config, base_url, db)
+        await system._start()
+        return system
+
+    async def _start(self) -> None:
+        self._store.prepare()
+        work = _task_settings(self._config).folder
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, mode=0o700)
+        await self._pictures.start()
+        if self._is_development:
+            await self._sandbox.start()
+        await self._tasks.recover()
+        self._loops = [actor.start() for actor in self._bottom_up]
+
+    async def stop(self) -> None:
+        """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
+        self._tasks.take_no_more()
+        await self._tasks.stop(DRAIN_SECONDS)
+        for actor in reversed(self._bottom_up[:-1]):
+            await actor.stop()
+        await self._pictures.stop()
+        await self._sandbox.stop()
+        await self._db.close()
+
+    async def failed(self) -> BaseException:
+        """Wait for the fault after which the process has to end: rows are the truth, start-up recovers from them."""
+        watched: list[asyncio.Future[Any]] = [*self._loops, self._db.failed]
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        ended = done.pop()
+        return ended.exception() or ended.result() or RuntimeError("an actor's loop ended")
+
+    def app(self) -> web.Application:
+        origins = None if self._is_development else self._config.server.cors_origins
+        return build_app(self._routes(), self._tokens, Cors(origins))
+
+    @property
+    def _is_development(self) -> bool:
+        return self._config.mode == "development"
+
+    @property
+    def _bottom_up(self) -> list[Actor]:
+        return [self._quota, self._auth, self._membership, self._tasks]
+
+    def _routes(self) -> list[AnyRoute]:
+        media = Media(self._store)
+        address = ClientAddress(self._config.server.trusted_proxies)
+        signature = InternalSignature(self._config.secrets.internal.get_secret_value(), self._clock)
+        return [
+            *AuthRoutes(self._auth, self._quota, address).routes(),
+            *MembershipRoutes(self._membership, self._clock).routes(),
+            *QuotaRoutes(self._quota).routes(),
+            *TaskRoutes(self._tasks, media, self._store, signature).routes(),
+            *MediaRoutes(media).routes(),
+            *FileRoutes(self._store, self._pictures).routes(),
+            *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
+            *(self._sandbox.routes() if self._is_development else []),
+        ]
+
+    async def _write(self) -> None:
+        now = self._clock.now()
+        await self._db.write(lambda connection: heartbeat.beat(connection, now))
+
+    async def _ping(self) -> None:
+        await asyncio.gather(*(actor.ask(Ping()) for actor in self._bottom_up))
+
+    def _sms(self) -> SmsSender:
+        if self._is_development:
+            return self._sandbox.inbox
+        log.warning("no SMS sender is configured: nobody can log in")
+        return NoSms()
+
+    def _gateways(self) -> Mapping[str, PaymentGateway]:
+        if self._is_development:
+            return {channel: self._sandbox.gateway(channel) for channel in Channel}
+        log.warning("no payment gateway is configured: nothing can be bought")
+        return {}
+
+
+def _auth_settings(config: Config) -> AuthSettings:
+    auth = config.auth
+    code_secret = config.secrets.code.get_secret_value()
+    return AuthSettings(auth.code_minutes, auth.phone_per_minute, auth.address_per_hour, code_secret)
+
+
+def _plans(config: Config) -> list[Plan]:
+    return [Plan(p.id, p.name, p.price, p.quota, p.days, p.rollover) for p in config.membership.plans]
+
+
+def _task_settings(config: Config) -> TaskSettings:
+    return TaskSettings(config.tasks.workers, config.tasks.cost.model_dump(), config.data / "work")

@@ -1,0 +1,47 @@
+"""Balances. Only the quota actor writes them, always together with the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from storage.database import Connection, values
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`balance` in generations; `expires_at` is the membership's end in epoch milliseconds, 0 without one."""
+
+    user_id: str
+    balance: int = 0
+    expires_at: int = 0
+
+
+def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
+    """The accounts of these people; an empty one for who has none yet."""
+    rows = connection.execute(
+        f"SELECT user_id, balance, expires_at FROM accounts WHERE user_id IN {values(1, len(user_ids))}",
+        tuple(user_ids),
+    )
+    return {user_id: Account(user_id) for user_id in user_ids} | {row[0]: Account(*row) for row in rows}
+
+
+def save(connection: Connection, accounts: Collection[Account]) -> None:
+    if not accounts:
+        return
+    connection.execute(
+        f"""
+        INSERT INTO accounts (user_id, balance, expires_at) VALUES {values(len(accounts), 3)}
+        ON CONFLICT (user_id) DO UPDATE SET balance = excluded.balance, expires_at = excluded.expires_at
+        """,
+        [value for a in accounts for value in (a.user_id, a.balance, a.expires_at)],
+    )
+
+
+def expired(connection: Connection, now: int, limit: int) -> list[str]:
+    """People whose membership has ended and was not closed yet, the longest ended first."""
+    rows = connection.execute(
+        "SELECT user_id FROM accounts WHERE expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        (now, limit),
+    )
+    return [user_id for (user_id,) in rows]

@@ -1,0 +1,202 @@
+"""SQLite with one writer, a few readers and group commit.
+
+A transaction is a plain function over a connection. `await db.write(fn)` runs it start to finish on the writer's
+thread: there is no await inside, so no cancellation inside. Functions that arrive while a commit is under way run
+together in the next one, each behind a savepoint of its own; callers are answered when the commit has returned, which
+with `synchronous=FULL` means that the change is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from storage.lock import FolderLock
+from storage.migrate import migrate
+
+Connection = sqlite3.Connection
+R = TypeVar("R")
+
+GROUP = 512  # transactions in one commit, at most
+
+
+class StorageError(Exception):
+    """The database cannot do what was asked. Nothing of it was kept."""
+
+
+class CommitFailed(Exception):
+    """The commit itself failed: whether the changes are on disk is not known until the file is read again."""
+
+
+class _Worker(aiosqlite.Connection):
+    """aiosqlite pays a thread hop for each statement; this pays one for a whole function."""
+
+    async def run(self, fn: Callable[[Connection], R]) -> R:
+        return await self._execute(lambda: fn(self._conn))  # type: ignore[no-any-return,no-untyped-call]  # untyped there
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    fn: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+
+
+class Database:
+    """Open with `Database.open(folder)`; `failed` gets the fault after which going on would be unsafe."""
+
+    def __init__(self, lock: FolderLock, writer: _Worker, readers: Sequence[_Worker]) -> None:
+        self._lock, self._writer, self._readers = lock, writer, readers
+        self._next_reader = 0
+        self._waiting: list[_Write] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._group_commits = asyncio.create_task(self._run(), name="group commit")
+
+    @classmethod
+    async def open(cls, folder: Path, *, readers: int = 2) -> Database:
+        """Lock the data folder, check and migrate its database. Raises FolderInUse, StorageError."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FolderLock.take(folder)
+        path = folder / "darkroom.sqlite3"
+        opened: list[_Worker] = []
+        try:
+            writer = await _connect(path.as_uri(), opened)
+            await writer.run(_prepare)
+            reading = [await _connect(f"{path.as_uri()}?mode=ro", opened) for _ in range(readers)]
+        except BaseException:
+            for connection in opened:
+                await connection.close()
+            lock.release()
+            raise
+        return cls(lock, writer, reading)
+
+    async def write(self, fn: Callable[[Connection], R]) -> R:
+        """Run `fn` as a transaction; its result comes after the commit.
+
+        Raises what `fn` raises (then none of its changes are kept), StorageError when the disk refuses (likewise), and
+        CommitFailed when the outcome is unknown; after that the database takes no more writes.
+        """
+        if self._closing or self.failed.done():
+            raise StorageError("the database is closed for writing")
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(fn, done))
+        self._arrived.set()
+        return await done
+
+    async def read(self, fn: Callable[[Connection], R]) -> R:
+        """Run `fn` on a read-only connection, over one snapshot of the database."""
+        self._next_reader = (self._next_reader + 1) % len(self._readers)
+        return await self._readers[self._next_reader].run(lambda connection: _snapshot(connection, fn))
+
+    async def close(self) -> None:
+        """Commit what waits, then let go of the files and the lock."""
+        self._closing = True
+        self._arrived.set()
+        await self._group_commits
+        for connection in (*self._readers, self._writer):  # the writer last: closing it folds the WAL into the database
+            await connection.close()
+        self._lock.release()
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            await self._commit(group)
+
+    async def _commit(self, group: Sequence[_Write]) -> None:
+        try:
+            outcomes = await self._writer.run(lambda connection: commit_group(connection, [w.fn for w in group]))
+        except Exception as fault:
+            outcomes = [fault] * len(group)
+            if isinstance(fault, CommitFailed) and not self.failed.done():
+                self.failed.set_result(fault)
+        for write, outcome in zip(group, outcomes, strict=True):
+            if write.done.done():
+                continue  # the caller is gone; what it asked for is done all the same
+            if isinstance(outcome, Exception):
+                write.done.set_exception(outcome)
+            else:
+                write.done.set_result(outcome)
+
+
+def commit_group(connection: Connection, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
+    """Run functions in one transaction, each behind a savepoint: its result or the exception that undid it alone.
+
+    Raises StorageError when SQLite gave the whole transaction up (disk full, I/O error), CommitFailed when COMMIT did.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_guarded(connection, fn) for fn in functions]
+    except sqlite3.Error as fault:
+        _roll_back(connection)
+        raise StorageError(f"the transaction was given up: {fault}") from fault
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as fault:
+        _roll_back(connection)
+        raise CommitFailed(f"commit failed: {fault}") from fault
+    return outcomes
+
+
+def values(rows: int, columns: int) -> str:
+    """The placeholders of a multi-row VALUES: `(?, ?), (?, ?)`.
+
+    One statement for a batch, because Python lets go of the GIL at each step of sqlite3 and has to win it back.
+    """
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+def _roll_back(connection: Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _guarded(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
+    connection.execute("SAVEPOINT one")
+    try:
+        outcome = fn(connection)
+    except Exception as fault:
+        # On a full disk or an I/O error SQLite may roll the whole transaction back by itself. The functions that ran
+        # before this one are undone then, and must not be answered as if they were not.
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError(str(fault)) from fault
+        connection.execute("ROLLBACK TO one")
+        outcome = StorageError(str(fault)) if isinstance(fault, sqlite3.OperationalError) else fault
+    connection.execute("RELEASE one")
+    return outcome
+
+
+def _snapshot(connection: Connection, fn: Callable[[Connection], R]) -> R:
+    connection.execute("BEGIN")
+    try:
+        return fn(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
+    worker = _Worker(lambda: sqlite3.connect(uri, uri=True, isolation_level=None), 64)
+    opened.append(worker)
+    await worker
+    await worker.run(lambda connection: connection.execute("PRAGMA busy_timeout=5000").close())
+    return worker
+
+
+def _prepare(connection: Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
+    if faults != ["ok"]:
+        raise StorageError(f"the database is damaged, restore a backup: {'; '.join(faults[:3])}")
+    migrate(connection)

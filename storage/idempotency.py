@@ -1,0 +1,47 @@
+"""What creations with an Idempotency-Key were answered, so that the same key gives the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from storage.database import Connection, values
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A task that was created, with the balance after it; or the name of the refusal. `digest` is of the body."""
+
+    user_id: str
+    key: str
+    digest: bytes
+    task_id: str | None
+    refusal: str | None
+    balance: int
+    created_at: int
+
+
+def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
+    """The stored answers to these (user id, key) pairs."""
+    if not keys:
+        return {}
+    rows = connection.execute(
+        f"""
+        SELECT user_id, key, digest, task_id, refusal, balance, created_at FROM idempotency
+        WHERE (user_id, key) IN (VALUES {values(len(keys), 2)})
+        """,
+        [part for key in keys for part in key],
+    )
+    return {(row[0], row[1]): Answer(*row) for row in rows}
+
+
+def add(connection: Connection, answers: Sequence[Answer]) -> None:
+    if not answers:
+        return
+    connection.execute(
+        f"""
+        INSERT INTO idempotency (user_id, key, digest, task_id, refusal, balance, created_at)
+        VALUES {values(len(answers), 7)}
+        """,
+        [v for a in answers for v in (a.user_id, a.key, a.digest, a.task_id, a.refusal, a.balance, a.created_at)],
+    )

@@ -1,0 +1,37 @@
+"""One process for one data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FolderInUse(Exception):
+    """Another process serves this data folder."""
+
+
+class FolderLock:
+    """An exclusive advisory lock on `darkroom.lock`; the kernel lets it go when the process dies, however it dies."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, folder: Path) -> FolderLock:
+        """Raises FolderInUse, naming the folder and the process that holds it."""
+        descriptor = os.open(folder / "darkroom.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise FolderInUse(
+                f"the data folder {folder} is in use by process {holder}; stop it, or give --data another folder"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        return cls(descriptor)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
