@@ -153,6 +153,8 @@ async def _client(address: str) -> AsyncIterator[_Api]:
 
 @contextmanager
 def _given(url: str) -> Iterator[str]:
+    if not url.startswith(("http://", "https://")):
+        raise DemoFailed(f"--url {url} is not an address such as http://127.0.0.1:3000")
     yield url.rstrip("/")
 
 

@@ -14,7 +14,7 @@ from actors.auth import Auth, AuthSettings
 from actors.kernel import Actor, Ping
 from actors.media import Media
 from actors.membership import Membership, Plan
-from actors.ports import Channel, PaymentGateway, SmsSender
+from actors.ports import Channel, Clock, PaymentGateway, SmsSender
 from actors.quota import Quota
 from actors.task import Tasks, TaskSettings
 from actors.tokens import Tokens
@@ -53,9 +53,8 @@ class CannotStart(Exception):
 class System:
     """Everything that runs, from `start()` to `stop()`. `base_url` is how the outside reaches the server."""
 
-    def __init__(self, config: Config, base_url: str, db: Database) -> None:
-        self._config, self._base_url, self._db = config, base_url, db
-        self._clock = clock = SystemClock()
+    def __init__(self, config: Config, base_url: str, db: Database, clock: Clock) -> None:
+        self._config, self._db, self._clock = config, db, clock
         secrets = config.secrets
         self._store = LocalObjects(config.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
         self._pictures = PictureProcesses(
@@ -74,13 +73,13 @@ class System:
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, config: Config, base_url: str) -> System:
+    async def start(cls, config: Config, base_url: str, clock: Clock | None = None) -> System:
         """Raises CannotStart."""
         try:
             db = await Database.open(config.data)
         except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
             raise CannotStart(str(fault)) from fault
-        system = cls(config, base_url, db)
+        system = cls(config, base_url, db, clock or SystemClock())
         await system._start()
         return system
 

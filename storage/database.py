@@ -193,10 +193,13 @@ async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
 
 
 def _prepare(connection: Connection) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
-    if faults != ["ok"]:
-        raise StorageError(f"the database is damaged, restore a backup: {'; '.join(faults[:3])}")
-    migrate(connection)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
+        if faults != ["ok"]:
+            raise sqlite3.DatabaseError("; ".join(faults[:3]))
+        migrate(connection)
+    except sqlite3.DatabaseError as fault:
+        raise StorageError(f"the database cannot be used: {fault}; if it is damaged, restore a backup") from fault

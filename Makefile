@@ -1,0 +1,54 @@
+# `make run` and `make test` need Python 3.11 or later, and nothing else.
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+DIR ?= photos
+
+.PHONY: run test install install-dev demo check photos lock clean
+
+run: install
+	$(BIN)/darkroom serve
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+install: .venv/installed
+
+install-dev: .venv/installed-dev
+
+demo: install
+	$(BIN)/darkroom demo
+
+check: install-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# IoU against reference masks, and a contact sheet: make photos DIR=folder/of/photos
+photos: install-dev
+	$(BIN)/python -m tests.bench.photos $(DIR)
+
+# Pins what pyproject.toml asks for, for every supported Python and platform, to the newest versions.
+LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate pyproject.toml
+lock: .venv/bin/python
+	$(BIN)/python -m pip install --quiet uv
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --group dev --constraints requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or later: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python requirements.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from actors.errors import BadParameter, Overloaded
+from actors.kernel import Actor, Message, Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Double(Message[int]):
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slow(Message[str]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Crash(Message[None]):
+    pass
+
+
+class Doubler(Actor):
+    """Doubles numbers a turn at a time, refuses negative ones, and holds `Slow` answers until told."""
+
+    def __init__(self, **bounds: int) -> None:
+        super().__init__(**bounds)
+        self.turns: list[list[int]] = []
+        self.busy = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.release = asyncio.Event()
+        self.gate.set()
+        self.on_batch((Double,), self._double)
+        self.on(Slow, self._slow)
+        self.on(Crash, self._crash)
+
+    async def _double(self, batch: Sequence[Double]) -> Sequence[object]:
+        self.turns.append([message.number for message in batch])
+        self.busy.set()
+        await self.gate.wait()
+        return [m.number * 2 if m.number >= 0 else BadParameter(field="number", problem="negative") for m in batch]
+
+    async def _slow(self, _: Slow) -> object:
+        return self.start_job(self._wait())
+
+    async def _wait(self) -> str:
+        await self.release.wait()
+        return "done"
+
+    async def _crash(self, _: Crash) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+async def doubler() -> AsyncIterator[Doubler]:
+    actor = Doubler(mailbox=8, turn=4, jobs=2)
+    actor.start()
+    yield actor
+    actor.gate.set()
+    actor.release.set()
+    await actor.stop()
+
+
+async def test_an_answer_comes_back_to_its_asker(doubler: Doubler) -> None:
+    assert await asyncio.gather(*(doubler.ask(Double(n)) for n in range(5))) == [0, 2, 4, 6, 8]
+
+
+async def test_a_turn_takes_all_that_waits_up_to_its_bound_in_order(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    first = asyncio.create_task(doubler.ask(Double(0)))
+    await doubler.busy.wait()
+    rest = [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 7)]
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    await asyncio.gather(first, *rest)
+    assert doubler.turns == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+async def test_a_full_mailbox_refuses_at_once(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    held = asyncio.create_task(doubler.ask(Double(0)))
+    await doubler.busy.wait()
+    waiting = [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await doubler.ask(Double(9))
+    doubler.gate.set()
+    assert len(await asyncio.gather(held, *waiting)) == 9
+
+
+async def test_one_refused_message_of_a_batch_fails_alone(doubler: Doubler) -> None:
+    outcomes = await asyncio.gather(*(doubler.ask(Double(n)) for n in (1, -1, 3)), return_exceptions=True)
+    assert outcomes[0] == 2 and isinstance(outcomes[1], BadParameter) and outcomes[2] == 6
+
+
+async def test_a_handler_that_raises_fails_its_message_and_the_loop_goes_on(doubler: Doubler) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await doubler.ask(Crash())
+    assert await doubler.ask(Double(2)) == 4
+
+
+async def test_an_asker_that_is_gone_stops_nothing(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    gone = asyncio.create_task(doubler.ask(Double(1)))
+    await doubler.busy.wait()
+    gone.cancel()
+    doubler.gate.set()
+    assert await doubler.ask(Double(3)) == 6
+    assert doubler.turns[0] == [1], "the message was carried out all the same"
+
+
+async def test_a_job_does_not_hold_up_the_mailbox(doubler: Doubler) -> None:
+    slow = asyncio.create_task(doubler.ask(Slow()))
+    assert await doubler.ask(Double(1)) == 2
+    assert not slow.done()
+    doubler.release.set()
+    assert await slow == "done"
+
+
+async def test_jobs_are_bounded(doubler: Doubler) -> None:
+    slow = [asyncio.create_task(doubler.ask(Slow())) for _ in range(2)]
+    await doubler.ask(Ping())
+    with pytest.raises(Overloaded):
+        await doubler.ask(Slow())
+    doubler.release.set()
+    assert await asyncio.gather(*slow) == ["done", "done"]
+
+
+async def test_stop_carries_out_what_was_taken_and_refuses_the_rest(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    taken = [asyncio.create_task(doubler.ask(Double(n))) for n in range(6)]
+    await doubler.busy.wait()
+    stopping = asyncio.create_task(doubler.stop())
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await doubler.ask(Double(9))
+    doubler.gate.set()
+    await stopping
+    assert await asyncio.gather(*taken) == [0, 2, 4, 6, 8, 10]
+
+
+async def test_a_job_that_outlasts_the_grace_of_stop_is_cancelled(doubler: Doubler) -> None:
+    slow = asyncio.create_task(doubler.ask(Slow()))
+    await doubler.ask(Ping())
+    await doubler.stop(grace=0)
+    with pytest.raises(Overloaded):
+        await slow

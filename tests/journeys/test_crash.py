@@ -1,0 +1,124 @@
+"""A server that is killed loses nothing it has answered, and carries on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+
+from storage.database import Database
+from tests.edge import Api, Person
+from tests.pictures import shirt
+from tests.process import browsing, serving
+from tests.sums import assert_sums
+
+
+async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with browsing() as http:
+        async with serving(data, TASKS__WORKERS="0") as server:
+            api = Api(server.base, http)
+            member = await api.member()
+            image_url = await api.uploaded(member, shirt())
+            created = [await api.create(member, image_url) for _ in range(5)]
+            unpaid = (await api.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
+            await server.end(signal.SIGKILL)
+
+        async with serving(data, TASKS__WORKERS="0") as server:
+            api = Api(server.base, http)
+            assert await api.remaining(member) == 95, "the token is still good, too"
+            listed = (await api.get("/api/task/list", who=member)).data["tasks"]
+            assert [task["id"] for task in listed] == [answer["taskId"] for answer in reversed(created)]
+            assert (await api.post("/sandbox/pay", {"orderId": unpaid["orderId"]})).data["state"] == "paid"
+            assert await api.remaining(member) == 195
+            assert await server.end(signal.SIGTERM) == 0
+    await check_sums(data)
+
+
+async def test_a_task_that_was_under_way_is_made_again_and_charged_once(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with browsing() as http:
+        async with serving(data) as server:
+            api = Api(server.base, http)
+            member = await api.member()
+            created = await api.create(member, await api.uploaded(member, shirt(3000)))
+            while (await api.get(f"/api/task/{created['taskId']}", who=member)).data["status"] == "pending":
+                pass
+            await server.end(signal.SIGKILL)
+
+        async with serving(data) as server:
+            api = Api(server.base, http)
+            task = await api.finished(member, created["taskId"])
+            assert task["status"] == "success" and len(task["resultUrls"]) == 3
+            assert await api.ledger(member) == [("grant", 100, 100), ("charge", -1, 99)]
+            assert not any((data / "work").iterdir()), "the killed server's unfinished pictures are swept away"
+    await check_sums(data)
+
+
+async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Path) -> None:
+    """The gateway's books say paid, its notification met nobody: asking about the order brings the grant."""
+    data = tmp_path / "data"
+    async with browsing() as http:
+        async with serving(data) as server:
+            api = Api(server.base, http)
+            person = await api.person()
+            order_id = (await api.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
+            await server.end(signal.SIGKILL)
+        book = data / "sandbox" / "trades" / f"{order_id}.json"
+        paid = book.read_text().replace('"unpaid"', '"paid"').replace('"transaction_id": ""', '"transaction_id": "t1"')
+        book.write_text(paid)
+        async with serving(data) as server:
+            api = Api(server.base, http)
+            order = (await api.get(f"/api/membership/orders/{order_id}", who=person)).data
+            assert (order["status"], order["transactionId"]) == ("paid", "t1")
+            assert await api.remaining(person) == 100
+    await check_sums(data)
+
+
+async def test_kills_at_random_moments_under_64_writers(tmp_path: Path) -> None:
+    """Each answered creation is there after the kill, and the sums hold; the moment is the number of answers so far."""
+    data = tmp_path / "data"
+    answered: list[str] = []
+    async with browsing() as http:
+        for answers in (20, 90, 250):
+            async with serving(data, TASKS__WORKERS="0") as server:
+                api = Api(server.base, http)
+                member = await api.member()
+                image_url = await api.uploaded(member, shirt())
+                await _create_until_killed(api, member, image_url, answered, server.process.pid, answers)
+                await server.process.communicate()
+    database = await Database.open(data)
+    kept = await database.read(lambda c: {task_id for (task_id,) in c.execute("SELECT id FROM tasks")})
+    await assert_sums(database)
+    await database.close()
+    assert set(answered) <= kept
+    assert len(answered) >= 20 + 90 + 100, "each round answered something before its kill"
+
+
+async def _create_until_killed(
+    api: Api, member: Person, image_url: str, answered: list[str], pid: int, answers: int
+) -> None:
+    body = {"type": "basic_clean", "inputImageUrl": image_url}
+    count = itertools.count(1)
+
+    async def write() -> None:
+        with suppress(aiohttp.ClientError):
+            while True:
+                answer = await api.post("/api/task/create", body, who=member)
+                if answer.status == 200:
+                    answered.append(answer.data["taskId"])
+                if next(count) == answers:
+                    os.kill(pid, signal.SIGKILL)
+
+    await asyncio.gather(*(write() for _ in range(64)))
+
+
+async def check_sums(data: Path) -> None:
+    database = await Database.open(data)
+    await assert_sums(database)
+    await database.close()

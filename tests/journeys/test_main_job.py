@@ -1,0 +1,71 @@
+"""A person's whole way: log in, buy, pay, upload, and get pictures for exactly one generation."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from tests.edge import Edge
+from tests.pictures import blank, shirt
+
+
+async def test_from_login_to_three_pictures_and_the_ledger(edge: Edge) -> None:
+    person = await edge.person("13800138000")
+    me = (await edge.get("/api/auth/me", who=person)).data
+    assert (me["phone"], me["isMember"], me["quota_remaining"], me["quota_expireAt"]) == ("13800138000", False, 0, None)
+
+    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data
+    assert (order["amount"], order["channel"]) == (9900, "wx")
+    await edge.post("/sandbox/pay", {"orderId": order["orderId"]})
+    status = (await edge.get("/api/membership/status", who=person)).data
+    assert (status["isMember"], status["quota_remaining"], status["expireDays"]) == (True, 100, 30)
+
+    image_url = await edge.uploaded(person, shirt())
+    created = await edge.create(person, image_url)
+    assert (created["status"], created["quota_remaining"]) == ("pending", 99)
+
+    task = await edge.finished(person, created["taskId"])
+    assert (task["status"], task["progress"], task["errorMessage"]) == ("success", 100, None)
+    assert task["completedAt"] is not None
+    await _check_pictures(edge, task["resultUrls"])
+
+    assert await edge.ledger(person) == [("grant", 100, 100), ("charge", -1, 99)]
+    entries = (await edge.get("/api/quota/ledger", who=person)).data["entries"]
+    assert [entry["reference"] for entry in entries] == [created["taskId"], order["orderId"]]
+    listed = (await edge.get("/api/task/list", who=person)).data
+    assert (listed["total"], listed["tasks"][0]["id"]) == (1, created["taskId"])
+
+
+async def _check_pictures(edge: Edge, urls: list[str]) -> None:
+    names = [url.partition("?")[0].rpartition("/")[2] for url in urls]
+    assert names == ["matting.png", "white-bg.png", "enhanced.png"]
+    downloads = [await edge.get(url) for url in urls]
+    matting, white, enhanced = (Image.open(io.BytesIO(download.raw)) for download in downloads)
+    assert matting.mode == "RGBA" and matting.size == (400, 400)
+    alpha = np.asarray(matting)[..., 3]
+    assert alpha[200, 200] == 255 and alpha[5, 5] == 0, "the shirt is kept and the floor is not"
+    assert white.mode == "RGB" and np.asarray(white)[5, 5].tolist() == [255, 255, 255]
+    assert enhanced.width == enhanced.height
+
+
+async def test_a_task_that_fails_gives_its_generation_back(edge: Edge) -> None:
+    member = await edge.member()
+    created = await edge.create(member, await edge.uploaded(member, blank()))
+    task = await edge.finished(member, created["taskId"])
+    assert (task["status"], task["resultUrls"]) == ("failed", [])
+    assert task["errorMessage"] == "没有在图片中找到衣物，请换一张背景简洁的图片"
+    english = await edge.get(f"/api/task/{task['id']}", who=member, headers={"Accept-Language": "en"})
+    assert english.data["errorMessage"] == "No garment was found; try a photo on a plain background"
+    assert await edge.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
+
+
+async def test_each_template_gives_its_picture(edge: Edge) -> None:
+    member = await edge.member("alipay")
+    image_url = await edge.uploaded(member, shirt())
+    for template, name in (("matting", "matting.png"), ("white_bg", "white-bg.png"), ("enhanced", "enhanced.png")):
+        created = await edge.create(member, image_url, template=template)
+        task = await edge.finished(member, created["taskId"])
+        assert [url.partition("?")[0].rpartition("/")[2] for url in task["resultUrls"]] == [name]
+    assert await edge.remaining(member) == 97

@@ -1,0 +1,107 @@
+"""The darkroom command as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.process import darkroom, serving
+
+GOOD = {f"SECRETS__{name}": name * 16 for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
+
+
+async def outcome(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
+    """Run the command to its end: status, standard output, standard error."""
+    process = await darkroom(*arguments, cwd=cwd, **settings)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_every_fault_of_the_settings_is_told_at_once_with_its_key(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('mode = "live"\n[server]\nprot = 1\n[auth]\ntoken_days = 0\n')
+    status, _, err = await outcome("serve", cwd=tmp_path, SERVER__PORT="http", TASKS__WROKERS="2")
+    assert status == 2
+    for key in ("mode", "server.prot", "auth.token_days", "server.port", "DARKROOM__TASKS__WROKERS"):
+        assert f"\n  {key}: " in err, err
+
+
+async def test_production_demands_each_secret_by_name_and_writes_none(tmp_path: Path) -> None:
+    status, _, err = await outcome("serve", cwd=tmp_path, MODE="production", SECRETS__CODE="short", SECRETS__TOKEN="")
+    assert status == 2
+    for name in ("token", "code", "media", "internal"):
+        assert f"secrets.{name}: " in err
+    assert "short" not in err.replace("too short", "")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_production_with_its_secrets_starts(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data", MODE="production", **GOOD) as server:
+        assert server.base.startswith("http://127.0.0.1:")
+    assert not (tmp_path / "data" / "secrets.toml").exists()
+
+
+async def test_development_secrets_are_made_once_and_only_for_their_owner(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data"):
+        pass
+    kept = tmp_path / "data" / "secrets.toml"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    before = kept.read_text()
+    async with serving(tmp_path / "data"):
+        pass
+    assert kept.read_text() == before
+
+
+async def test_config_shows_each_setting_with_its_source_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[auth]\ncode_minutes = 9\n")
+    status, out, _ = await outcome("config", "--data", "here", cwd=tmp_path, SERVER__PORT="81", SECRETS__CODE="c" * 40)
+    assert status == 0
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if len(line.split()) == 3}
+    assert rows["auth.code_minutes"] == ["9", "config.toml"]
+    assert rows["server.port"] == ["81", "environment"]
+    assert rows["auth.token_days"] == ["7", "default"]
+    assert "data " in out and "command line" in out
+    assert "c" * 40 not in out
+    generated = (tmp_path / "here" / "secrets.toml").read_text().split('"')[1]
+    assert generated not in out
+
+
+async def test_a_config_file_that_is_named_has_to_exist(tmp_path: Path) -> None:
+    status, _, err = await outcome("serve", "--config", "nowhere.toml", cwd=tmp_path)
+    assert (status, "there is no file nowhere.toml" in err) == (2, True)
+
+
+async def test_a_folder_in_use_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as server:
+        status, _, err = await outcome("serve", "--data", "data", "--port", "0", cwd=tmp_path)
+        assert status == 1
+        assert f"in use by process {server.process.pid}" in err and "--data" in err and "Traceback" not in err
+
+
+async def test_a_port_in_use_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as server:
+        port = server.base.rpartition(":")[2]
+        status, _, err = await outcome("serve", "--data", "other", "--port", port, cwd=tmp_path)
+        assert status == 1
+        assert f"cannot listen on 127.0.0.1:{port}" in err and "Traceback" not in err
+
+
+async def test_the_demo_brings_three_pictures_and_the_ledger(tmp_path: Path) -> None:
+    status, out, err = await outcome("demo", "--out", "results", cwd=tmp_path)
+    assert status == 0, out + err
+    results = tmp_path / "results"
+    with Image.open(results / "matting.png") as matting, Image.open(results / "enhanced.png") as enhanced:
+        assert matting.mode == "RGBA" and enhanced.width == enhanced.height
+    with Image.open(results / "white-bg.png") as white:
+        assert white.mode == "RGB"
+    ledger = json.loads((results / "ledger.json").read_text())
+    assert [(entry["kind"], entry["balance"]) for entry in ledger] == [("charge", 99), ("grant", 100)]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense"])
+async def test_the_demo_says_when_nobody_answers(tmp_path: Path, url: str) -> None:
+    status, _, err = await outcome("demo", "--url", url, cwd=tmp_path)
+    assert status == 1 and err.startswith("darkroom: ") and "Traceback" not in err

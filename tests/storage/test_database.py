@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from storage import heartbeat
+from storage.database import CommitFailed, Connection, Database, StorageError, commit_group
+from storage.lock import FolderInUse
+from storage.migrate import UnknownSchema, migrate
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(tmp_path)
+    yield database
+    await database.close()
+
+
+def add(number: int) -> Callable[[Connection], int]:
+    def insert(connection: Connection) -> int:
+        connection.execute(
+            "INSERT INTO users (id, phone, created_at) VALUES (?, ?, 0)", (f"id{number}", f"phone{number}")
+        )
+        return number
+
+    return insert
+
+
+def add_then_fail(connection: Connection) -> None:
+    connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('bad', 'bad', 0)")
+    raise ZeroDivisionError
+
+
+def orphan(connection: Connection) -> None:
+    """A broken reference that SQLite finds at COMMIT only."""
+    connection.execute("PRAGMA defer_foreign_keys=ON")
+    connection.execute(
+        "INSERT INTO sessions (id, user_id, refresh_digest, created_at, expires_at) VALUES ('s', 'no', x'00', 0, 0)"
+    )
+
+
+def phones(connection: Connection) -> list[str]:
+    return [phone for (phone,) in connection.execute("SELECT phone FROM users ORDER BY phone")]
+
+
+def plain(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection)
+    return connection
+
+
+async def test_pragmas_are_those_of_the_design(db: Database) -> None:
+    def ask(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    # A transaction may not change them, but it may look.
+    assert await db.write(ask) == ["wal", 2, 1, 5000]
+
+
+async def test_what_was_answered_is_in_the_file(db: Database, tmp_path: Path) -> None:
+    await db.write(add(1))
+    with sqlite3.connect(tmp_path / "darkroom.sqlite3") as other:
+        assert phones(other) == ["phone1"]
+    other.close()
+
+
+async def test_a_transaction_that_fails_is_undone_alone(db: Database) -> None:
+    outcomes = await asyncio.gather(db.write(add(1)), db.write(add_then_fail), db.write(add(2)), return_exceptions=True)
+    assert outcomes[0] == 1 and isinstance(outcomes[1], ZeroDivisionError) and outcomes[2] == 2
+    assert await db.read(phones) == ["phone1", "phone2"]
+
+
+async def test_functions_that_wait_together_share_a_commit(db: Database) -> None:
+    seen: list[int] = []
+
+    def changes_so_far(connection: Connection) -> None:
+        seen.append(len(phones(connection)))
+
+    await asyncio.gather(*(db.write(add(n)) for n in range(20)), db.write(changes_so_far))
+    commits = await db.read(lambda connection: connection.execute("PRAGMA data_version").fetchone()[0])
+    assert seen == [20] and commits == 2, "the second connection saw the file change once since it was opened"
+
+
+async def test_a_caller_that_is_gone_does_not_stop_its_transaction(db: Database) -> None:
+    gone = asyncio.create_task(db.write(add(1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await db.write(add(2))
+    assert await db.read(phones) == ["phone1", "phone2"]
+
+
+async def test_readers_cannot_write(db: Database) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await db.read(add(1))
+
+
+async def test_a_read_sees_one_snapshot(db: Database) -> None:
+    await db.write(add(1))
+    loop = asyncio.get_running_loop()
+
+    def twice(connection: Connection) -> tuple[list[str], list[str]]:
+        before = phones(connection)
+        asyncio.run_coroutine_threadsafe(db.write(add(2)), loop).result()
+        return before, phones(connection)
+
+    assert await db.read(twice) == (["phone1"], ["phone1"])
+    assert await db.read(phones) == ["phone1", "phone2"]
+
+
+def test_when_sqlite_gives_the_transaction_up_nothing_of_the_group_is_answered(tmp_path: Path) -> None:
+    """A full disk may roll back everything; a function that had already run must not be told that it succeeded."""
+    connection = plain(tmp_path / "db")
+
+    def gives_up(inner: Connection) -> None:
+        inner.execute("INSERT OR ROLLBACK INTO users (id, phone, created_at) VALUES ('id1', 'other', 0)")
+
+    with pytest.raises(StorageError):
+        commit_group(connection, [add(1), gives_up, add(2)])
+    assert phones(connection) == [] and not connection.in_transaction
+    connection.close()
+
+
+def test_a_full_disk_is_told_to_the_whole_group(tmp_path: Path) -> None:
+    connection = plain(tmp_path / "db")
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    def fills_the_disk(inner: Connection) -> None:
+        inner.execute("INSERT INTO users (id, phone, created_at) VALUES (?, ?, 0)", ("big", "x" * 100_000))
+
+    with pytest.raises(StorageError, match="full"):
+        commit_group(connection, [add(1), fills_the_disk])
+    assert commit_group(connection, [add(2)]) == [2], "what is small enough can still be kept"
+    assert phones(connection) == ["phone2"]
+    connection.close()
+
+
+def test_a_commit_that_fails_is_told_as_unknown(tmp_path: Path) -> None:
+    connection = plain(tmp_path / "db")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+    with pytest.raises(CommitFailed):
+        commit_group(connection, [add(1), orphan])
+    assert not connection.in_transaction and phones(connection) == []
+    connection.close()
+
+
+async def test_after_a_failed_commit_the_database_takes_no_more_writes(db: Database) -> None:
+    with pytest.raises(CommitFailed):
+        await db.write(orphan)
+    assert isinstance(await db.failed, CommitFailed)
+    with pytest.raises(StorageError):
+        await db.write(add(1))
+
+
+async def test_one_process_for_one_folder(db: Database, tmp_path: Path) -> None:
+    with pytest.raises(FolderInUse, match=str(os.getpid())):
+        await Database.open(tmp_path)
+
+
+async def test_the_folder_is_free_again_after_close(tmp_path: Path) -> None:
+    for number in range(2):
+        database = await Database.open(tmp_path)
+        await database.write(add(number))
+        await database.close()
+    assert not (tmp_path / "darkroom.sqlite3-wal").exists(), "the last connection folds the log into the database"
+
+
+async def test_a_damaged_file_is_refused_with_words(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path)
+    for number in range(200):
+        await database.write(add(number))
+    await database.close()
+    path = tmp_path / "darkroom.sqlite3"
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 30 * 4096] = os.urandom(27 * 4096)
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match="damaged"):
+        await Database.open(tmp_path)
+
+
+async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path)
+    await database.close()
+    with sqlite3.connect(tmp_path / "darkroom.sqlite3") as newer:
+        newer.execute("PRAGMA user_version=999")
+    newer.close()
+    with pytest.raises(UnknownSchema, match="999"):
+        await Database.open(tmp_path)
+
+
+async def test_the_ledger_is_append_only(db: Database) -> None:
+    def fill(connection: Connection) -> None:
+        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
+        connection.execute("INSERT INTO ledger VALUES ('l', 'u', 'grant', 1, 1, 'o', 0)")
+
+    await db.write(fill)
+    for statement in ("UPDATE ledger SET amount = 2", "DELETE FROM ledger"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            await db.write(lambda connection, sql=statement: connection.execute(sql).close())  # type: ignore[misc]
+
+
+async def test_the_heartbeat_writes(db: Database) -> None:
+    for moment in (1, 2):
+        await db.write(lambda connection, now=moment: heartbeat.beat(connection, now))  # type: ignore[misc]
+    assert await db.read(lambda c: c.execute("SELECT id, beat_at FROM heartbeat").fetchall()) == [(1, 2)]
