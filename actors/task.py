@@ -237,8 +237,8 @@ class Tasks(Actor):
         return await self._quota.ask(Refund(FailedTask(task.id, task.user_id, failure.reason, task.attempt)))
 
     async def _release(self, release: Release) -> None:
-        now, task = self._clock.now(), release.task
-        await self._db.write(lambda connection: tasks.release(connection, task.id, task.attempt, now))
+        now = self._clock.now()
+        await self._db.write(lambda connection: tasks.release(connection, [release.task], now))
 
     # --- the queue ---
 
@@ -296,9 +296,13 @@ class Tasks(Actor):
 
     async def _sweep(self, _: Sweep) -> None:
         now = self._clock.now()
-        for task in await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH)):
+        lapsed = await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH))
+        for task in lapsed:
             log.warning("task %s was interrupted in attempt %d", task.id, task.attempt)
-            self.tell(Fail(task, "interrupted") if task.attempt >= ATTEMPTS else Release(task))
+            if task.attempt >= ATTEMPTS:
+                self.tell(Fail(task, "interrupted"))
+        again = [task for task in lapsed if task.attempt < ATTEMPTS]
+        await self._db.write(lambda connection: tasks.release(connection, again, now))
         self._wake()
 
 

@@ -174,14 +174,14 @@ def win_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -
     return won
 
 
-def release(connection: Connection, task_id: str, attempt: int, now: int) -> None:
-    """Give a task back unfinished; the lease's token is worth nothing from now on."""
-    connection.execute(
+def release(connection: Connection, held: Sequence[Task], now: int) -> None:
+    """Give tasks back unfinished, unless somebody else has taken them since; their tokens are worth nothing then."""
+    connection.executemany(
         """
         UPDATE tasks SET status = 'pending', lease_until = NULL, updated_at = ?
         WHERE id = ? AND status = 'processing' AND attempt = ?
         """,
-        (now, task_id, attempt),
+        [(now, task.id, task.attempt) for task in held],
     )
 
 
