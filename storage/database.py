@@ -115,6 +115,8 @@ class Database:
 
     async def _commit(self, group: Sequence[_Write]) -> None:
         try:
+            if self.failed.done():
+                raise StorageError("a commit before this one failed")
             outcomes = await self._writer.run(lambda connection: commit_group(connection, [w.fn for w in group]))
         except Exception as fault:
             outcomes = [fault] * len(group)
