@@ -6,19 +6,14 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from actors.deadline import deadline
-from actors.errors import (
-    DomainError,
-    OrderNotFound,
-    PaymentMismatch,
-    SignatureInvalid,
-    UnknownChannel,
-    UnknownPlan,
-)
+from actors.errors import DomainError, OrderNotFound
 from actors.ids import new_id
 from actors.kernel import Actor, Message
+from actors.payments import Gateways, check_match, check_repeated
+from actors.plans import Plan as Plan
+from actors.plans import Plans
 from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment, PaymentGateway, PaymentState
 from actors.quota import Balance, GetBalance, Grant, Quota
 from storage import orders
@@ -31,18 +26,6 @@ log = logging.getLogger("darkroom.membership")
 RECONCILE_SECONDS = 60  # how often gateways are asked about orders that stay unpaid
 RECONCILE_BATCH = 50
 GATEWAY_SECONDS = 15  # what a gateway may take for one answer
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`price` in fen, `quota` in generations. `rollover`: quota left at an early renewal stays instead of lapsing."""
-
-    id: str
-    name: str
-    price: int
-    quota: int
-    days: int
-    rollover: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +121,8 @@ class Membership(Actor):
         order_minutes: int,
     ) -> None:
         super().__init__()
-        self._db, self._clock, self._quota, self._gateways = db, clock, quota, gateways
-        self._plans = {plan.id: plan for plan in plans}
+        self._db, self._clock, self._quota, self._gateways = db, clock, quota, Gateways(gateways)
+        self._plans = Plans(plans)
         self._order_milliseconds = order_minutes * 60_000
         self._reconciled_up_to = ""
         self._reconciliation: asyncio.Future[None] | None = None
@@ -154,11 +137,11 @@ class Membership(Actor):
         self.every(RECONCILE_SECONDS, Reconcile())
 
     async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
-        return list(self._plans.values())
+        return self._plans.all()
 
     async def _purchase(self, wanted: Purchase) -> object:
-        gateway = self._gateway(wanted.channel)
-        order = self._new_order(wanted, self._plan(wanted.plan))
+        gateway = self._gateways.of(wanted.channel)
+        order = self._new_order(wanted, self._plans.find(wanted.plan))
         await self._db.write(lambda connection: orders.add(connection, order))
         return self.start_job(self._prepare(gateway, order))
 
@@ -170,8 +153,8 @@ class Membership(Actor):
         return Purchased(order, request.pay_params, request.qrcode_url)
 
     async def _notify(self, message: Notify) -> Acknowledgement:
-        channel = message.channel or self._channel_of(message.notification)
-        gateway = self._gateway(channel)
+        channel = message.channel or self._gateways.channel_of(message.notification)
+        gateway = self._gateways.of(channel)
         payment = gateway.read(message.notification)
         await self._confirm(Confirm(channel, payment))
         return gateway.acknowledgement
@@ -179,11 +162,11 @@ class Membership(Actor):
     async def _confirm(self, message: Confirm) -> None:
         payment = message.payment
         order = await self._find(payment.order_id)
-        _check_match(order, message.channel, payment)
+        check_match(order, message.channel, payment)
         if payment.state is PaymentState.PAID:
             granted = await self._quota.ask(Grant(PaidOrder(order, payment.transaction_id)))
             if granted is None:
-                _check_paid(await self._find(order.id), payment)
+                check_repeated(await self._find(order.id), payment)
         elif payment.state is not PaymentState.UNPAID:
             status = OrderStatus(payment.state.value)
             now = self._clock.now()
@@ -193,7 +176,7 @@ class Membership(Actor):
         balance = await self._quota.ask(GetBalance(query.user_id))
         last = await self._db.read(lambda connection: orders.last_paid(connection, query.user_id))
         if last is None:
-            return Status(balance, None, next(iter(self._plans.values())).price, False)
+            return Status(balance, None, self._plans.default.price, False)
         return Status(balance, last.plan, last.amount, last.auto_renew)
 
     async def _get_order(self, query: GetOrder) -> object:
@@ -227,7 +210,7 @@ class Membership(Actor):
     async def _ask_gateway(self, order: Order) -> None:
         """Learn from the gateway what became of a pending order; one that ran out is closed there first."""
         try:
-            gateway = self._gateway(order.channel)
+            gateway = self._gateways.of(order.channel)
             async with deadline("payment", GATEWAY_SECONDS):
                 run_out = order.expires_at <= self._clock.now()
                 payment = await (gateway.close(order.id) if run_out else gateway.query(order.id))
@@ -240,23 +223,6 @@ class Membership(Actor):
         if order is None:
             raise OrderNotFound
         return order
-
-    def _gateway(self, channel: str) -> PaymentGateway:
-        if channel not in self._gateways:
-            raise UnknownChannel(channel=channel, known=", ".join(self._gateways))
-        return self._gateways[channel]
-
-    def _channel_of(self, notification: Notification) -> str:
-        for channel, gateway in self._gateways.items():
-            if gateway.claims(notification):
-                return channel
-        raise SignatureInvalid
-
-    def _plan(self, plan_id: str | None) -> Plan:
-        wanted = plan_id or next(iter(self._plans))
-        if wanted not in self._plans:
-            raise UnknownPlan(plan=wanted, known=", ".join(self._plans))
-        return self._plans[wanted]
 
     def _new_order(self, wanted: Purchase, plan: Plan) -> Order:
         now = self._clock.now()
@@ -276,24 +242,3 @@ class Membership(Actor):
             expires_at=now + self._order_milliseconds,
             finished_at=None,
         )
-
-
-def _check_match(order: Order, channel: str, payment: Payment) -> None:
-    """Raises PaymentMismatch, after leaving a line for the operator: money may have moved."""
-    if order.channel != channel:
-        _set_aside(order, payment, f"it came over {channel}, the order is for {order.channel}")
-    if payment.state is PaymentState.PAID and payment.amount != order.amount:
-        _set_aside(order, payment, f"it is of {payment.amount} fen, the order is for {order.amount} fen")
-
-
-def _check_paid(order: Order, payment: Payment) -> None:
-    """A payment that won no grant must be a repeated one. Raises PaymentMismatch."""
-    if order.status not in (OrderStatus.PAID, OrderStatus.REFUNDED):
-        _set_aside(order, payment, f"the order is {order.status}")
-    if order.transaction_id != payment.transaction_id:
-        _set_aside(order, payment, f"the order was paid by {order.transaction_id} already")
-
-
-def _set_aside(order: Order, payment: Payment, problem: str) -> NoReturn:
-    log.error("payment %s for order %s credits nothing: %s", payment.transaction_id, order.id, problem)
-    raise PaymentMismatch(problem=problem)

@@ -152,7 +152,7 @@ class Tasks(Actor):
         pictures: PictureWorkers,
         settings: TaskSettings,
     ) -> None:
-        super().__init__(jobs=max(1, settings.workers))
+        super().__init__(jobs=2 * settings.workers + 1)  # a job that has just ended may still be counted
         self._db, self._clock, self._quota = db, clock, quota
         self._store, self._pictures, self._settings = store, pictures, settings
         self._busy = 0

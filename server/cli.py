@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
-from server.config import Config, ConfigError, Loaded, effective, load
+from server.config import Config
+from server.configure import ConfigError, Loaded, effective, load
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -13,12 +13,12 @@ from contextlib import suppress
 from aiohttp import web
 
 from server.config import Config
+from server.http.runner import EnvelopeRunner
 from server.system import System
 
 log = logging.getLogger("darkroom")
 
 READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
-SHUTDOWN_SECONDS = 5  # what requests under way get to be answered
 BACKLOG = 1024
 
 
@@ -37,25 +37,33 @@ def run(config: Config) -> int:
 
 
 async def _serve(config: Config, listening: socket.socket) -> int:
+    told = _told_to_stop()
     address = _address(config.server.host, listening.getsockname()[1])
     if config.mode == "production" and not config.server.public_url:
         log.warning("server.public_url is not set: addresses of pictures will begin with %s", address)
     system = await System.start(config, config.server.public_url or address)
-    runner = web.AppRunner(system.app(), access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
-        await runner.setup()
-        await web.SockSite(runner, listening, backlog=BACKLOG).start()
-        print(f"{READY} {address}", flush=True)
-        return await _until_told(system)
+        runner = EnvelopeRunner(system.app())
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listening, backlog=BACKLOG).start()
+            print(f"{READY} {address}", flush=True)
+            return await _until(told, system)
+        finally:
+            await runner.cleanup()
     finally:
-        await runner.cleanup()
         await system.stop()
 
 
-async def _until_told(system: System) -> int:
+def _told_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, from before anything is started that would have to be stopped."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+async def _until(told: asyncio.Event, system: System) -> int:
     stop, fault = asyncio.create_task(told.wait()), asyncio.create_task(system.failed())
     await asyncio.wait([stop, fault], return_when=asyncio.FIRST_COMPLETED)
     if fault.done():

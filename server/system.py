@@ -62,7 +62,11 @@ class System:
             memory_bytes=config.pictures.memory_mb * 1024 * 1024,
             seconds=config.pictures.seconds,
         )
-        self._sandbox = Sandbox(config.data / "sandbox", base_url, secrets.internal.get_secret_value(), clock)
+        self._sandbox = (
+            Sandbox(config.data / "sandbox", base_url, secrets.internal.get_secret_value(), clock)
+            if config.mode == "development"
+            else None
+        )
         self._tokens = Tokens(secrets.token.get_secret_value(), config.auth.token_days * 86_400, clock)
         self._quota = Quota(db, clock)
         self._auth = Auth(db, clock, self._sms(), self._tokens, _auth_settings(config))
@@ -89,7 +93,7 @@ class System:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
         await self._pictures.start()
-        if self._is_development:
+        if self._sandbox is not None:
             await self._sandbox.start()
         await self._tasks.recover()
         self._loops = [actor.start() for actor in self._bottom_up]
@@ -101,7 +105,8 @@ class System:
         for actor in reversed(self._bottom_up[:-1]):
             await actor.stop()
         await self._pictures.stop()
-        await self._sandbox.stop()
+        if self._sandbox is not None:
+            await self._sandbox.stop()
         await self._db.close()
 
     async def failed(self) -> BaseException:
@@ -112,12 +117,8 @@ class System:
         return ended.exception() or ended.result() or RuntimeError("an actor's loop ended")
 
     def app(self) -> web.Application:
-        origins = None if self._is_development else self._config.server.cors_origins
+        origins = None if self._sandbox is not None else self._config.server.cors_origins
         return build_app(self._routes(), self._tokens, Cors(origins))
-
-    @property
-    def _is_development(self) -> bool:
-        return self._config.mode == "development"
 
     @property
     def _bottom_up(self) -> list[Actor]:
@@ -135,7 +136,7 @@ class System:
             *MediaRoutes(media).routes(),
             *FileRoutes(self._store, self._pictures).routes(),
             *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
-            *(self._sandbox.routes() if self._is_development else []),
+            *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
 
     async def _write(self) -> None:
@@ -146,13 +147,13 @@ class System:
         await asyncio.gather(*(actor.ask(Ping()) for actor in self._bottom_up))
 
     def _sms(self) -> SmsSender:
-        if self._is_development:
+        if self._sandbox is not None:
             return self._sandbox.inbox
         log.warning("no SMS sender is configured: nobody can log in")
         return NoSms()
 
     def _gateways(self) -> Mapping[str, PaymentGateway]:
-        if self._is_development:
+        if self._sandbox is not None:
             return {channel: self._sandbox.gateway(channel) for channel in Channel}
         log.warning("no payment gateway is configured: nothing can be bought")
         return {}

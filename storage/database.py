@@ -64,7 +64,7 @@ class Database:
         """Lock the data folder, check and migrate its database. Raises FolderInUse, StorageError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FolderLock.take(folder)
-        path = folder / "darkroom.sqlite3"
+        path = folder.resolve() / "darkroom.sqlite3"
         opened: list[_Worker] = []
         try:
             writer = await _connect(path.as_uri(), opened)

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from server.config import Config
+from server.http.runner import EnvelopeRunner
 from server.system import System
 
 SECRETS = {name: f"a test's {name} secret, long enough" for name in ("token", "code", "media", "internal")}
@@ -163,7 +164,7 @@ async def running(data: Path, clock: MovableClock | None = None, **sections: Any
     with socket.create_server(("127.0.0.1", 0)) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         system = await System.start(settings(data, **sections), base, clock)
-        runner = web.AppRunner(system.app(), access_log=None, handler_cancellation=False, shutdown_timeout=1)
+        runner = EnvelopeRunner(system.app(), shutdown_seconds=1)
         await runner.setup()
         await web.SockSite(runner, listening).start()
         try:

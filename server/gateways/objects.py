@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from actors.errors import FileMissing, LinkInvalid
 from actors.ids import new_id
@@ -53,8 +53,8 @@ class LocalObjects:
     def key_of(self, url: str) -> str | None:
         if not url.startswith(self._base):
             return None
-        key = urlsplit(url).path.partition("/media/")[2]
-        query = parse_qs(urlsplit(url).query)
+        key, _, parameters = url.removeprefix(self._base).partition("?")
+        query = parse_qs(parameters)
         expires, signature = query.get("expires", [""])[0], query.get("signature", [""])[0]
         if not self._is_signed("GET", key, expires, signature):
             raise LinkInvalid

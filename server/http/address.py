@@ -16,13 +16,13 @@ class ClientAddress:
 
     def of(self, request: web.Request) -> str:
         """The peer's address, or the last one a trusted chain of proxies vouches for. IPv6 counts by /64."""
-        address = request.remote or ""
+        address = _unmapped(request.remote or "")
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
         while forwarded and self._is_trusted(address):
             said = forwarded.pop().strip()
             if not _is_address(said):
                 break
-            address = said
+            address = _unmapped(said)
         return _limited_by(address)
 
     def _is_trusted(self, address: str) -> bool:
@@ -37,12 +37,13 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _unmapped(address: str) -> str:
+    """`::ffff:192.0.2.1`, as a socket for both families names an IPv4 peer, is 192.0.2.1."""
+    parsed = ip_address(address) if _is_address(address) else None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return address if mapped is None else str(mapped)
+
+
 def _limited_by(address: str) -> str:
-    if not _is_address(address):
-        return address  # a unix socket has none
-    parsed = ip_address(address)
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((int(parsed), 64), strict=False))
+    parsed = ip_address(address) if _is_address(address) else None  # a unix socket has none
+    return str(ip_network((int(parsed), 64), strict=False)) if isinstance(parsed, IPv6Address) else address

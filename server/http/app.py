@@ -13,8 +13,8 @@ from actors.ids import new_id
 from actors.tokens import Tokens
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
-from server.http.errors import Failure, Refusal, failure_of, http_failure
-from server.http.route import AnyRoute, add_routes, json_response, speaks_english
+from server.http.errors import Refusal, failure_of, http_failure
+from server.http.route import AnyRoute, add_routes, failure_response, speaks_english
 
 log = logging.getLogger("darkroom.http")
 
@@ -33,7 +33,8 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
     add_routes(app, routes, tokens)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        # An Expect header that aiohttp refuses is answered before the middlewares run.
+        response.headers["X-Request-Id"] = request.get(REQUEST_ID) or _request_id(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         cors.add_headers(request, response)
 
@@ -59,14 +60,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception as fault:
         failure = failure_of(fault, english)
         log.exception("%s %s failed, request %s", request.method, _template(request), request[REQUEST_ID])
-    return _answer(request, failure)
-
-
-def _answer(request: web.Request, failure: Failure) -> web.Response:
-    content = {"code": failure.code, "message": failure.message, "requestId": request[REQUEST_ID]}
-    response = json_response({"success": False, "error": content}, failure.status)
-    response.headers.update(failure.headers)
-    return response
+    return failure_response(failure, request[REQUEST_ID])
 
 
 def _request_id(request: web.Request) -> str:

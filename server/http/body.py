@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 from aiohttp import web
@@ -20,8 +21,11 @@ from server.http.phrases import validation_problem
 JSON_BYTES = 64 * 1024
 BODY_SECONDS = 30
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]")
+# Lone surrogates, which JSON can write and UTF-8 cannot, are refused with them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"[0-9]{1,18}")
+
+_BROKEN = Meaning(4001, 400, Text("请求体不完整或无法解压", "The body is incomplete or cannot be decompressed"))
 
 
 class Body(BaseModel):
@@ -66,12 +70,23 @@ async def read_body(request: web.Request, model: type[B]) -> B:
 
 
 async def read_bytes(request: web.Request) -> bytes:
-    """The whole body. Raises HTTPRequestTimeout when it trickles in, HTTPRequestEntityTooLarge past the limit."""
+    """The whole body. Raises HTTPRequestEntityTooLarge past the limit, at once where the length is told beforehand."""
+    if (length := request.content_length or 0) > JSON_BYTES:
+        raise web.HTTPRequestEntityTooLarge(JSON_BYTES, length)
+    async with arriving(BODY_SECONDS):
+        return await request.read()
+
+
+@asynccontextmanager
+async def arriving(seconds: float) -> AsyncIterator[None]:
+    """Around reading a body. Raises HTTPRequestTimeout when it trickles in, Refusal when it breaks off or is broken."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionResetError):
+        raise Refusal(_BROKEN) from None
 
 
 def parse_body(raw: bytes, model: type[B]) -> B:

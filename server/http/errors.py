@@ -140,6 +140,10 @@ _MEANINGS: dict[type[Exception], Meaning] = {
 _INTERNAL = Meaning(9999, 500, Text("服务器内部错误", "Internal error"))
 
 _HTTP = {
+    400: Text(
+        "请求不是有效的 HTTP，或请求行、请求头过长",
+        "Not a valid HTTP request, or its first line or a header is too long",
+    ),
     404: Text("接口不存在", "There is nothing at this path"),
     405: Text("不支持该请求方法", "This method is not allowed here"),
     408: Text("请求超时", "The request took too long to arrive"),

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from actors.errors import TooLarge
 from actors.media import MAX_BYTES
 from actors.ports import PictureWorkers
+from server.http.body import arriving
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 
@@ -81,15 +82,12 @@ class FileRoutes:
 
 
 async def _receive(request: web.Request, target: Path) -> None:
-    """Write the body to a file. Raises TooLarge past the limit, HTTPRequestTimeout when it trickles in."""
+    """Write the body to a file. Raises TooLarge past the limit, and what `arriving` raises."""
     received = 0
-    try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            with target.open("wb") as file:
-                async for chunk in request.content.iter_chunked(CHUNK):
-                    received += len(chunk)
-                    if received > MAX_BYTES:
-                        raise TooLarge(limit="10 MB")
-                    await asyncio.to_thread(file.write, chunk)
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
+    async with arriving(UPLOAD_SECONDS):
+        with target.open("wb") as file:
+            async for chunk in request.content.iter_chunked(CHUNK):
+                received += len(chunk)
+                if received > MAX_BYTES:
+                    raise TooLarge(limit="10 MB")
+                await asyncio.to_thread(file.write, chunk)

@@ -13,6 +13,7 @@ from aiohttp import web
 from actors.errors import NotLoggedIn
 from actors.tokens import Caller, Tokens
 from server.http.body import Body, Query, read_body, read_query
+from server.http.errors import Failure
 from server.http.language import Text, prefers_english
 
 B = TypeVar("B", bound=Body)
@@ -84,6 +85,13 @@ def envelope(reply: Reply, english: bool) -> web.Response:
     if reply.message is not None:
         content["message"] = reply.message.words(english)
     return json_response(content)
+
+
+def failure_response(failure: Failure, request_id: str) -> web.Response:
+    error = {"code": failure.code, "message": failure.message, "requestId": request_id}
+    response = json_response({"success": False, "error": error}, failure.status)
+    response.headers.update({**failure.headers, "X-Request-Id": request_id})
+    return response
 
 
 def json_response(content: object, status: int = 200) -> web.Response:
