@@ -142,10 +142,11 @@ class Membership(Actor):
     async def _purchase(self, wanted: Purchase) -> object:
         gateway = self._gateways.of(wanted.channel)
         order = self._new_order(wanted, self._plans.find(wanted.plan))
-        await self._db.write(lambda connection: orders.add(connection, order))
         return self.start_job(self._prepare(gateway, order))
 
     async def _prepare(self, gateway: PaymentGateway, order: Order) -> Purchased:
+        # Written inside the job, so that a purchase refused for want of a job leaves no order behind.
+        await self._db.write(lambda connection: orders.add(connection, order))
         # If this fails the order stays pending, and is closed by `_reconcile` once the gateway has closed the trade.
         async with deadline("payment", GATEWAY_SECONDS):
             invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)

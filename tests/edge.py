@@ -83,7 +83,7 @@ class Api:
         url = path if path.startswith("http") else self.base + path
         async with self.http.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
             raw = await response.read()
-            parsed = json.loads(raw) if response.content_type == "application/json" else None
+            parsed = json.loads(raw) if raw and response.content_type == "application/json" else None
             return Answer(response.status, response.headers, raw, parsed)
 
     async def get(self, path: str, *, who: Person | None = None, **more: Any) -> Answer:
@@ -158,10 +158,12 @@ def settings(data: Path, **sections: Any) -> Config:
 
 
 @asynccontextmanager
-async def running(data: Path, clock: MovableClock | None = None, **sections: Any) -> AsyncIterator[Edge]:
-    """A server on a free port of loopback, stopped in order at the end."""
+async def running(
+    data: Path, clock: MovableClock | None = None, *, port: int = 0, **sections: Any
+) -> AsyncIterator[Edge]:
+    """A server on a free port of loopback, or on the one it had before; stopped in order at the end."""
     clock = clock or MovableClock()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         system = await System.start(settings(data, **sections), base, clock)
         runner = EnvelopeRunner(system.app(), shutdown_seconds=1)

@@ -1,0 +1,154 @@
+"""Login by phone and code: what is refused, and that each code lets one person in once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.edge import Edge, MovableClock, running
+
+PHONE = "13800138000"
+SEND, LOGIN = "/api/auth/send-code", "/api/auth/login"
+NO_TEXT: tuple[object, ...] = (None, 13800138000, 1.5, True, [], ["13800138000"], {}, {"phone": "13800138000"})
+NO_PHONES = (
+    *("", " ", "1380013800", "138001380000", "12800138000", "23800138000", "03800138000", "138-0013-8000"),
+    *("13800138000\n", "\n13800138000", "13800138000\r\n", "13800138000\x00", "1380013\t8000", "13800138000\u200b"),
+    *("１３８００１３８０００", "١٣٨٠٠١٣٨٠٠٠", "1380013800٠", "1380013800²", "\ud800", "13800138000\udfff"),
+    *("8613800138000", "+8513800138000", "+86", "++8613800138000", "+86+8613800138000", "138+8600138000"),
+    *("' OR 1=1 --", "138%00138000", "1e10", "1" * 60_000),
+)
+NO_CODES = (
+    *("", "12345", "1234567", "12345\n", "123456\n", "\n123456", " 123456", "12 456", "-12345", "+12345", "1e5000"),
+    *("１２３４５６", "١٢٣٤٥٦", "12345²", "123456\x00", "12345\ud800", "0x1234", "%31%32", "1" * 60_000),
+)
+
+
+def kept(edge: Edge, table: str) -> int:
+    with sqlite3.connect(edge.data / "darkroom.sqlite3") as connection:
+        (count,) = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
+    connection.close()
+    return int(count)
+
+
+def other(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06}"
+
+
+async def login(edge: Edge, phone: str, code: str) -> tuple[int, int]:
+    """(200, 0) for a success."""
+    answer = await edge.post(LOGIN, {"phone": phone, "code": code})
+    return (200, 0) if answer.status == 200 else answer.refusal
+
+
+async def test_what_is_no_phone_gets_no_code_and_no_login(edge: Edge) -> None:
+    for phone in (*NO_PHONES, *NO_TEXT):
+        assert (await edge.post(SEND, {"phone": phone})).refusal == (400, 2000), repr(phone)
+        assert (await edge.post(LOGIN, {"phone": phone, "code": "123456"})).refusal == (400, 2000), repr(phone)
+    assert (await edge.post(SEND, {})).refusal == (400, 2000)
+    assert (await edge.post(LOGIN, {"code": "123456"})).refusal == (400, 2000)
+    assert (kept(edge, "codes"), kept(edge, "users"), (edge.data / "sandbox" / "sms").exists()) == (0, 0, False)
+
+
+async def test_what_is_no_code_is_refused_and_takes_no_try(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    for wrong in (*NO_CODES, *NO_TEXT):
+        assert (await edge.post(LOGIN, {"phone": PHONE, "code": wrong})).refusal == (400, 2002), repr(wrong)
+    assert (await edge.post(LOGIN, {"phone": PHONE})).refusal == (400, 2002)
+    assert kept(edge, "users") == 0
+    assert await login(edge, PHONE, code) == (200, 0)
+
+
+@pytest.mark.parametrize("written", ["+8613800138000", "+86 138 0013 8000", " 138 0013 8000 ", "13800138000"])
+async def test_one_person_is_one_number_however_written(edge: Edge, written: str) -> None:
+    first = await edge.person(PHONE)
+    await edge.post(SEND, {"phone": written})
+    code = (await edge.get(f"/sandbox/sms?phone={PHONE}")).data["messages"][0]["code"]
+    again = (await edge.post(LOGIN, {"phone": written, "code": code})).data["user"]
+    assert (again["id"], again["phone"]) == (first.id, PHONE)
+
+
+async def test_a_code_is_good_once(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    assert await login(edge, PHONE, code) == (200, 0)
+    assert await login(edge, PHONE, code) == (400, 2001)
+    assert kept(edge, "sessions") == 1
+
+
+async def test_a_phone_that_was_sent_nothing_has_no_code(edge: Edge) -> None:
+    assert await login(edge, PHONE, "000000") == (400, 2001)
+    assert kept(edge, "users") == 0
+
+
+async def test_a_code_lives_five_minutes(edge: Edge) -> None:
+    late, in_time = await edge.code(PHONE), await edge.code("13900139000")
+    edge.clock.advance(seconds=299.999)
+    assert await login(edge, "13900139000", in_time) == (200, 0)
+    edge.clock.advance(seconds=0.001)
+    assert await login(edge, PHONE, late) == (400, 2001)
+
+
+async def test_a_newer_code_ends_the_older(edge: Edge) -> None:
+    older, newer = await edge.code(PHONE), await edge.code(PHONE)
+    if older != newer:
+        assert await login(edge, PHONE, older) == (400, 2001)
+    assert await login(edge, PHONE, newer) == (200, 0)
+    assert await login(edge, PHONE, older) == (400, 2001), "not even when the newer is spent"
+
+
+async def test_a_code_is_for_its_own_phone(edge: Edge) -> None:
+    mine, theirs = await edge.code(PHONE), await edge.code("13900139000")
+    if mine != theirs:
+        assert await login(edge, "13900139000", mine) == (400, 2001)
+    assert await login(edge, "13900139000", theirs) == (200, 0)
+
+
+async def test_the_sixth_guess_fails_even_if_right(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    for _ in range(5):
+        assert await login(edge, PHONE, other(code)) == (400, 2001)
+    assert await login(edge, PHONE, code) == (400, 2001)
+    assert (kept(edge, "users"), kept(edge, "sessions")) == (0, 0)
+    assert await login(edge, PHONE, await edge.code(PHONE)) == (200, 0), "a new code has new tries"
+
+
+async def test_the_fifth_guess_may_be_right(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    for _ in range(4):
+        assert await login(edge, PHONE, other(code)) == (400, 2001)
+    assert await login(edge, PHONE, code) == (200, 0)
+
+
+async def test_guesses_at_the_same_moment_are_counted_too(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    outcomes = await asyncio.gather(*(login(edge, PHONE, other(code)) for _ in range(20)))
+    assert outcomes == [(400, 2001)] * 20
+    assert await login(edge, PHONE, code) == (400, 2001)
+
+
+async def test_of_twenty_right_logins_at_once_one_wins(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    outcomes = await asyncio.gather(*(login(edge, PHONE, code) for _ in range(20)))
+    assert sorted(outcomes) == [(200, 0)] + [(400, 2001)] * 19
+    assert (kept(edge, "users"), kept(edge, "sessions")) == (1, 1)
+
+
+async def test_tries_survive_a_restart(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running(tmp_path, clock, tasks={"workers": 0}) as edge:
+        code = await edge.code(PHONE)
+        for _ in range(5):
+            await login(edge, PHONE, other(code))
+    async with running(tmp_path, clock, tasks={"workers": 0}) as edge:
+        assert await login(edge, PHONE, code) == (400, 2001)
+
+
+async def test_what_else_a_login_says_of_the_user_is_passed_over(edge: Edge) -> None:
+    first = await edge.person("13900139000")
+    claims = {"id": first.id, "userId": first.id, "isMember": True, "quota_remaining": 9, "role": "admin"}
+    data = (await edge.post(LOGIN, {"phone": PHONE, "code": await edge.code(PHONE), **claims})).data
+    assert data["user"]["id"] != first.id
+    assert (data["user"]["isMember"], data["user"]["quota_remaining"]) == (False, 0)
+    assert data["expiresIn"] == 7 * 86_400

@@ -1,0 +1,186 @@
+"""Bodies that are no JSON object of the right shape, garbled on their way, or made to hurt the parser."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from tests.edge import Edge, Person
+from tests.server.http.holdings import holdings
+from tests.server.http.sockets import bare, exchange, post, status
+
+CREATE = "/api/task/create"
+GOOD = b'{"phone": "13800138000"}'
+MALFORMED = (
+    *(
+        b"",
+        b" ",
+        b"{",
+        b"}",
+        b"null",
+        b"true",
+        b"5",
+        b'"text"',
+        b"[]",
+        b"[{}]",
+        b"{}{}",
+        b"{} x",
+        b"{'a': 1}",
+        b"{a: 1}",
+    ),
+    *(
+        b'{"a": 1,}',
+        b'{"a"}',
+        b'{"a": }',
+        b'{"a": 01}',
+        b'{"a": +1}',
+        b'{"a": .5}',
+        b'{"a": 0x10}',
+        b"phone=13800138000",
+    ),
+    *(b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b'{"x": [{"y": NaN}]}', b"<xml/>", b"\x00", b"{}\x00"),
+    *(b'{"phone": "1\n"}', b'{"phone": "\t"}', b'{"phone": "\x00"}', b'{"a": "\\x41"}', b'{"a": "\\ud8"}', b"/**/{}"),
+    *(
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"a": "\xff"}',
+        b'{"a": "\xed\xa0\x80"}',
+        b'{"a": "\xc0\xaf"}',
+        b"\x80",
+    ),
+    *(b'{"a": 1, "a": 1}', b'{"x": {"a": 1, "a": 2}}', b'{"phone": "13800138000", "ph\\u006fne": "13900139000"}'),
+    *(b'{"a": ' + b"9" * 5000 + b"}", b'{"a": -' + b"9" * 5000 + b"}"),
+    *(
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+        b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    ),
+)
+
+
+async def test_what_is_no_json_object_is_refused_everywhere(edge: Edge) -> None:
+    member = await edge.member()
+    before = await holdings(edge, member)
+    for body in MALFORMED:
+        for path in (
+            "/api/auth/send-code",
+            "/api/auth/login",
+            CREATE,
+            "/api/membership/purchase",
+            "/api/media/validate",
+        ):
+            answer = await edge.post(path, raw=body, who=member)
+            assert answer.refusal == (400, 4001), (path, body[:60])
+            assert len(answer.raw) < 1000, "nothing long is sent back"
+    assert await holdings(edge, member) == before
+    assert not (edge.data / "sandbox" / "sms" / "13800138000.json").exists()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "é", ""]
+)
+async def test_the_content_type_does_not_matter(edge: Edge, content_type: str) -> None:
+    answer = await edge.post("/api/auth/send-code", raw=GOOD, headers={"Content-Type": content_type})
+    assert answer.data == {"expireIn": 300}
+
+
+async def nested(edge: Edge, who: Person, depth: int) -> set[tuple[int, int]]:
+    """How bodies of this depth are refused, whatever holds the nesting."""
+    found = set()
+    for deep in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        for form in (
+            '{"params": %s}',
+            '{"params": {"template": %s}}',
+            '{"params": {"x": %s}}',
+            '{"type": %s}',
+            '{"x": %s}',
+        ):
+            fields = json.dumps({"type": "basic_clean", "inputImageUrl": "x"})[:-1]
+            whole = f"{fields}, {(form % deep)[1:]}" if '"type"' not in form else form % deep
+            found.add((await edge.post(CREATE, raw=whole.encode(), who=who)).refusal)
+    return found
+
+
+async def test_nesting_of_any_depth_is_refused(edge: Edge) -> None:
+    person = await edge.person()
+    for depth in (1, 10, 90, 110, 190, 230, 260, 400, 700, *range(900, 1010, 10), 2000, 5000):
+        assert await nested(edge, person, depth) == {(400, 4001)}, depth
+
+
+SIZES = (
+    "null",
+    "true",
+    '"5"',
+    "1.0",
+    "1.5",
+    "0",
+    "-1",
+    "1e1",
+    "1e999",
+    "-1e999",
+    "[]",
+    "{}",
+    "[5]",
+    '"\\ud800"',
+    "-" + "9" * 4000,
+)
+
+
+async def test_a_size_is_a_positive_integer(edge: Edge) -> None:
+    person = await edge.person()
+    for size in SIZES:
+        body = f'{{"fileName": "a.png", "fileSize": {size}}}'.encode()
+        assert (await edge.post("/api/media/validate", raw=body, who=person)).refusal == (400, 4001), size
+    for size in (str(2**63), str(2**64), "9" * 30, "9" * 4000):
+        body = f'{{"fileName": "a.png", "fileSize": {size}}}'.encode()
+        assert (await edge.post("/api/media/validate", raw=body, who=person)).refusal == (413, 4013), size
+
+
+async def test_a_compressed_body_is_read_and_a_bomb_is_not(edge: Edge) -> None:
+    for name, packed in (("gzip", gzip.compress(GOOD)), ("deflate", zlib.compress(GOOD))):
+        answer = await edge.post("/api/auth/send-code", raw=packed, headers={"Content-Encoding": name})
+        assert answer.status == 200
+    bomb = gzip.compress(b" " * 30_000_000)
+    assert len(bomb) < 65_536
+    for path in ("/api/auth/send-code", "/api/membership/payment-callback/wx"):
+        assert (await edge.post(path, raw=bomb, headers={"Content-Encoding": "gzip"})).refusal == (413, 4013)
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+@pytest.mark.parametrize("body", [b"garbage", gzip.compress(GOOD)[:-12], gzip.compress(GOOD)[:5], b"\x1f\x8b"])
+async def test_a_body_that_cannot_be_unpacked_is_refused(edge: Edge, name: str, body: bytes) -> None:
+    for path in ("/api/auth/send-code", "/api/membership/payment-callback/wx", "/api/task/x/status"):
+        method = "PUT" if path.endswith("status") else "POST"
+        answer = await exchange(
+            edge, bare(method, path, f"Content-Length: {len(body)}", f"Content-Encoding: {name}") + body
+        )
+        assert status(answer) in (400, 401, 403), answer[:100]
+    assert not (edge.data / "sandbox" / "sms").exists()
+
+
+async def test_a_chunked_body_is_a_body(edge: Edge) -> None:
+    chunked = bare("POST", "/api/auth/send-code", "Transfer-Encoding: chunked")
+    whole = b"".join(b"1\r\n%c\r\n" % byte for byte in GOOD) + b"0\r\n\r\n"
+    assert status(await exchange(edge, chunked + whole)) == 200
+    too_long = b"ffff\r\n" + b" " * 65_535 + b"\r\n" + whole
+    assert status(await exchange(edge, chunked + too_long)) == 413
+
+
+async def test_a_caller_that_hangs_up_in_the_middle_changes_nothing(edge: Edge) -> None:
+    short = post("/api/auth/send-code", GOOD, length=len(GOOD) + 1)
+    chunked = bare("POST", "/api/auth/send-code", "Transfer-Encoding: chunked") + b"18\r\n" + GOOD + b"\r\n"
+    for request in (short, chunked, bare("POST", "/api/auth/send-code", "Content-Length: 5")):
+        await exchange(edge, request, then_hang_up=True)
+    assert not (edge.data / "sandbox" / "sms").exists()
+    assert (await edge.get("/health")).status == 200
+
+
+async def test_what_follows_a_body_is_not_part_of_it(edge: Edge) -> None:
+    """A Content-Length that is too small leaves the rest to be read as a request, which it is not."""
+    both = GOOD + b'{"phone": "13900139000"}'
+    assert status(await exchange(edge, post("/api/auth/send-code", both, length=len(GOOD)))) in (200, 400)
+    assert not (edge.data / "sandbox" / "sms" / "13900139000.json").exists()

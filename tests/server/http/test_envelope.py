@@ -1,0 +1,187 @@
+"""What every answer has: the envelope, a request id, the right headers; and what is no request at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge import Edge, MovableClock, Person, running
+from tests.server.http.sockets import bare, exchange, post, status
+
+ORIGIN = "https://shop.example"
+
+
+@pytest.fixture
+async def production(tmp_path: Path) -> AsyncIterator[Edge]:
+    async with running(
+        tmp_path / "p", mode="production", tasks={"workers": 0}, server={"cors_origins": [ORIGIN]}
+    ) as edge:
+        yield edge
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/", "/api/quota/", "/API/quota", "//api/quota", "/api/none", "/%00", "/media", "/admin"]
+)
+async def test_an_unknown_path_is_404(edge: Edge, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
+        assert (await edge.call(method, path)).refusal == (404, 404), method
+
+
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        *(("GET", "/api/auth/login", "POST"), ("DELETE", "/api/quota", "GET,HEAD"), ("POST", "/health", "GET,HEAD")),
+        *(("PUT", "/api/task/create", "GET,HEAD,POST"), ("PATCH", "/api/auth/me", "GET,HEAD")),
+        *(("GET", "/api/task/x/status", "PUT"), ("DELETE", "/media/x", "GET,HEAD,PUT")),
+    ],
+)
+async def test_a_wrong_method_is_405_and_says_which_is_right(edge: Edge, method: str, path: str, allowed: str) -> None:
+    answer = await edge.call(method, path)
+    assert answer.refusal == (405, 405)
+    assert set(answer.headers["Allow"].split(",")) == set(allowed.split(","))
+
+
+async def test_a_body_over_the_limit_is_413(edge: Edge) -> None:
+    fits = json.dumps({"phone": "1" * 65_000, "code": ""}).encode()
+    assert (await edge.post("/api/auth/login", raw=fits.ljust(65_536))).refusal == (400, 2000)
+    assert (await edge.post("/api/auth/login", raw=fits.ljust(65_537))).refusal == (413, 4013)
+    person = await edge.person()
+    for path in ("/api/task/create", "/api/media/validate", "/api/membership/purchase"):
+        assert (await edge.post(path, {"x": "y" * 70_000}, who=person)).refusal == (413, 4013)
+    assert (await edge.post("/api/membership/payment-callback/wx", raw=b"x" * 70_000)).refusal == (413, 4013)
+    assert (await edge.put("/api/task/x/status", raw=b"x" * 70_000)).refusal == (413, 4013)
+
+
+async def test_a_length_over_the_limit_is_refused_before_a_byte_of_it_came(edge: Edge) -> None:
+    answer = await exchange(edge, post("/api/auth/login", b"", length=10**10), until=b"4013")
+    assert status(answer) == 413
+
+
+async def test_the_request_id_is_echoed_where_it_is_sane(edge: Edge) -> None:
+    for sane in ("a", "f" * 64, "req-1_2.3"):
+        assert (await edge.get("/health", headers={"X-Request-Id": sane})).headers["X-Request-Id"] == sane
+        refused = await edge.get("/none", headers={"X-Request-Id": sane})
+        assert refused.content["error"]["requestId"] == refused.headers["X-Request-Id"] == sane
+    for odd in ("", " ", "f" * 65, "a b", "é", "<script>", "a\tb", '"', "../x", "f" * 7000):
+        given = (await edge.get("/health", headers={"X-Request-Id": odd})).headers["X-Request-Id"]
+        assert given != odd and len(given) == 32, odd
+
+
+async def test_every_answer_says_not_to_guess_its_type(edge: Edge) -> None:
+    for path in ("/health", "/none", "/api/quota"):
+        answer = await edge.get(path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_head_is_get_without_a_body(edge: Edge) -> None:
+    person = await edge.person()
+    for path, expected in (
+        ("/health", 200),
+        ("/ready", 200),
+        ("/api/quota", 200),
+        ("/api/task/list", 200),
+        ("/x", 404),
+    ):
+        head, get = await edge.call("HEAD", path, who=person), await edge.get(path, who=person)
+        assert (head.status, head.raw, get.status) == (expected, b"", expected)
+        assert head.headers["Content-Length"] == get.headers["Content-Length"] != "0"
+    assert (await edge.call("HEAD", "/api/quota")).status == 401
+    assert (await edge.call("HEAD", "/api/auth/login")).status == 405
+
+
+async def test_development_answers_any_origin_without_credentials(edge: Edge) -> None:
+    answer = await edge.get("/health", headers={"Origin": "https://any.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_production_answers_configured_origins_only(production: Edge) -> None:
+    asked = {"Access-Control-Request-Method": "POST"}
+    allowed = await production.call("OPTIONS", "/api/task/create", headers={"Origin": ORIGIN, **asked})
+    assert (allowed.status, allowed.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
+    assert "Authorization" in allowed.headers["Access-Control-Allow-Headers"]
+    assert "Origin" in allowed.headers["Vary"]
+    refused = await production.get("/none", headers={"Origin": ORIGIN})
+    assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN, "or a frontend cannot read why"
+    for origin in ("https://evil.example", f"{ORIGIN}.evil.example", "null", "", "*", ORIGIN.upper(), f"{ORIGIN}/"):
+        for method in ("OPTIONS", "GET"):
+            answer = await production.call(method, "/health", headers={"Origin": origin, **asked})
+            assert not [name for name in answer.headers if name.startswith("Access-Control-Allow-")], origin
+
+
+async def test_options_without_a_question_is_just_a_method(edge: Edge) -> None:
+    assert (await edge.call("OPTIONS", "/api/task/create")).refusal == (405, 405)
+
+
+async def test_an_expectation_that_cannot_be_met_is_answered(edge: Edge) -> None:
+    answer = await exchange(edge, bare("GET", "/health", "Expect: a-pony"))
+    assert status(answer) == 417 and b"X-Request-Id" in answer
+    hundred = await exchange(edge, post("/api/auth/login", b"{}", "Expect: 100-continue"))
+    assert status(hundred) == 100 and b"HTTP/1.1 400 Bad Request" in hundred
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *(
+            b"GET /api/task/\xff HTTP/1.1\r\n\r\n",
+            b"GET /media/x?signature=\xff HTTP/1.1\r\n\r\n",
+            b"\x16\x03\x01\r\n\r\n",
+        ),
+        *(
+            b"GET health HTTP/1.1\r\n\r\n",
+            b"GET http://[::1 HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"\r\n\x00\r\n\r\n",
+        ),
+        *(bare("GET", "/" + "a" * 9000), bare("GET", "/", "X: " + "y" * 9000), bare("GET", "/", "A\x00: b")),
+        *(post("/api/auth/login", b"", length=-5), post("/api/auth/login", b"", length=10**30)),
+        *(
+            post("/api/auth/login", b"{}", "Content-Length: 3"),
+            post("/api/auth/login", b"", "Transfer-Encoding: chunked"),
+        ),
+        *(
+            bare("POST", "/x", "Transfer-Encoding: x, y"),
+            bare("POST", "/x", "Transfer-Encoding: chunked") + b"zz\r\n\r\n",
+        ),
+    ],
+)
+async def test_what_is_no_http_is_refused(edge: Edge, request_: bytes) -> None:
+    answer = await exchange(edge, request_)
+    assert status(answer) == 400
+    assert (await edge.get("/health")).status == 200
+
+
+async def test_an_unforeseen_fault_is_told_without_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(tmp_path, MovableClock(), tasks={"workers": 0}) as edge:
+        person = await edge.person()
+        with sqlite3.connect(tmp_path / "darkroom.sqlite3") as connection:
+            connection.execute("ALTER TABLE users RENAME TO lost")
+        connection.close()
+        answer = await edge.get("/api/auth/me", who=person)
+        assert answer.refusal == (500, 9999)
+        assert answer.content["error"]["message"] == "服务器内部错误"
+        assert b"users" not in answer.raw and b"sqlite" not in answer.raw
+        assert "no such table" in caplog.text and answer.headers["X-Request-Id"] in caplog.text
+        caplog.clear()
+
+
+async def test_the_log_has_nobodys_secrets(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    code = await edge.code("13912345678")
+    login = (await edge.post("/api/auth/login", {"phone": "13912345678", "code": code})).data
+    person = Person(login["user"]["id"], "13912345678", login["token"])
+    place = (await edge.get("/api/media/sts", who=person)).data
+    await edge.put(place["uploadUrl"], raw=b"no picture")
+    await exchange(edge, bare("GET", "/api/quota", f"Authorization: Bearer {person.token}\x00"))
+    await exchange(edge, f"GET {place['uploadUrl']} \xff HTTP/1.1\r\n\r\n".encode("latin-1"))
+    signature = place["uploadUrl"].partition("signature=")[2]
+    assert "139****5678" in caplog.text, "or nothing was logged at all"
+    for secret in (person.phone, person.token, login["refreshToken"], signature, f" {code}"):
+        assert secret not in caplog.text

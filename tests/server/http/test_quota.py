@@ -1,0 +1,113 @@
+"""The balance and its ledger: exact under parallel spending, paged, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge import Edge, running
+from tests.server.http.holdings import creation, holdings, placed
+
+TEN = {"plans": [{"id": "ten", "name": "Ten", "price": 100, "quota": 10, "days": 30}]}
+
+
+@pytest.fixture
+async def ten(tmp_path: Path) -> AsyncIterator[Edge]:
+    """A server that sells ten generations at a time."""
+    async with running(tmp_path / "ten", tasks={"workers": 0}, membership=TEN) as edge:
+        yield edge
+
+
+async def test_of_a_hundred_creations_at_once_exactly_ten_are_paid(ten: Edge) -> None:
+    member = await ten.member()
+    body = creation(await placed(ten, member))
+    answers = await asyncio.gather(*(ten.post("/api/task/create", body, who=member) for _ in range(100)))
+    outcomes = Counter((200, 0) if answer.status == 200 else answer.refusal for answer in answers)
+    assert outcomes == {(200, 0): 10, (403, 1003): 90}
+    left = sorted(answer.data["quota_remaining"] for answer in answers if answer.status == 200)
+    assert left == list(range(10))
+    after = await holdings(ten, member)
+    assert (after.remaining, len(after.tasks)) == (0, 10)
+    assert after.ledger == [("grant", 10, 10)] + [("charge", -1, left) for left in range(9, -1, -1)]
+
+
+async def test_two_people_spend_their_own(ten: Edge) -> None:
+    one, two = await ten.member(), await ten.member()
+    bodies = [(who, creation(await placed(ten, who))) for who in (one, two)]
+    calls = [ten.post("/api/task/create", body, who=who) for _ in range(15) for who, body in bodies]
+    answers = await asyncio.gather(*calls)
+    assert sum(answer.status == 200 for answer in answers[0::2]) == 10
+    assert sum(answer.status == 200 for answer in answers[1::2]) == 10
+
+
+async def test_a_cost_above_the_balance_is_refused_whole(tmp_path: Path) -> None:
+    costly = {"workers": 0, "cost": {"basic_clean": 4}}
+    async with running(tmp_path / "costly", tasks=costly, membership=TEN) as edge:
+        member = await edge.member()
+        body = creation(await placed(edge, member))
+        answers = [await edge.post("/api/task/create", body, who=member) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 403]
+        assert answers[2].refusal == (403, 1003)
+        assert "需要 4 次，剩余 2 次" in answers[2].content["error"]["message"]
+        assert await edge.ledger(member) == [("grant", 10, 10), ("charge", -4, 6), ("charge", -4, 2)]
+
+
+async def test_the_ledger_comes_newest_first_in_pages(edge: Edge) -> None:
+    member = await edge.member()
+    url = await placed(edge, member)
+    made = [(await edge.create(member, url))["taskId"] for _ in range(6)]
+    references: list[str] = []
+    path = "/api/quota/ledger?limit=3"
+    while path:
+        page = (await edge.get(path, who=member)).data
+        assert len(page["entries"]) <= 3
+        references += [entry["reference"] for entry in page["entries"]]
+        path = page["nextCursor"] and f"/api/quota/ledger?limit=3&cursor={page['nextCursor']}"
+    assert references[:-1] == made[::-1], "and the order that granted them at the end"
+    assert len(references) == 7
+
+
+async def test_a_page_that_is_just_full_has_no_next(edge: Edge) -> None:
+    member = await edge.member()
+    page = (await edge.get("/api/quota/ledger?limit=1", who=member)).data
+    assert (len(page["entries"]), page["nextCursor"]) == (1, None)
+
+
+async def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(edge: Edge) -> None:
+    other, member = await edge.member(), await edge.member()
+    (theirs,) = (await edge.get("/api/quota/ledger", who=other)).data["entries"]
+    for cursor in (theirs["id"], "f" * 32):
+        entries = (await edge.get(f"/api/quota/ledger?cursor={cursor}", who=member)).data["entries"]
+        assert theirs["id"] not in [entry["id"] for entry in entries]
+    assert (await edge.get("/api/quota/ledger?userId=" + other.id, who=await edge.person())).data["entries"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=101", "limit=-1", "limit=1000000000", "limit=" + "9" * 5000, "limit=1.0", "limit=1e1"),
+        *("limit=+5", "limit=%205", "limit=5%0A", "limit=", "limit=ten", "limit=0x5", "limit=NaN", "limit=true"),
+        *("limit=%EF%BC%95", "limit=%D9%A5", "limit=5_0", "limit[]=5&limit=", "limit=%ED%A0%80", "limit=%00"),
+        *("cursor=", "cursor=x", "cursor=" + "0" * 31, "cursor=" + "0" * 33, "cursor=" + "A" * 32),
+        *("cursor=" + "0" * 32 + "%0A", "cursor=%00" + "0" * 31, "cursor=%EF%BC%90" * 32),
+    ],
+)
+async def test_paging_has_bounds(edge: Edge, query: str) -> None:
+    person = await edge.person()
+    assert (await edge.get(f"/api/quota/ledger?{query}", who=person)).refusal == (400, 4001)
+
+
+async def test_unknown_parameters_are_passed_over(edge: Edge) -> None:
+    member = await edge.member()
+    page = (await edge.get("/api/quota/ledger?limit=5&order=asc&%00=%00&%ED%A0%80=1", who=member)).data
+    assert len(page["entries"]) == 1
+
+
+async def test_who_never_bought_has_nothing(edge: Edge) -> None:
+    person = await edge.person()
+    nothing = {"remaining": 0, "isMember": False, "expireAt": None}
+    assert (await edge.get("/api/quota", who=person)).data == nothing

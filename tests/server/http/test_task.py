@@ -1,0 +1,204 @@
+"""Tasks: what cannot be created, whose they are, and how they are listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.edge import Edge, Person
+from tests.server.http.holdings import Holdings, creation, holdings, placed
+
+CREATE, LIST = "/api/task/create", "/api/task/list"
+NO_TEXT: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})
+ABSENT = "0" * 32
+
+
+async def refused(edge: Edge, who: Person, body: object) -> tuple[int, int]:
+    """How a creation is refused, having changed nothing."""
+    before = await holdings(edge, who)
+    refusal = (await edge.post(CREATE, body, who=who)).refusal
+    assert await holdings(edge, who) == before, body
+    return refusal
+
+
+async def test_an_unknown_type_costs_nothing(edge: Edge) -> None:
+    member = await edge.member()
+    url = await placed(edge, member)
+    names = (
+        "",
+        "model_pose12",
+        "Basic_Clean",
+        "basic_clean\n",
+        "basic_clean ",
+        "list",
+        "\ud800",
+        "{type}",
+        "b" * 60_000,
+    )
+    for name in (*names, *NO_TEXT):
+        assert await refused(edge, member, creation(url, type=name)) == (400, 4001), repr(name)
+    assert await refused(edge, member, {"inputImageUrl": url}) == (400, 4001)
+
+
+async def test_parameters_that_are_not_its_own_cost_nothing(edge: Edge) -> None:
+    member = await edge.member()
+    url = await placed(edge, member)
+    templates = ("", "ALL", "all\n", "everything", "\ud800", "４", "a" * 60_000, *NO_TEXT)
+    params: list[object] = [{"template": template} for template in templates]
+    params += [{"scene": "street"}, {"amount": 0}, {"": 1}, {"\ud800": 1}, {"a\n\x00": 1}, {"__class__": {}}]
+    for wrong in (*params, None, 5, "all", [], [{}]):
+        assert await refused(edge, member, creation(url, params=wrong)) == (400, 4001), repr(wrong)
+
+
+async def test_an_image_that_is_not_ours_costs_nothing(edge: Edge) -> None:
+    member = await edge.member()
+    base, url = edge.base, await placed(edge, member)
+    foreign = (
+        *("", "x", "/media/x", "http://", "file:///etc/passwd", "javascript:alert(1)", "data:image/png;base64,AAAA"),
+        *("https://example.com/a.png", "http://169.254.169.254/latest/meta-data/", "http://[::1]/media/x.png"),
+        *(f"{base}.example.com/media/x.png", f"{base}@example.com/media/x", base, f"{base}/health", f"{base}/media"),
+        *(f"{base.upper()}/MEDIA/x", f" {base}/media/x", f"{base}/media/\nx", f"{base}/media/\ud800", "\ud800"),
+        *(f"{url}\ud800", f"{url}\n", f"{url}\x00", f"{url}\u2028"),
+        *("http://" + "a" * 2041, "http://" + "a" * 60_000, "http://[", "http://a:b:c", "//[/media/"),
+    )
+    for address in (*foreign, *NO_TEXT):
+        assert await refused(edge, member, creation("", inputImageUrl=address)) == (400, 4001), repr(address)
+    assert await refused(edge, member, {"type": "basic_clean"}) == (400, 4001)
+
+
+async def test_somebody_elses_upload_costs_nothing(edge: Edge) -> None:
+    owner, member = await edge.member(), await edge.member()
+    url = await placed(edge, owner)
+    assert await refused(edge, member, creation(url)) == (403, 4003)
+    assert await refused(edge, member, creation(url.replace(owner.id, member.id))) == (403, 4003)
+    assert await refused(edge, owner, creation(url.replace("/input/", "/output/"))) == (403, 4003)
+    assert (await edge.create(owner, url))["quota_remaining"] == 99
+
+
+async def test_an_altered_address_costs_nothing(edge: Edge) -> None:
+    member = await edge.member()
+    place = (await edge.get("/api/media/sts", who=member)).data
+    url = await placed(edge, member)
+    plain, _, query = url.partition("?")
+    for altered in (
+        plain,
+        f"{plain}?",
+        f"{url}0",
+        f"{url}#x",
+        f"{plain}?x&{query}x",
+        place["uploadUrl"],
+    ):
+        assert await refused(edge, member, creation(altered)) == (403, 4003), altered
+    for path in ("../../darkroom.sqlite3", "x/../" + place["key"], "/" + place["key"], place["key"].upper(), ""):
+        assert await refused(edge, member, creation(f"{edge.base}/media/{path}?{query}")) == (403, 4003), path
+
+
+async def test_an_upload_that_never_came_costs_nothing(edge: Edge) -> None:
+    member = await edge.member()
+    place = (await edge.get("/api/media/sts", who=member)).data
+    assert await refused(edge, member, creation(place["inputImageUrl"])) == (404, 4004)
+
+
+async def test_who_is_no_member_creates_nothing(edge: Edge) -> None:
+    person = await edge.person()
+    assert await refused(edge, person, creation(await placed(edge, person))) == (403, 1002)
+    assert await holdings(edge, person) == Holdings(0, [], [], [])
+
+
+async def test_costs_and_owners_a_client_sends_are_passed_over(edge: Edge) -> None:
+    victim, member = await edge.member(), await edge.member()
+    lies = {"cost": 0, "amount": -5, "userId": victim.id, "status": "success", "taskId": ABSENT, "quota": 1e6}
+    created = (await edge.post(CREATE, creation(await placed(edge, member), **lies), who=member)).data
+    assert (created["status"], created["quota_remaining"]) == ("pending", 99)
+    assert created["taskId"] != ABSENT
+    assert await edge.remaining(victim) == 100
+
+
+async def test_somebody_elses_task_shows_nothing(edge: Edge) -> None:
+    owner, other = await edge.member(), await edge.member()
+    task = (await edge.create(owner, await placed(edge, owner)))["taskId"]
+    answer = await edge.get(f"/api/task/{task}", who=other)
+    assert answer.refusal == (403, 4003)
+    assert owner.id.encode() not in answer.raw and task.encode() not in answer.raw
+    assert (await edge.get(f"{LIST}?userId={owner.id}&cursor={'f' * 32}", who=other)).data["total"] == 0
+    assert (await edge.get(f"/api/task/{task}", who=owner)).data["id"] == task
+
+
+@pytest.mark.parametrize(
+    "task", [ABSENT, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]
+)
+async def test_an_unknown_task_is_not_found(edge: Edge, task: str) -> None:
+    person = await edge.person()
+    assert (await edge.get(f"/api/task/{task}", who=person)).refusal == (404, 4004)
+
+
+async def five_tasks(edge: Edge) -> tuple[Person, list[str]]:
+    """A member and their tasks, newest first."""
+    member = await edge.member()
+    url = await placed(edge, member)
+    return member, [(await edge.create(member, url))["taskId"] for _ in range(5)][::-1]
+
+
+def ids(page: Any) -> list[str]:
+    return [task["id"] for task in page["tasks"]]
+
+
+async def test_list_is_no_task(edge: Edge) -> None:
+    member, made = await five_tasks(edge)
+    page = (await edge.get(LIST, who=member)).data
+    assert (ids(page), page["total"], page["limit"], page["offset"]) == (made, 5, 10, 0)
+    assert page["nextCursor"] is None
+
+
+async def test_pages_by_cursor_and_by_offset_show_each_task_once(edge: Edge) -> None:
+    member, made = await five_tasks(edge)
+    by_offset = [ids((await edge.get(f"{LIST}?limit=2&offset={n}", who=member)).data) for n in (0, 2, 4, 6)]
+    assert by_offset == [made[:2], made[2:4], made[4:], []]
+    found, path = [], f"{LIST}?limit=2"
+    while path:
+        page = (await edge.get(path, who=member)).data
+        assert page["total"] == 5
+        found += ids(page)
+        path = page["nextCursor"] and f"{LIST}?limit=2&cursor={page['nextCursor']}"
+    assert found == made
+    edge_case = (await edge.get(f"{LIST}?limit=5", who=member)).data
+    assert edge_case["nextCursor"] is None, "a page that is just full has no next"
+
+
+async def test_a_new_task_does_not_shift_the_pages_of_a_cursor(edge: Edge) -> None:
+    member, made = await five_tasks(edge)
+    first = (await edge.get(f"{LIST}?limit=2", who=member)).data
+    await edge.create(member, await placed(edge, member))
+    second = (await edge.get(f"{LIST}?limit=2&cursor={first['nextCursor']}", who=member)).data
+    assert ids(first) + ids(second) == made[:4]
+
+
+@pytest.mark.parametrize(
+    "query, count",
+    [
+        *(("status=pending", 5), ("status=success", 0), ("status=failed", 0), ("type=basic_clean", 5)),
+        *(("type=model_pose12", 0), ("type=", 0), ("type=%00", 0), ("type=' OR 1=1 --", 0)),
+        *(("status=pending&type=basic_clean", 5), ("unknown=1&userId=x", 5), ("limit=100", 5), ("offset=1000000", 0)),
+    ],
+)
+async def test_filters(edge: Edge, query: str, count: int) -> None:
+    member, _ = await five_tasks(edge)
+    page = (await edge.get(f"{LIST}?{query}", who=member)).data
+    assert len(page["tasks"]) == count
+    assert page["total"] == (5 if "offset" in query else count)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=101", "limit=-1", "limit=1000000000", "limit=" + "9" * 5000, "limit=1.5", "limit=1e1"),
+        *("limit=", "limit=%EF%BC%95", "limit=%D9%A5", "limit=5%0A", "limit=%2B5", "limit=NaN", "limit=null"),
+        *("offset=-1", "offset=1000001", "offset=99999999999999999999", "offset=x", "offset=%EF%BC%95"),
+        *("status=", "status=done", "status=PENDING", "status=pending%0A", "status=%00", "type=" + "t" * 65),
+        *("cursor=", "cursor=x", "cursor=g" + "0" * 31, "cursor=" + "A" * 32, "cursor=" + "0" * 32 + "%0A"),
+    ],
+)
+async def test_a_list_has_bounds(edge: Edge, query: str) -> None:
+    person = await edge.person()
+    assert (await edge.get(f"{LIST}?{query}", who=person)).refusal == (400, 4001)

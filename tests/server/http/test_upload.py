@@ -1,0 +1,186 @@
+"""What may be put at a signed address: a whole JPEG or PNG of a sane size, which is encoded afresh."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from tests.edge import Answer, Edge, Person
+from tests.pictures import encoded, shirt
+from tests.server.http.holdings import creation
+from tests.server.http.sockets import GUARD_SECONDS, bare, exchange, status
+
+MARK = b"<script>alert('darkroom')</script>"
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    """A PNG that claims a size, whatever its pixels are."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def animated() -> bytes:
+    frames = [Image.new("RGB", (80, 80), colour) for colour in ("red", "green", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def jpeg() -> bytes:
+    return encoded(Image.open(io.BytesIO(shirt(200))), "JPEG")
+
+
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+NO_IMAGES = {
+    "nothing": b"",
+    "text": b"hello",
+    "svg": SVG,
+    "html": b"<html>" + MARK,
+    "gif": encoded(Image.new("RGB", (80, 80)), "GIF"),
+    "webp": encoded(Image.new("RGB", (80, 80)), "WEBP"),
+    "bmp": encoded(Image.new("RGB", (80, 80)), "BMP"),
+    "tiff": encoded(Image.new("RGB", (80, 80)), "TIFF"),
+    "random": random.Random(7).randbytes(50_000),
+    "signature only": b"\x89PNG\r\n\x1a\n",
+    "jpeg signature only": b"\xff\xd8\xff",
+    "truncated png": shirt(200)[:-40],
+    "half a png": shirt(200)[: len(shirt(200)) // 2],
+    "half a jpeg": jpeg()[: len(jpeg()) // 2],
+    "animated png": animated(),
+    "png without pixels": png(200, 200, b""),
+    "png of garbage": png(200, 200, random.Random(7).randbytes(5000)),
+    "png of size zero": png(0, 0, zlib.compress(b"")),
+    "gif then png": encoded(Image.new("RGB", (80, 80)), "GIF") + shirt(200),
+    "tiny": encoded(Image.new("RGB", (5, 5))),
+}
+TOO_LARGE = {
+    "claims 10,000 megapixels": png(100_000, 100_000, zlib.compress(b"")),
+    "claims the most a PNG can": png(2**31 - 1, 2**31 - 1, zlib.compress(b"")),
+    "really unpacks to 120 MB": png(6400, 6400, zlib.compress(bytes((1 + 3 * 6400) * 6400), 9)),
+    "too long a strip": png(30_000, 100, zlib.compress(b"")),
+    "a byte over ten megabytes": shirt(200).ljust(10 * 2**20 + 1, b"\x00"),
+}
+
+
+async def place_for(edge: Edge, who: Person, name: str = "a.png") -> tuple[str, str]:
+    """(where to put it, how to name it)."""
+    place = (await edge.get(f"/api/media/sts?fileName={name}", who=who)).data
+    return place["uploadUrl"], place["inputImageUrl"]
+
+
+def stored(edge: Edge) -> list[Path]:
+    """Every file among the pictures, half received ones included."""
+    return [path for path in (edge.data / "pictures").rglob("*") if path.is_file()]
+
+
+async def refused(edge: Edge, content: bytes, name: str, **headers: str) -> tuple[int, int]:
+    """How an upload is refused; nothing of it stays, and no task can be made of it."""
+    member = await edge.member()
+    target, url = await place_for(edge, member, name)
+    refusal = (await edge.put(target, raw=io.BytesIO(content), headers=headers)).refusal
+    assert stored(edge) == []
+    assert (await edge.post("/api/task/create", creation(url), who=member)).refusal == (404, 4004)
+    assert await edge.remaining(member) == 100
+    return refusal
+
+
+async def test_what_is_no_jpeg_or_png_is_refused(edge: Edge) -> None:
+    for label, content in NO_IMAGES.items():
+        for name in ("a.png", "a.jpg"):
+            assert await refused(edge, content, name) == (415, 4015), label
+
+
+async def test_a_claimed_type_changes_nothing(edge: Edge) -> None:
+    for claimed in ("image/png", "image/svg+xml", "application/octet-stream", "é"):
+        assert await refused(edge, SVG, "a.png", **{"Content-Type": claimed}) == (415, 4015)
+
+
+@pytest.mark.parametrize("label", TOO_LARGE)
+async def test_what_is_too_large_is_refused(edge: Edge, label: str) -> None:
+    assert await refused(edge, TOO_LARGE[label], "a.png") == (413, 4013)
+
+
+async def test_a_packed_upload_counts_unpacked(edge: Edge) -> None:
+    bomb = gzip.compress(bytes(30 * 2**20))
+    assert await refused(edge, bomb, "a.png", **{"Content-Encoding": "gzip"}) == (413, 4013)
+
+
+async def sent(edge: Edge, who: Person, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
+    target, _ = await place_for(edge, who)
+    request = bare("PUT", target.removeprefix(edge.base), *headers) + body
+    return await exchange(edge, request, then_hang_up=then_hang_up)
+
+
+async def test_a_broken_upload_leaves_nothing(edge: Edge) -> None:
+    person, picture = await edge.person(), shirt(200)
+    longer = f"Content-Length: {len(picture) + 1}"
+    assert await sent(edge, person, longer, body=picture, then_hang_up=True) == b""
+    garbled = f"Content-Length: {len(picture)}", "Content-Encoding: gzip"
+    assert status(await sent(edge, person, *garbled, body=picture)) == 400
+    broken = b"%x\r\n%b\r\nzz\r\n" % (len(picture), picture)
+    assert status(await sent(edge, person, "Transfer-Encoding: chunked", body=broken)) == 400
+    async with asyncio.timeout(GUARD_SECONDS):
+        while stored(edge):  # a caller that has gone does not see the end of it
+            await edge.get("/health")
+
+
+async def test_a_length_that_is_too_large_is_refused_before_a_byte_of_it_came(edge: Edge) -> None:
+    target, _ = await place_for(edge, await edge.person())
+    request = bare("PUT", target.removeprefix(edge.base), "Content-Length: 10485761")
+    assert status(await exchange(edge, request, until=b"4013")) == 413
+    assert stored(edge) == []
+
+
+async def uploaded(edge: Edge, content: bytes, name: str = "a.png") -> Answer:
+    target, url = await place_for(edge, await edge.person(), name)
+    assert (await edge.put(target, raw=content)).status == 200
+    return await edge.get(url)
+
+
+async def test_a_chunked_upload_is_an_upload(edge: Edge) -> None:
+    person, picture = await edge.person(), shirt(200)
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(picture), picture)
+    assert status(await sent(edge, person, "Transfer-Encoding: chunked", body=body)) == 200
+    assert len(stored(edge)) == 1
+
+
+async def test_what_is_stored_is_a_fresh_encoding(edge: Edge) -> None:
+    information = PngImagePlugin.PngInfo()
+    information.add_text("Comment", MARK.decode())
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(shirt(200))).save(buffer, "PNG", pnginfo=information)
+    exif = Image.Exif()
+    exif[0x010E] = MARK.decode()
+    described = io.BytesIO()
+    Image.open(io.BytesIO(shirt(200))).save(described, "JPEG", exif=exif, comment=MARK)
+    polyglots = (buffer.getvalue() + b"PK\x03\x04" + MARK, described.getvalue() + MARK)
+    for content in polyglots:
+        assert MARK in content
+        for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG")):
+            answer = await uploaded(edge, content, name)
+            assert MARK not in answer.raw
+            image = Image.open(io.BytesIO(answer.raw))
+            assert (image.format, image.size) == (kind, (200, 200))
+            assert not image.info.get("Comment") and not image.getexif()
+
+
+async def test_a_second_upload_replaces_the_first_only_when_it_is_good(edge: Edge) -> None:
+    target, url = await place_for(edge, await edge.person())
+    assert (await edge.put(target, raw=shirt(200))).status == 200
+    first = (await edge.get(url)).raw
+    assert (await edge.put(target, raw=b"no picture")).refusal == (415, 4015)
+    assert (await edge.get(url)).raw == first
+    assert (await edge.put(target, raw=shirt(300))).status == 200
+    assert Image.open(io.BytesIO((await edge.get(url)).raw)).size == (300, 300)
