@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -25,7 +25,8 @@ BODY_SECONDS = 30
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
-_BROKEN = Meaning(4001, 400, Text("请求体不完整或无法解压", "The body is incomplete or cannot be decompressed"))
+_BROKEN = Meaning(4001, 400, Text("请求体不完整", "The body is incomplete"))
+_PACKED = Meaning(4001, 400, Text("不支持压缩的请求体", "Compressed bodies are not accepted; send it as it is"))
 
 
 class Body(BaseModel):
@@ -73,13 +74,16 @@ async def read_bytes(request: web.Request) -> bytes:
     """The whole body. Raises HTTPRequestEntityTooLarge past the limit, at once where the length is told beforehand."""
     if (length := request.content_length or 0) > JSON_BYTES:
         raise web.HTTPRequestEntityTooLarge(JSON_BYTES, length)
-    async with arriving(BODY_SECONDS):
+    async with arriving(request, BODY_SECONDS):
         return await request.read()
 
 
 @asynccontextmanager
-async def arriving(seconds: float) -> AsyncIterator[None]:
-    """Around reading a body. Raises HTTPRequestTimeout when it trickles in, Refusal when it breaks off or is broken."""
+async def arriving(request: web.Request, seconds: float) -> AsyncIterator[None]:
+    """Around reading a body. Raises HTTPRequestTimeout when it trickles in, Refusal when it breaks off or is packed."""
+    # Unpacking is the sender's choice of how much work a few bytes make, before anybody has logged in.
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Refusal(_PACKED)
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -84,7 +84,7 @@ class FileRoutes:
 async def _receive(request: web.Request, target: Path) -> None:
     """Write the body to a file. Raises TooLarge past the limit, and what `arriving` raises."""
     received = 0
-    async with arriving(UPLOAD_SECONDS):
+    async with arriving(request, UPLOAD_SECONDS):
         with target.open("wb") as file:
             async for chunk in request.content.iter_chunked(CHUNK):
                 received += len(chunk)

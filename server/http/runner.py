@@ -19,10 +19,19 @@ SHUTDOWN_SECONDS = 5  # what requests under way get to be answered
 
 
 class EnvelopeRunner(web.AppRunner):
-    """Runs an application as production does: no access log, and a handler goes on when its client has gone."""
+    """Runs an application as production does.
+
+    There is no access log, a handler goes on when its client has gone, and bodies are never unpacked.
+    """
 
     def __init__(self, app: web.Application, shutdown_seconds: float = SHUTDOWN_SECONDS) -> None:
-        super().__init__(app, access_log=None, handler_cancellation=False, shutdown_timeout=shutdown_seconds)
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=False,
+            shutdown_timeout=shutdown_seconds,
+        )
 
     async def _make_server(self) -> web.Server:  # aiohttp has no public way to choose the protocol
         made = await super()._make_server()

@@ -84,8 +84,8 @@ class TaskRoutes:
         if body.type != BASIC_CLEAN:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
         params = validate(body.params, BasicCleanParams, "params")
-        key = _idempotency_key(call)
         source = await self._media.own_input(user_id, body.inputImageUrl)
+        key = _idempotency_key(call, source, params)
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
         return Reply(
             {
@@ -147,12 +147,12 @@ class TaskRoutes:
         return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)
 
 
-def _idempotency_key(call: Call[CreateBody, NoQuery]) -> IdempotencyKey | None:
-    """The caller's key with a digest of what was asked. Raises BadParameter."""
+def _idempotency_key(call: Call[CreateBody, NoQuery], source: str, params: BasicCleanParams) -> IdempotencyKey | None:
+    """The caller's key with a digest of what was asked, however it was written. Raises BadParameter."""
     key = call.request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if _KEY.fullmatch(key) is None:
         raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
-    asked = json.dumps(call.body.model_dump(), sort_keys=True)
+    asked = json.dumps([call.body.type, source, params.model_dump()], sort_keys=True)
     return IdempotencyKey(key, hashlib.sha256(asked.encode()).digest())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 
 import pytest
 
@@ -140,25 +139,11 @@ async def test_a_size_is_a_positive_integer(edge: Edge) -> None:
         assert (await edge.post("/api/media/validate", raw=body, who=person)).refusal == (413, 4013), size
 
 
-async def test_a_compressed_body_is_read_and_a_bomb_is_not(edge: Edge) -> None:
-    for name, packed in (("gzip", gzip.compress(GOOD)), ("deflate", zlib.compress(GOOD))):
-        answer = await edge.post("/api/auth/send-code", raw=packed, headers={"Content-Encoding": name})
-        assert answer.status == 200
-    bomb = gzip.compress(b" " * 30_000_000)
-    assert len(bomb) < 65_536
+@pytest.mark.parametrize("packed", [gzip.compress(GOOD), gzip.compress(b" " * 30_000_000), b"garbage"])
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "GZIP"])
+async def test_a_compressed_body_is_refused_unpacked(edge: Edge, name: str, packed: bytes) -> None:
     for path in ("/api/auth/send-code", "/api/membership/payment-callback/wx"):
-        assert (await edge.post(path, raw=bomb, headers={"Content-Encoding": "gzip"})).refusal == (413, 4013)
-
-
-@pytest.mark.parametrize("name", ["gzip", "deflate"])
-@pytest.mark.parametrize("body", [b"garbage", gzip.compress(GOOD)[:-12], gzip.compress(GOOD)[:5], b"\x1f\x8b"])
-async def test_a_body_that_cannot_be_unpacked_is_refused(edge: Edge, name: str, body: bytes) -> None:
-    for path in ("/api/auth/send-code", "/api/membership/payment-callback/wx", "/api/task/x/status"):
-        method = "PUT" if path.endswith("status") else "POST"
-        answer = await exchange(
-            edge, bare(method, path, f"Content-Length: {len(body)}", f"Content-Encoding: {name}") + body
-        )
-        assert status(answer) in (400, 401, 403), answer[:100]
+        assert (await edge.post(path, raw=packed, headers={"Content-Encoding": name})).refusal == (400, 4001)
     assert not (edge.data / "sandbox" / "sms").exists()
 
 

@@ -52,8 +52,23 @@ async def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
         assert after.tasks == [(first.data["taskId"], "pending")]
 
 
+async def test_the_same_wish_in_other_words_is_the_same(edge: Edge) -> None:
+    """The default said aloud, a field nobody reads, and the same picture under an address signed later."""
+    member = await edge.member()
+    body = creation(await placed(edge, member))
+    first = await create(edge, member, body, "key")
+    task = (await edge.get(f"/api/task/{first.data['taskId']}", who=member)).data
+    edge.clock.advance(seconds=60)
+    signed_later = (await edge.get(f"/api/task/{task['id']}", who=member)).data["inputImageUrl"]
+    assert signed_later != body["inputImageUrl"]
+    for change in ({"params": {"template": "all"}}, {"note": "again"}, {"inputImageUrl": signed_later}):
+        again = await create(edge, member, {**body, **change}, "key")
+        assert again.data == first.data
+    assert await edge.remaining(member) == 99
+
+
 @pytest.mark.parametrize(
-    "change", [{"params": {"template": "matting"}}, {"params": {"template": "all"}}, {"inputImageUrl": None}]
+    "change", [{"params": {"template": "matting"}}, {"params": {"template": "white_bg"}}, {"inputImageUrl": None}]
 )
 async def test_another_body_under_the_same_key_is_refused(edge: Edge, change: dict[str, object]) -> None:
     member = await edge.member()

@@ -112,9 +112,9 @@ async def test_what_is_too_large_is_refused(edge: Edge, label: str) -> None:
     assert await refused(edge, TOO_LARGE[label], "a.png") == (413, 4013)
 
 
-async def test_a_packed_upload_counts_unpacked(edge: Edge) -> None:
-    bomb = gzip.compress(bytes(30 * 2**20))
-    assert await refused(edge, bomb, "a.png", **{"Content-Encoding": "gzip"}) == (413, 4013)
+async def test_a_packed_upload_is_not_unpacked(edge: Edge) -> None:
+    for packed in (gzip.compress(bytes(30 * 2**20)), gzip.compress(shirt(200))):
+        assert await refused(edge, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
 
 
 async def sent(edge: Edge, who: Person, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
@@ -127,8 +127,6 @@ async def test_a_broken_upload_leaves_nothing(edge: Edge) -> None:
     person, picture = await edge.person(), shirt(200)
     longer = f"Content-Length: {len(picture) + 1}"
     assert await sent(edge, person, longer, body=picture, then_hang_up=True) == b""
-    garbled = f"Content-Length: {len(picture)}", "Content-Encoding: gzip"
-    assert status(await sent(edge, person, *garbled, body=picture)) == 400
     broken = b"%x\r\n%b\r\nzz\r\n" % (len(picture), picture)
     assert status(await sent(edge, person, "Transfer-Encoding: chunked", body=broken)) == 400
     async with asyncio.timeout(GUARD_SECONDS):
