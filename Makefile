@@ -42,7 +42,8 @@ clean:
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or later: make PYTHON=/path/to/python" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 .venv/installed: .venv/bin/python requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

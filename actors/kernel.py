@@ -91,12 +91,20 @@ class Actor:
         self._post(_Letter(message, reply))
         return await reply
 
+    async def report(self, message: Message[R]) -> R:
+        """`ask` for the actor's own jobs: a mailbox full of requests does not keep out what one of them has led to."""
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._post(_Letter(message, reply), self._capacity + self._job_limit)
+        return await reply
+
     def tell(self, message: Message[Any]) -> None:
         """Send without waiting; a failure is logged. Raises Overloaded."""
         self._post(_Letter(message, None))
 
-    def _post(self, letter: _Letter) -> None:
-        if self._stopping or len(self._waiting) >= self._capacity:
+    def _post(self, letter: _Letter, capacity: int | None = None) -> None:
+        if type(letter.message) not in self._handlers:
+            raise TypeError(f"{type(self).__name__} does not handle {type(letter.message).__name__}")
+        if self._stopping or len(self._waiting) >= (capacity or self._capacity):
             raise Overloaded(retry_after=1)
         self._waiting.append(letter)
         self._mail.set()
@@ -138,27 +146,36 @@ class Actor:
         self._timers = [asyncio.create_task(self._repeat(*periodic)) for periodic in self._periodic]
         return self._loop
 
-    async def stop(self, grace: float = 5) -> None:
+    async def stop(self, grace: float = 2) -> None:
         """Let jobs end or cancel them after `grace` seconds; carry out what was taken, refuse what comes after."""
         for timer in self._timers:
             timer.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=grace)
         self._stopping = True
-        for job in self._jobs:
-            job.cancel()
+        if self._jobs:
+            for job in self._jobs:
+                job.cancel()
+            await asyncio.wait(self._jobs)
         self._mail.set()
         if self._loop is not None:
             await asyncio.wait([self._loop])
 
     async def _run(self) -> None:
-        while self._waiting or not self._stopping:
-            if not self._waiting:
-                self._mail.clear()
-                await self._mail.wait()
-                continue
-            count = min(self._turn, len(self._waiting))
-            await self._take([self._waiting.popleft() for _ in range(count)])
+        taken: list[_Letter] = []
+        try:
+            while self._waiting or not self._stopping:
+                if not self._waiting:
+                    self._mail.clear()
+                    await self._mail.wait()
+                    continue
+                taken = [self._waiting.popleft() for _ in range(min(self._turn, len(self._waiting)))]
+                await self._take(taken)
+                taken = []
+        finally:  # after a fault nobody may go on waiting, neither for what was taken nor for what is in the mailbox
+            self._stopping = True
+            for letter in (*taken, *self._waiting):
+                letter.settle(Overloaded(retry_after=1))
 
     async def _repeat(self, seconds: float, message: Message[Any]) -> None:
         while True:

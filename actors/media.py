@@ -11,7 +11,8 @@ from actors.ids import is_id, new_id
 from actors.ports import ObjectStore, UploadTicket
 
 MAX_BYTES = 10 * 1024 * 1024
-EXTENSIONS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
+CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+_SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
@@ -66,7 +67,7 @@ def picture_suffix(file_name: str) -> str:
     """`.jpg` or `.png`. Raises BadParameter for a name no file should have, NotAnImage for another kind of file."""
     if not 0 < len(file_name) <= 255 or _UNSAFE.search(file_name):
         raise BadParameter(field="fileName", problem="file_name")
-    suffix = EXTENSIONS.get(PurePosixPath(file_name).suffix.lower())
+    suffix = _SUFFIXES.get(PurePosixPath(file_name).suffix.lower())
     if suffix is None:
         raise NotAnImage(problem="extension")
     return suffix

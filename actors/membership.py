@@ -198,11 +198,13 @@ class Membership(Actor):
         return await self._db.read(read)
 
     async def _reconcile(self, _: Reconcile) -> None:
+        if self._reconciliation is not None and not self._reconciliation.done():
+            return  # a gateway that is slow to answer is not asked faster than it answers
         after = self._reconciled_up_to
         waiting = await self._db.read(lambda connection: orders.pending(connection, after, RECONCILE_BATCH))
-        self._reconciled_up_to = waiting[-1].id if len(waiting) == RECONCILE_BATCH else ""
-        if waiting and (self._reconciliation is None or self._reconciliation.done()):
+        if waiting:
             self._reconciliation = self.start_job(self._ask_about(waiting))
+        self._reconciled_up_to = waiting[-1].id if len(waiting) == RECONCILE_BATCH else ""
 
     async def _ask_about(self, waiting: Sequence[Order]) -> None:
         for order in waiting:
@@ -215,9 +217,11 @@ class Membership(Actor):
             async with deadline("payment", GATEWAY_SECONDS):
                 run_out = order.expires_at <= self._clock.now()
                 payment = await (gateway.close(order.id) if run_out else gateway.query(order.id))
-            await self.ask(Confirm(order.channel, payment))
+            await self.report(Confirm(order.channel, payment))
         except DomainError as fault:
             log.warning("order %s could not be checked at %s: %r", order.id, order.channel, fault)
+        except Exception:  # whatever it is, the orders behind this one are asked about all the same
+            log.exception("order %s could not be checked at %s", order.id, order.channel)
 
     async def _find(self, order_id: str) -> Order:
         order = await self._db.read(lambda connection: orders.find(connection, order_id))

@@ -130,8 +130,8 @@ class Quota(Actor):
     async def _expire_due(self, _: ExpireDue) -> None:
         now = self._clock.now()
         due = await self._db.read(lambda connection: accounts.expired(connection, now, EXPIRE_BATCH))
-        for user_id in due:
-            self.tell(Expire(user_id))
+        if due:
+            await self._settle([Expire(user_id) for user_id in due])
 
 
 def _balance(account: accounts.Account, now: int) -> Balance:

@@ -5,28 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.errors import (
-    FileMissing,
-    NotAllowed,
-    Overloaded,
-    StorageError,
-    TaskFinished,
-    TaskNotFound,
-    UnknownTaskType,
-)
+from actors.errors import CommitFailed, FileMissing, NotAllowed, Overloaded, StorageError, TaskFinished, TaskNotFound
 from actors.ids import new_id
 from actors.kernel import Actor, Message
-from actors.media import result_key
+from actors.picture_job import make_pictures
 from actors.ports import Clock, ObjectStore, PictureRefused, PictureWorkers, Template
-from actors.quota import Charge, IdempotencyKey, Quota, Receipt, Refund
+from actors.quota import Charge, IdempotencyKey, Quota, Refund
 from storage import tasks
 from storage.database import Connection, Database
-from storage.tasks import FailedTask, NewTask
+from storage.tasks import FailedTask, Holder, NewTask
 from storage.tasks import Filter as Filter
 from storage.tasks import Task as Task
 from storage.tasks import TaskStatus as TaskStatus
@@ -35,7 +26,8 @@ log = logging.getLogger("darkroom.task")
 
 BASIC_CLEAN = "basic_clean"
 LEASE = 120_000  # milliseconds; longer than a picture may take with its reading and writing
-ATTEMPTS = 5  # a task that took the process with it so many times is not tried again
+OUTSIDE_LEASE = 3_600_000  # milliseconds a worker elsewhere may be silent
+INTERRUPTIONS = 5  # a task that took its holder with it so many times is not tried again
 SWEEP_SECONDS = 15
 SWEEP_BATCH = 100
 
@@ -63,9 +55,9 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class CreateTask(Message[Created]):
-    """Charge for a task and queue it. `input_key` names a picture the caller owns.
+    """Charge for a task of a known type and queue it. `input_key` names a picture the caller owns.
 
-    Raises UnknownTaskType, NotMember, QuotaInsufficient, IdempotencyKeyReused.
+    Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
     """
 
     user_id: str
@@ -127,9 +119,10 @@ class Fail(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Release(Message[None]):
-    """A job of this process was not done and should be, later."""
+    """A job of this process was not done and should be, later. `interrupted`: it was tried, and that counts."""
 
     task: Task
+    interrupted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +179,6 @@ class Tasks(Actor):
         return outcomes
 
     async def _charge(self, wanted: CreateTask, now: int) -> Created:
-        if wanted.type != BASIC_CLEAN:
-            raise UnknownTaskType(type=wanted.type, known=BASIC_CLEAN)
         params = {"template": wanted.template.value}
         task = NewTask(new_id(), wanted.user_id, wanted.type, wanted.input_key, params, now)
         receipt = await self._quota.ask(Charge(task, self._settings.cost[wanted.type], wanted.key))
@@ -226,19 +217,20 @@ class Tasks(Actor):
             case TaskStatus.SUCCESS:
                 return await self._db.write(lambda c: tasks.win_success(c, task.id, report.results, None, now))
             case _:
-                return await self._db.write(lambda c: tasks.take_over(c, task.id, now, now + LEASE))
+                return await self._db.write(lambda c: tasks.take_over(c, task.id, now, now + OUTSIDE_LEASE))
 
     async def _finish(self, done: Finish) -> None:
         now, task = self._clock.now(), done.task
         await self._db.write(lambda c: tasks.win_success(c, task.id, done.results, task.attempt, now))
 
-    async def _fail(self, failure: Fail) -> Receipt | None:
+    async def _fail(self, failure: Fail) -> None:
         task = failure.task
-        return await self._quota.ask(Refund(FailedTask(task.id, task.user_id, failure.reason, task.attempt)))
+        await self._quota.ask(Refund(FailedTask(task.id, task.user_id, failure.reason, task.attempt)))
 
     async def _release(self, release: Release) -> None:
         now = self._clock.now()
-        await self._db.write(lambda connection: tasks.release(connection, [release.task], now))
+        held, interrupted = [release.task], release.interrupted
+        await self._db.write(lambda connection: tasks.release(connection, held, now, interrupted=interrupted))
 
     # --- the queue ---
 
@@ -260,8 +252,8 @@ class Tasks(Actor):
     async def _carry_out(self, task: Task) -> None:
         outcome = await self._outcome(task)
         try:
-            await self.ask(outcome)
-        except (StorageError, Overloaded) as fault:
+            await self.report(outcome)
+        except (StorageError, CommitFailed, Overloaded) as fault:
             log.warning("task %s stays leased until the sweep takes it back: %r", task.id, fault)
         finally:
             self._busy -= 1
@@ -271,38 +263,32 @@ class Tasks(Actor):
     async def _outcome(self, task: Task) -> Message[None]:
         try:
             async with asyncio.timeout(LEASE / 1000):
-                return Finish(task, await self._make_pictures(task))
+                pictures = await make_pictures(task, self._store, self._pictures, self._settings.folder)
+                return Finish(task, pictures)
         except PictureRefused as refusal:
             return Fail(task, refusal.reason)
         except FileMissing:
             return Fail(task, "input_missing")
-        except (Overloaded, TimeoutError, OSError) as fault:
+        except Overloaded:
+            return Release(task, interrupted=False)
+        except (TimeoutError, OSError) as fault:
             log.warning("task %s could not be done in attempt %d: %r", task.id, task.attempt, fault)
-            return Release(task) if self._closing or task.attempt < ATTEMPTS else Fail(task, "internal")
+            return self._again(task)
         except Exception:
             log.exception("task %s failed", task.id)
             return Fail(task, "internal")
 
-    async def _make_pictures(self, task: Task) -> list[str]:
-        with tempfile.TemporaryDirectory(dir=self._settings.folder, ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            source = folder / f"input{Path(task.input_key).suffix}"
-            await self._store.fetch(task.input_key, source)
-            made = await self._pictures.clean(source, folder, Template(task.params["template"]))
-            keys = [result_key(task.user_id, task.id, picture.name) for picture in made]
-            for key, picture in zip(keys, made, strict=True):
-                await self._store.put(key, picture)
-            return keys
+    def _again(self, task: Task) -> Release | Fail:
+        """After an interruption: once more, but not for ever."""
+        too_often = task.interruptions + 1 >= INTERRUPTIONS
+        return Fail(task, "interrupted") if too_often else Release(task, interrupted=True)
 
     async def _sweep(self, _: Sweep) -> None:
         now = self._clock.now()
-        lapsed = await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH))
-        for task in lapsed:
-            log.warning("task %s was interrupted in attempt %d", task.id, task.attempt)
-            if task.attempt >= ATTEMPTS:
-                self.tell(Fail(task, "interrupted"))
-        again = [task for task in lapsed if task.attempt < ATTEMPTS]
-        await self._db.write(lambda connection: tasks.release(connection, again, now))
+        for task in await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH)):
+            log.warning("whoever held task %s in attempt %d is gone", task.id, task.attempt)
+            outcome = Fail(task, "abandoned") if task.holder is Holder.OUTSIDE else self._again(task)
+            await (self._fail(outcome) if isinstance(outcome, Fail) else self._release(outcome))
         self._wake()
 
 

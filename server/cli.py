@@ -53,7 +53,7 @@ def demo(photo: Path | None, out: Path, url: str | None) -> None:
 @click.option("--data", type=_FOLDER, help="Folder of the database and the pictures.")
 def show_config(config: Path | None, data: Path | None) -> None:
     """Show the effective settings and where each comes from, secrets masked."""
-    loaded = _load(config, _overrides(data, None, None))
+    loaded = _load(config, _overrides(data, None, None), generate=False)
     rows = [(key, value, loaded.source(key)) for key, value in effective(loaded.config)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for key, value, source in rows:
@@ -76,9 +76,9 @@ def _overrides(data: Path | None, host: str | None, port: int | None) -> dict[st
     return ({"data": data} if data is not None else {}) | ({"server": server} if server else {})
 
 
-def _load(file: Path | None, overrides: dict[str, Any]) -> Loaded:
+def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True) -> Loaded:
     try:
-        return load(file, overrides)
+        return load(file, overrides, generate=generate)
     except ConfigError as fault:
         lines = "".join(f"\n  {line}" for line in fault.faults)
         _give_up(f"the settings cannot be used:{lines}", status=2)

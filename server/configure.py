@@ -14,10 +14,11 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from server.config import SECRET_CHARACTERS, Config, Secrets
-from server.secrets import load_or_generate
+from server.secrets import generate_secrets, kept_secrets
 
 PREFIX = "DARKROOM__"
 DEFAULT_FILE = Path("config.toml")
+SECRETS_FOLDER = "secrets"
 
 
 class ConfigError(Exception):
@@ -39,29 +40,42 @@ class Loaded:
         return self.sources.get(key, "default")
 
 
-def load(file: Path | None, overrides: Mapping[str, Any]) -> Loaded:
+def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = True) -> Loaded:
     """Command line over environment over file over defaults. Raises ConfigError with every fault found.
 
     `file` None means ./config.toml, which may be absent; a file that is named has to exist. In development, secrets
-    that are not given are read from the data folder, and generated there first where they are missing.
+    that are not given are those in the data folder, generated there (unless told not to) when there are none.
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    environment, faults = _from_environment()
+    from_file, faults = _from_file(file)
+    environment, more_faults = _from_environment()
     for origin, values in (
-        (str(file or DEFAULT_FILE), _from_file(file)),
+        (str(file or DEFAULT_FILE), from_file),
         ("environment", environment),
         ("command line", overrides),
     ):
         _merge(merged, values)
         sources |= {key: origin for key, _ in _leaves(values)}
-    config = _validated(merged, faults)
+    config = _validated(merged, [*faults, *more_faults])
     if config.mode == "development":
-        generated = load_or_generate(config.data, _not_given(dict(config.secrets)))
-        _merge(merged, {"secrets": generated})
-        sources |= {f"secrets.{name}": str(config.data / "secrets.toml") for name in generated}
+        kept = _development_secrets(config, generate)
+        _merge(merged, {"secrets": kept})
+        sources |= {f"secrets.{name}": str(config.data / SECRETS_FOLDER / name) for name in kept}
         config = _validated(merged, [])
     return Loaded(config, sources)
+
+
+def _development_secrets(config: Config, generate: bool) -> dict[str, str]:
+    """For the secrets that are not given, those of the data folder."""
+    missing = _not_given(dict(config.secrets))
+    folder = config.data / SECRETS_FOLDER
+    try:
+        if generate:
+            generate_secrets(folder, missing)
+        return kept_secrets(folder, missing)
+    except (OSError, ValueError) as fault:
+        raise ConfigError([f"{folder}: secrets cannot be read or written there: {fault}"]) from None
 
 
 def effective(config: Config) -> Iterator[tuple[str, str]]:
@@ -70,16 +84,15 @@ def effective(config: Config) -> Iterator[tuple[str, str]]:
         yield key, str(value)
 
 
-def _from_file(file: Path | None) -> dict[str, Any]:
+def _from_file(file: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """The settings in the file, or the fault that keeps it from being read."""
     path = file or DEFAULT_FILE
     if not path.is_file():
-        if file is None:
-            return {}
-        raise ConfigError([f"--config: there is no file {file}"])
+        return {}, [] if file is None else [f"--config: there is no file {file}"]
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except ValueError as fault:  # not UTF-8, or not TOML
-        raise ConfigError([f"{path}: not valid TOML: {fault}"]) from None
+        return tomllib.loads(path.read_text("utf-8")), []
+    except (ValueError, OSError) as fault:  # not UTF-8, not TOML, or not for us to read
+        return {}, [f"{path}: cannot be read: {fault}"]
 
 
 def _from_environment() -> tuple[dict[str, Any], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import secrets
@@ -13,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 from rich.console import Console
@@ -60,7 +61,9 @@ async def _log_in(api: _Api) -> None:
 async def _buy(api: _Api) -> None:
     order = await api.post("/api/membership/purchase", {"channel": "wx"})
     _say("ordered", f"{order['amount'] / 100:.2f} yuan, cashier page {order['qrcodeUrl']}")
-    await api.post("/sandbox/pay", {"orderId": order["orderId"]})
+    paid = await api.post("/sandbox/pay", {"orderId": order["orderId"]})
+    if not paid["notified"]:
+        raise DemoFailed("the order was paid, but the server did not take the sandbox's callback; see its log")
     status = await api.get("/api/membership/status")
     _say("paid", f"member until {status['quota_expireAt']}, {status['quota_remaining']} generations")
 
@@ -125,24 +128,34 @@ class _Api:
         return await self._data(self._http.post(path, json=body))
 
     async def put(self, url: str, body: bytes, headers: dict[str, str]) -> Any:
-        return await self._data(self._http.put(url, data=body, headers=headers))
+        return await self._data(self._http.put(url, data=io.BytesIO(body), headers=headers))
 
     async def download(self, url: str) -> bytes:
-        async with self._http.get(url) as answer:
-            if answer.status != 200:
-                raise DemoFailed(f"GET {answer.url.path} answered {answer.status}")
-            return await answer.read()
+        answer, content = await self._answer(self._http.get(url))
+        if answer.status != 200:
+            raise DemoFailed(f"GET {answer.url.path} answered {answer.status}")
+        return content
 
     async def _data(self, request: Any) -> Any:
+        answer, raw = await self._answer(request)
         try:
-            async with request as answer:
-                content = await answer.json()
-        except (aiohttp.ClientError, ValueError) as fault:
-            raise DemoFailed(f"no answer from Darkroom: {fault}") from None
-        if not content["success"]:
+            content = json.loads(raw)
+            succeeded = content["success"]
+        except (ValueError, TypeError, KeyError):
+            raise DemoFailed(
+                f"{answer.method} {answer.url.path}: that is not Darkroom's answer: {raw[:80]!r}"
+            ) from None
+        if not succeeded:
             error = content["error"]
             raise DemoFailed(f"{answer.method} {answer.url.path}: {error['code']} {error['message']}")
         return content.get("data")
+
+    async def _answer(self, request: Any) -> tuple[aiohttp.ClientResponse, bytes]:
+        try:
+            async with request as answer:
+                return answer, await answer.read()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
+            raise DemoFailed(f"no answer from Darkroom: {fault!r}") from None
 
 
 @asynccontextmanager
@@ -160,33 +173,38 @@ def _given(url: str) -> Iterator[str]:
 
 @contextmanager
 def _own_server() -> Iterator[str]:
-    """A development server on a free port and in a folder of its own, both gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="darkroom-demo-") as folder:
+    """A development server with default settings, on a free port and in a folder of its own, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-demo-") as name:
+        folder = Path(name)
+        (folder / "config.toml").touch()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM__")}
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            [sys.executable, "-m", "server.cli", "serve", "--data", folder, "--port", "0"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            yield _announced(process)
-        finally:
-            process.terminate()
-            process.wait()
+        with (folder / "log").open("w+") as log:
+            process = subprocess.Popen(  # our own command
+                [sys.executable, "-P", "-m", "server.cli", "serve", "--port", "0"],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
             assert process.stdout is not None
-            process.stdout.close()
+            with process.stdout:
+                try:
+                    yield _announced(process.stdout, log)
+                finally:
+                    process.terminate()
+                    process.wait()
 
 
-def _announced(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
+def _announced(output: IO[str], log: IO[str]) -> str:
+    """The address the server says it is ready on."""
+    for line in output:
         if line.startswith(READY):
             address = line.removeprefix(READY).strip()
             _say("server started", address)
             return address
-    raise DemoFailed("the demo's own server did not start; `darkroom serve` says why")
+    log.seek(0)
+    raise DemoFailed(f"the demo's own server did not start:\n{log.read()}")
 
 
 def _sample(out: Path) -> Path:

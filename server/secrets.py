@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import os
 import secrets
-import tomllib
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
-def load_or_generate(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """The named secrets from `secrets.toml` in the folder; what it lacks is generated and added (mode 0600)."""
-    if not names:
-        return {}
-    path = folder / "secrets.toml"
-    kept: dict[str, str] = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-    missing = [name for name in names if name not in kept]
-    if missing:
-        kept |= {name: secrets.token_hex(32) for name in missing}
-        _write(path, "".join(f'{name} = "{value}"\n' for name, value in kept.items()))
-    return {name: kept[name] for name in names}
+def kept_secrets(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Those of the named secrets that `folder` holds, a file each. Raises OSError, UnicodeDecodeError."""
+    return {name: (folder / name).read_text("ascii").strip() for name in names if (folder / name).is_file()}
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = path.with_suffix(".new")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    unfinished.replace(path)
+def generate_secrets(folder: Path, names: Sequence[str]) -> None:
+    """Make the named secrets that `folder` lacks (mode 0600). Raises OSError.
+
+    Each file appears complete and once: of two processes that start together, both use what the first one wrote.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in names:
+        if not (folder / name).exists():
+            _generate(folder / name)
+
+
+def _generate(path: Path) -> None:
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{secrets.token_hex(32)}\n")
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            path.hardlink_to(unfinished)
+    finally:
+        Path(unfinished).unlink()

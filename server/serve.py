@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ def run(config: Config) -> int:
 
     Raises AddressInUse, CannotStart.
     """
+    os.umask(0o077)  # phones, pictures and secrets are their owner's
     listening = _listen(config.server.host, config.server.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, listening))

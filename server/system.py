@@ -37,13 +37,13 @@ from server.http.route import AnyRoute
 from server.http.task import TaskRoutes
 from server.sandbox.sandbox import Sandbox
 from storage import heartbeat
-from storage.database import Database, StorageError
+from storage.database import CommitFailed, Database, StorageError
 from storage.lock import FolderInUse
 from storage.migrate import UnknownSchema
 
 log = logging.getLogger("darkroom")
 
-DRAIN_SECONDS = 10  # what pictures under way get at shutdown; those that need longer are made again at the next start
+DRAIN_SECONDS = 8  # what pictures under way get at shutdown; those that need longer are made again at the next start
 
 
 class CannotStart(Exception):
@@ -57,10 +57,12 @@ class System:
         self._config, self._db, self._clock = config, db, clock
         secrets = config.secrets
         self._store = LocalObjects(config.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
-        self._pictures = PictureProcesses(
-            config.tasks.workers + 1,  # uploads are read by one more, so that they need not wait for tasks
-            memory_bytes=config.pictures.memory_mb * 1024 * 1024,
-            seconds=config.pictures.seconds,
+        # Uploads have a process of their own: whoever floods it keeps nobody's paid task waiting.
+        self._uploads, self._pictures = (
+            PictureProcesses(
+                count, memory_bytes=config.pictures.memory_mb * 1024 * 1024, seconds=config.pictures.seconds
+            )
+            for count in (1, max(1, config.tasks.workers))
         )
         self._sandbox = (
             Sandbox(config.data / "sandbox", base_url, secrets.internal.get_secret_value(), clock)
@@ -84,7 +86,13 @@ class System:
         except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
             raise CannotStart(str(fault)) from fault
         system = cls(config, base_url, db, clock or SystemClock())
-        await system._start()
+        try:
+            await system._start()
+        except BaseException as fault:
+            await system.stop()
+            if isinstance(fault, (StorageError, CommitFailed, OSError)):
+                raise CannotStart(f"{config.data}: {fault}") from fault
+            raise
         return system
 
     async def _start(self) -> None:
@@ -92,19 +100,20 @@ class System:
         work = _task_settings(self._config).folder
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
+        await self._uploads.start()
         await self._pictures.start()
         if self._sandbox is not None:
             await self._sandbox.start()
         await self._tasks.recover()
-        self._loops = [actor.start() for actor in self._bottom_up]
+        self._loops = [actor.start() for actor in self._actors]
 
     async def stop(self) -> None:
         """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
         self._tasks.take_no_more()
         await self._tasks.stop(DRAIN_SECONDS)
-        for actor in reversed(self._bottom_up[:-1]):
+        for actor in (self._membership, self._auth, self._quota):
             await actor.stop()
-        await self._pictures.stop()
+        await asyncio.gather(self._uploads.stop(), self._pictures.stop())
         if self._sandbox is not None:
             await self._sandbox.stop()
         await self._db.close()
@@ -121,7 +130,7 @@ class System:
         return build_app(self._routes(), self._tokens, Cors(origins))
 
     @property
-    def _bottom_up(self) -> list[Actor]:
+    def _actors(self) -> list[Actor]:
         return [self._quota, self._auth, self._membership, self._tasks]
 
     def _routes(self) -> list[AnyRoute]:
@@ -134,7 +143,7 @@ class System:
             *QuotaRoutes(self._quota).routes(),
             *TaskRoutes(self._tasks, media, self._store, signature).routes(),
             *MediaRoutes(media).routes(),
-            *FileRoutes(self._store, self._pictures).routes(),
+            *FileRoutes(self._store, self._uploads).routes(),
             *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
             *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
@@ -144,7 +153,7 @@ class System:
         await self._db.write(lambda connection: heartbeat.beat(connection, now))
 
     async def _ping(self) -> None:
-        await asyncio.gather(*(actor.ask(Ping()) for actor in self._bottom_up))
+        await asyncio.gather(*(actor.ask(Ping()) for actor in self._actors))
 
     def _sms(self) -> SmsSender:
         if self._sandbox is not None:

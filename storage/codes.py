@@ -20,6 +20,8 @@ class Code:
 
 
 def add(connection: Connection, code: Code) -> None:
+    """Add a code, and kill those before it: at any time one code of a phone is alive."""
+    connection.execute("UPDATE codes SET spent = 1 WHERE phone = ? AND spent = 0", (code.phone,))
     connection.execute(
         "INSERT INTO codes (id, phone, address, digest, sent_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
         (code.id, code.phone, code.address, code.digest, code.sent_at, code.expires_at),
@@ -43,15 +45,11 @@ def asked_from_address(connection: Connection, address: str, since: int) -> list
 
 
 def take_try(connection: Connection, phone: str, now: int, tries: int) -> tuple[str, bytes] | None:
-    """Count a try on the newest code of this phone; its id and digest, or None when no try is left on it.
-
-    Only the newest code counts, so that sending a new one kills those before it.
-    """
+    """Count a try on the living code of this phone; its id and digest, or None when no try is left on it."""
     row = connection.execute(
         """
         UPDATE codes SET tries = tries + 1
-        WHERE id = (SELECT id FROM codes WHERE phone = ? ORDER BY sent_at DESC, id DESC LIMIT 1)
-          AND spent = 0 AND tries < ? AND expires_at > ?
+        WHERE phone = ? AND spent = 0 AND tries < ? AND expires_at > ?
         RETURNING id, digest
         """,
         (phone, tries, now),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +59,7 @@ class Database:
         self._closing = False
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._group_commits = asyncio.create_task(self._run(), name="group commit")
+        self._group_commits.add_done_callback(self._ended)
 
     @classmethod
     async def open(cls, folder: Path, *, readers: int = 2) -> Database:
@@ -99,7 +101,7 @@ class Database:
         """Commit what waits, then let go of the files and the lock."""
         self._closing = True
         self._arrived.set()
-        await self._group_commits
+        await asyncio.wait([self._group_commits])
         for connection in (*self._readers, self._writer):  # the writer last: closing it folds the WAL into the database
             await connection.close()
         self._lock.release()
@@ -112,6 +114,15 @@ class Database:
                 continue
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             await self._commit(group)
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        """A loop that ends by a fault leaves nobody waiting for it."""
+        fault = None if loop.cancelled() else loop.exception()
+        if isinstance(fault, Exception) and not self.failed.done():
+            self.failed.set_result(fault)
+        for write in self._waiting:
+            if not write.done.done():
+                write.done.set_exception(StorageError("the database has stopped writing"))
 
     async def _commit(self, group: Sequence[_Write]) -> None:
         try:
@@ -159,8 +170,10 @@ def values(rows: int, columns: int) -> str:
 
 
 def _roll_back(connection: Connection) -> None:
+    """Best effort: what makes a commit fail may well make this fail too, and the first fault is the one to tell."""
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 def _guarded(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
@@ -173,9 +186,18 @@ def _guarded(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
         if not connection.in_transaction:
             raise sqlite3.OperationalError(str(fault)) from fault
         connection.execute("ROLLBACK TO one")
-        outcome = StorageError(str(fault)) if isinstance(fault, sqlite3.OperationalError) else fault
+        outcome = _told(fault)
     connection.execute("RELEASE one")
     return outcome
+
+
+def _told(fault: Exception) -> Exception:
+    """The fault as the caller gets it."""
+    if isinstance(fault, sqlite3.OperationalError):
+        return StorageError(str(fault))
+    if isinstance(fault, StopIteration):  # a future cannot carry it (PEP 479)
+        return RuntimeError("a transaction raised StopIteration")
+    return fault
 
 
 def _snapshot(connection: Connection, fn: Callable[[Connection], R]) -> R:
@@ -198,6 +220,8 @@ def _prepare(connection: Connection) -> None:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")  # macOS needs it for the drive to flush; elsewhere it means nothing
+        connection.execute("PRAGMA checkpoint_fullfsync=ON")
         connection.execute("PRAGMA foreign_keys=ON")
         faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
         if faults != ["ok"]:

@@ -116,12 +116,11 @@ def win_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set
     return won
 
 
-def finish_unpaid(connection: Connection, order_id: str, status: OrderStatus, now: int) -> bool:
-    """Move a pending order to closed or failed; whether this call did it."""
-    changed = connection.execute(
+def finish_unpaid(connection: Connection, order_id: str, status: OrderStatus, now: int) -> None:
+    """Move a pending order to closed or failed; any other stays as it is."""
+    connection.execute(
         "UPDATE orders SET status = ?, finished_at = ? WHERE id = ? AND status = 'pending'", (status, now, order_id)
     )
-    return changed.rowcount == 1
 
 
 def _order(row: Any) -> Order:

@@ -18,9 +18,19 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
+class Holder(StrEnum):
+    """Who has taken a task: this process, or a worker elsewhere."""
+
+    HERE = "here"
+    OUTSIDE = "outside"
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`results` are object keys or foreign addresses; `attempt` is the fencing token; times in epoch milliseconds."""
+    """`results` are object keys or foreign addresses; times in epoch milliseconds.
+
+    `attempt` is the fencing token, `interruptions` counts the times a holder here vanished.
+    """
 
     id: str
     user_id: str
@@ -30,8 +40,9 @@ class Task:
     params: dict[str, str]
     results: list[str]
     error: str | None
+    holder: Holder | None
     attempt: int
-    lease_until: int | None
+    interruptions: int
     created_at: int
     updated_at: int
     completed_at: int | None
@@ -59,8 +70,10 @@ class FailedTask:
     attempt: int | None = None
 
 
-_COLUMNS = """id, user_id, type, status, input_key, params, results, error, attempt, lease_until,
+_COLUMNS = """id, user_id, type, status, input_key, params, results, error, holder, attempt, interruptions,
     created_at, updated_at, completed_at"""
+
+_FINAL = "waiting = 0, holder = NULL, lease_until = NULL"
 
 
 def add(connection: Connection, tasks: Sequence[NewTask]) -> None:
@@ -122,11 +135,12 @@ def count(connection: Connection, wanted: Filter) -> int:
 
 
 def claim(connection: Connection, type: str, limit: int, now: int, lease_until: int) -> list[Task]:
-    """Take up to `limit` waiting tasks, oldest first, each with a new fencing token."""
+    """Take up to `limit` waiting tasks for this process, oldest first, each with a new fencing token."""
     rows = connection.execute(
         f"""
-        UPDATE tasks SET status = 'processing', attempt = attempt + 1, lease_until = ?, updated_at = ?
-        WHERE id IN (SELECT id FROM tasks WHERE status = 'pending' AND type = ? ORDER BY id LIMIT ?)
+        UPDATE tasks SET status = 'processing', waiting = 0, holder = 'here', attempt = attempt + 1,
+            lease_until = ?, updated_at = ?
+        WHERE id IN (SELECT id FROM tasks WHERE waiting = 1 AND type = ? ORDER BY id LIMIT ?)
         RETURNING {_COLUMNS}
         """,
         (lease_until, now, type, limit),
@@ -135,10 +149,11 @@ def claim(connection: Connection, type: str, limit: int, now: int, lease_until: 
 
 
 def take_over(connection: Connection, task_id: str, now: int, lease_until: int) -> bool:
-    """Mark an unfinished task as being processed elsewhere; whoever held it loses its lease."""
+    """Give an unfinished task to a worker elsewhere, or renew its lease; a holder here loses it. Whether it did."""
     changed = connection.execute(
         """
-        UPDATE tasks SET status = 'processing', attempt = attempt + 1, lease_until = ?, updated_at = ?
+        UPDATE tasks SET status = 'processing', waiting = 0, holder = 'outside', attempt = attempt + 1,
+            lease_until = ?, updated_at = ?
         WHERE id = ? AND status IN ('pending', 'processing')
         """,
         (lease_until, now, task_id),
@@ -149,8 +164,8 @@ def take_over(connection: Connection, task_id: str, now: int, lease_until: int) 
 def win_success(connection: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
     """Finish an unfinished task; with `attempt`, only for the holder of that lease. Whether this call won."""
     changed = connection.execute(
-        """
-        UPDATE tasks SET status = 'success', results = ?, lease_until = NULL, updated_at = ?, completed_at = ?
+        f"""
+        UPDATE tasks SET status = 'success', results = ?, {_FINAL}, updated_at = ?, completed_at = ?
         WHERE id = ? AND status IN ('pending', 'processing') AND attempt = COALESCE(?, attempt)
         """,
         (json.dumps(list(results)), now, now, task_id, attempt),
@@ -163,8 +178,8 @@ def win_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -
     won = set()
     for f in failed:
         changed = connection.execute(
-            """
-            UPDATE tasks SET status = 'failed', error = ?, lease_until = NULL, updated_at = ?, completed_at = ?
+            f"""
+            UPDATE tasks SET status = 'failed', error = ?, {_FINAL}, updated_at = ?, completed_at = ?
             WHERE id = ? AND user_id = ? AND status IN ('pending', 'processing') AND attempt = COALESCE(?, attempt)
             """,
             (f.reason, now, now, f.id, f.user_id, f.attempt),
@@ -174,29 +189,29 @@ def win_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -
     return won
 
 
-def release(connection: Connection, held: Sequence[Task], now: int) -> None:
-    """Give tasks back unfinished, unless somebody else has taken them since; their tokens are worth nothing then."""
+def release(connection: Connection, held: Sequence[Task], now: int, *, interrupted: bool) -> None:
+    """Let others take tasks, unless somebody has taken them since; what their holder still says is worth nothing."""
     connection.executemany(
         """
-        UPDATE tasks SET status = 'pending', lease_until = NULL, updated_at = ?
-        WHERE id = ? AND status = 'processing' AND attempt = ?
+        UPDATE tasks SET waiting = 1, holder = NULL, lease_until = NULL, interruptions = interruptions + ?,
+            updated_at = ?
+        WHERE id = ? AND status = 'processing' AND holder = 'here' AND attempt = ?
         """,
-        [(now, task.id, task.attempt) for task in held],
+        [(int(interrupted), now, task.id, task.attempt) for task in held],
     )
 
 
 def lapsed(connection: Connection, now: int, limit: int) -> list[Task]:
     """Tasks whose lease ran out: whoever held it is gone."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM tasks WHERE status = 'processing' AND lease_until <= ? ORDER BY lease_until LIMIT ?",
-        (now, limit),
+        f"SELECT {_COLUMNS} FROM tasks WHERE lease_until <= ? ORDER BY lease_until LIMIT ?", (now, limit)
     )
     return [_task(row) for row in rows]
 
 
 def end_leases(connection: Connection, now: int) -> None:
-    """Let every lease run out now: at start-up, since the process that held them has died."""
-    connection.execute("UPDATE tasks SET lease_until = ? WHERE status = 'processing' AND lease_until > ?", (now, now))
+    """Let every lease held here run out now: at start-up, since the process that held them has died."""
+    connection.execute("UPDATE tasks SET lease_until = ? WHERE lease_until > ? AND holder = 'here'", (now, now))
 
 
 def _where(wanted: Filter) -> tuple[str, list[Any]]:
@@ -206,8 +221,9 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
 
 
 def _task(row: Any) -> Task:
-    id, user_id, type, status, input_key, params, results, error, attempt, lease, created, updated, completed = row
+    id, user_id, type, status, input_key, params, results, error, holder, *rest = row
+    attempt, interruptions, created, updated, completed = rest
     return Task(
         *(id, user_id, type, TaskStatus(status), input_key, json.loads(params), json.loads(results), error),
-        *(attempt, lease, created, updated, completed),
+        *(Holder(holder) if holder else None, attempt, interruptions, created, updated, completed),
     )

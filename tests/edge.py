@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import socket
@@ -19,6 +20,7 @@ from server.http.runner import EnvelopeRunner
 from server.system import System
 
 SECRETS = {name: f"a test's {name} secret, long enough" for name in ("token", "code", "media", "internal")}
+GUARD_SECONDS = 60  # only so that a server that never gets there fails the test
 _numbers = itertools.count()
 
 
@@ -127,11 +129,16 @@ class Api:
         return (await self.post("/api/task/create", body, who=who)).data
 
     async def finished(self, who: Person, task_id: str) -> Any:
-        """The task when it has reached a final state; asked again and again, since nothing tells of it yet."""
-        while True:
-            task = (await self.get(f"/api/task/{task_id}", who=who)).data
-            if task["status"] in ("success", "failed"):
-                return task
+        """The task when it has reached a final state."""
+        return await self.reached(who, task_id, "success", "failed")
+
+    async def reached(self, who: Person, task_id: str, *states: str) -> Any:
+        """The task when it is in one of these states; asked again and again, since nothing tells of it yet."""
+        async with asyncio.timeout(GUARD_SECONDS):
+            while True:
+                task = (await self.get(f"/api/task/{task_id}", who=who)).data
+                if task["status"] in states:
+                    return task
 
     async def remaining(self, who: Person) -> int:
         return int((await self.get("/api/quota", who=who)).data["remaining"])

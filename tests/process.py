@@ -25,7 +25,7 @@ def environment(**settings: str) -> dict[str, str]:
 async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
     """Start the command; its output is for reading."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.cli", *arguments),
+        *(sys.executable, "-P", "-m", "server.cli", *arguments),
         cwd=cwd,
         env=environment(**settings) | {"PYTHONPATH": str(Path(__file__).parent.parent)},
         stdout=asyncio.subprocess.PIPE,

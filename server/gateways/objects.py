@@ -16,13 +16,13 @@ from urllib.parse import parse_qs
 
 from actors.errors import FileMissing, LinkInvalid
 from actors.ids import new_id
+from actors.media import CONTENT_TYPES
 from actors.ports import Clock, UploadTicket
 
 UPLOAD_SECONDS = 30 * 60
 DOWNLOAD_SECONDS = 30 * 60
 
 _KEY = re.compile(r"(input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(jpg|png)")
-_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class LocalObjects:
@@ -43,7 +43,7 @@ class LocalObjects:
         expires = self._clock.now() // 1000 + UPLOAD_SECONDS
         return UploadTicket(
             url=self._address("PUT", key, expires),
-            headers={"Content-Type": _TYPES[Path(key).suffix]},
+            headers={"Content-Type": CONTENT_TYPES[Path(key).suffix]},
             expires_at=expires * 1000,
         )
 

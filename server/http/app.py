@@ -33,8 +33,8 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
     add_routes(app, routes, tokens)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        # An Expect header that aiohttp refuses is answered before the middlewares run.
-        response.headers["X-Request-Id"] = request.get(REQUEST_ID) or _request_id(request)
+        if REQUEST_ID in request:  # an expectation that cannot be met is answered before the middlewares run
+            response.headers["X-Request-Id"] = request[REQUEST_ID]
         response.headers["X-Content-Type-Options"] = "nosniff"
         cors.add_headers(request, response)
 

@@ -19,13 +19,17 @@ from server.http.language import Text
 from server.http.phrases import validation_problem
 
 JSON_BYTES = 64 * 1024
+JSON_DEPTH = 32
 BODY_SECONDS = 30
 
 # Lone surrogates, which JSON can write and UTF-8 cannot, are refused with them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029\ud800-\udfff]")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BRACKET = re.compile(rb"[][{}]")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 _BROKEN = Meaning(4001, 400, Text("请求体不完整", "The body is incomplete"))
+_TWICE = Meaning(4001, 400, Text("同一个查询参数出现了多次", "A query parameter is given twice"))
 _PACKED = Meaning(4001, 400, Text("不支持压缩的请求体", "Compressed bodies are not accepted; send it as it is"))
 
 
@@ -95,8 +99,9 @@ async def arriving(request: web.Request, seconds: float) -> AsyncIterator[None]:
 
 def parse_body(raw: bytes, model: type[B]) -> B:
     try:
+        _check_depth(raw)
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as fault:
+    except ValueError as fault:
         raise Refusal(_malformed(fault)) from None
     if not isinstance(value, dict):
         raise Refusal(_malformed(ValueError("an object is needed")))
@@ -112,9 +117,12 @@ def validate(value: object, model: type[B], under: str = "") -> B:
 
 
 def read_query(request: web.Request, model: type[Q]) -> Q:
-    """Raises Refusal for the first bad parameter."""
+    """Raises Refusal for the first bad parameter, and for one that is given twice."""
+    given = dict(request.query)
+    if len(given) < len(request.query):
+        raise Refusal(_TWICE)
     try:
-        return model.model_validate(dict(request.query))
+        return model.model_validate(given)
     except ValidationError as invalid:
         _refuse(invalid.errors(include_url=False)[0], {})
 
@@ -127,9 +135,18 @@ def _refuse(error: ErrorDetails, refusals: Mapping[str, DomainError], under: str
     raise Refusal(Meaning(4001, 400, Text(f"参数 {name} 有误：{said.zh}", f"Parameter {name}: {said.en}")))
 
 
-def _malformed(fault: Exception) -> Meaning:
-    detail = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)[:100]
+def _malformed(fault: ValueError) -> Meaning:
+    detail = str(fault)[:100]
     return Meaning(4001, 400, Text(f"请求体不是有效的 JSON 对象：{detail}", f"The body is not a JSON object: {detail}"))
+
+
+def _check_depth(raw: bytes) -> None:
+    """Interpreters differ in how deep they can read. Raises ValueError."""
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > JSON_DEPTH:
+            raise ValueError(f"nested deeper than {JSON_DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -147,6 +147,7 @@ _HTTP = {
     404: Text("接口不存在", "There is nothing at this path"),
     405: Text("不支持该请求方法", "This method is not allowed here"),
     408: Text("请求超时", "The request took too long to arrive"),
+    417: Text("不支持该 Expect 请求头", "This expectation cannot be met"),
     413: Text("请求体过大", "The request's body is too large"),
 }
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from aiohttp import hdrs, web
 
-from actors.errors import TooLarge
-from actors.media import MAX_BYTES
+from actors.errors import StorageError, TooLarge
+from actors.media import CONTENT_TYPES, MAX_BYTES
 from actors.ports import PictureWorkers
 from server.http.body import arriving
 from server.http.language import Text
@@ -19,7 +19,6 @@ from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Ro
 
 UPLOAD_SECONDS = 120
 CHUNK = 64 * 1024
-_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class SignedFiles(Protocol):
@@ -53,16 +52,19 @@ class FileRoutes:
         if (request.content_length or 0) > MAX_BYTES:
             raise TooLarge(limit="10 MB")
         suffix = Path(key).suffix
-        async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
-            await _receive(request, received)
-            await self._pictures.admit(received, admitted)
-            await self._files.put(key, admitted)
+        try:
+            async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
+                await _receive(request, received)
+                await self._pictures.admit(received, admitted)
+                await self._files.put(key, admitted)
+        except OSError as fault:  # a full disk is no fault of the picture
+            raise StorageError(f"an upload could not be stored: {fault}") from fault
         return Reply(message=Text("上传成功", "Uploaded"))
 
     async def _download(self, call: Call[NoBody, NoQuery]) -> web.FileResponse:
         key = self._checked_key(call.request)
         response = web.FileResponse(self._files.path(key))
-        response.content_type = _TYPES[Path(key).suffix]
+        response.content_type = CONTENT_TYPES[Path(key).suffix]
         response.headers[hdrs.CACHE_CONTROL] = "private, max-age=600"
         return response
 

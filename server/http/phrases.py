@@ -48,6 +48,7 @@ _REASONS = {
     "crashed": Text("图片处理失败，请换一张图片", "The picture could not be processed; try another one"),
     "input_missing": Text("找不到上传的图片，请重新上传", "The uploaded picture is gone; upload it again"),
     "interrupted": Text("处理多次中断，请稍后重试", "The work was interrupted too often; try again later"),
+    "abandoned": Text("处理方长时间没有回应，请重新提交", "The worker was silent for too long; create the task again"),
     "internal": Text("处理失败，请稍后重试", "The work failed; try again later"),
 }
 

@@ -42,10 +42,11 @@ class Cashier:
     async def pay(self, order_id: str) -> tuple[Trade, bool]:
         """Pay, then notify; the trade, and whether the merchant has taken the notification already.
 
-        Paying again pays nothing but notifies once more. A trade that was closed stays closed, and nobody is told.
+        Paying again pays nothing but notifies once more. A trade that is closed or has run out cannot be
+        paid, and nobody is told.
         Raises OrderNotFound.
         """
-        trade = await self._trades.pay(order_id)
+        trade = await self._trades.pay(order_id, self._clock.now())
         if trade.state is not PaymentState.PAID:
             return trade, False
         notified = await self._notify(trade)

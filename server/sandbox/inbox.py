@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from actors.ports import Clock
+from server.sandbox.books import write_book
 
 KEEP = 50  # messages of one phone
 
@@ -42,12 +43,8 @@ class Inbox:
         return await asyncio.to_thread(self._read, phone)
 
     def _add(self, message: Message) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._path(message["phone"])
-        messages = [message, *self._read(message["phone"])][:KEEP]
-        unfinished = path.with_suffix(".new")
-        unfinished.write_text(json.dumps(messages, ensure_ascii=False), "utf-8")
-        unfinished.replace(path)
+        messages = [message, *self._read(message["phone"])]
+        write_book(self._path(message["phone"]), messages[:KEEP])
 
     def _read(self, phone: str) -> list[Message]:
         path = self._path(phone)

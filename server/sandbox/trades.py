@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.errors import OrderNotFound
 from actors.ids import is_id, new_id
 from actors.ports import PaymentState
+from server.sandbox.books import write_book
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,12 @@ class Trades:
     async def find(self, order_id: str) -> Trade | None:
         return self._read(order_id)
 
-    async def pay(self, order_id: str) -> Trade:
-        """Pay an open trade; any other stays as it is. Raises OrderNotFound."""
-        return await self._end(order_id, PaymentState.PAID, f"sandbox{new_id()[:24]}")
+    async def pay(self, order_id: str, now: int) -> Trade:
+        """Pay an open trade, or close it when its time is over; any other stays as it is. Raises OrderNotFound."""
+        trade = self._read(order_id)
+        if trade is not None and trade.expires_at <= now:
+            return await self.close(order_id)
+        return await self._end(order_id, PaymentState.PAID, f"sandbox{new_id()[7:]}")
 
     async def close(self, order_id: str) -> Trade:
         """Close an open trade; any other stays as it is. Raises OrderNotFound."""
@@ -67,8 +71,4 @@ class Trades:
         return Trade(**{**kept, "state": PaymentState(kept["state"])})
 
     def _write(self, trade: Trade) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / f"{trade.order_id}.json"
-        unfinished = path.with_suffix(".new")
-        unfinished.write_text(json.dumps(asdict(trade), ensure_ascii=False), "utf-8")
-        unfinished.replace(path)
+        write_book(self._folder / f"{trade.order_id}.json", asdict(trade))

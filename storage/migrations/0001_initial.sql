@@ -18,6 +18,7 @@ CREATE TABLE codes (
     expires_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX codes_by_phone ON codes (phone, sent_at);
+CREATE UNIQUE INDEX codes_alive ON codes (phone) WHERE spent = 0;
 CREATE INDEX codes_by_address ON codes (address, sent_at);
 
 CREATE TABLE sessions (
@@ -87,25 +88,32 @@ CREATE INDEX orders_by_user ON orders (user_id, id);
 CREATE INDEX orders_pending ON orders (id) WHERE status = 'pending';
 CREATE UNIQUE INDEX orders_by_transaction ON orders (channel, transaction_id) WHERE transaction_id IS NOT NULL;
 
--- The table is the queue. `attempt` is the fencing token: it grows each time somebody takes the task.
+-- The table is the queue: `waiting` says that somebody should take the task. Who has taken it holds a lease, this
+-- process ('here') or a worker elsewhere ('outside'); `attempt` is its fencing token, and grows each time the task is
+-- taken. `interruptions` counts the times its holder here vanished.
 CREATE TABLE tasks (
-    id           TEXT PRIMARY KEY,
-    user_id      TEXT NOT NULL REFERENCES users (id),
-    type         TEXT NOT NULL,
-    status       TEXT NOT NULL CHECK (status IN ('pending', 'processing', 'success', 'failed')),
-    input_key    TEXT NOT NULL,
-    params       TEXT NOT NULL,
-    results      TEXT NOT NULL DEFAULT '[]',
-    error        TEXT,
-    attempt      INTEGER NOT NULL DEFAULT 0,
-    lease_until  INTEGER,
-    created_at   INTEGER NOT NULL,
-    updated_at   INTEGER NOT NULL,
-    completed_at INTEGER
+    id            TEXT PRIMARY KEY,
+    user_id       TEXT NOT NULL REFERENCES users (id),
+    type          TEXT NOT NULL,
+    status        TEXT NOT NULL CHECK (status IN ('pending', 'processing', 'success', 'failed')),
+    input_key     TEXT NOT NULL,
+    params        TEXT NOT NULL,
+    results       TEXT NOT NULL DEFAULT '[]',
+    error         TEXT,
+    waiting       INTEGER NOT NULL DEFAULT 1 CHECK (waiting IN (0, 1)),
+    holder        TEXT CHECK (holder IN ('here', 'outside')),
+    lease_until   INTEGER,
+    attempt       INTEGER NOT NULL DEFAULT 0,
+    interruptions INTEGER NOT NULL DEFAULT 0,
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    completed_at  INTEGER,
+    CHECK ((holder IS NULL) = (lease_until IS NULL)),
+    CHECK (waiting = 0 OR (status IN ('pending', 'processing') AND holder IS NULL))
 ) STRICT;
 CREATE INDEX tasks_by_user ON tasks (user_id, id);
-CREATE INDEX tasks_pending ON tasks (id) WHERE status = 'pending';
-CREATE INDEX tasks_leased ON tasks (lease_until) WHERE status = 'processing';
+CREATE INDEX tasks_waiting ON tasks (id) WHERE waiting = 1;
+CREATE INDEX tasks_leased ON tasks (lease_until) WHERE lease_until IS NOT NULL;
 
 -- What a creation with an Idempotency-Key was answered: a task with the balance after it, or a refusal.
 CREATE TABLE idempotency (

@@ -150,3 +150,46 @@ async def test_a_job_that_outlasts_the_grace_of_stop_is_cancelled(doubler: Doubl
     await doubler.stop(grace=0)
     with pytest.raises(Overloaded):
         await slow
+
+
+async def test_a_message_nobody_handles_is_refused_where_it_is_sent(doubler: Doubler) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Unknown(Message[None]):
+        pass
+
+    with pytest.raises(TypeError, match="Doubler does not handle Unknown"):
+        await doubler.ask(Unknown())
+    assert await doubler.ask(Double(2)) == 4
+
+
+async def test_a_loop_that_dies_leaves_nobody_waiting(doubler: Doubler) -> None:
+    class Fatal(BaseException):
+        pass
+
+    async def fatal(batch: Sequence[Double]) -> Sequence[object]:
+        await doubler.gate.wait()
+        raise Fatal
+
+    doubler.on_batch((Double,), fatal)
+    doubler.gate.clear()
+    taken = [asyncio.create_task(doubler.ask(Double(n))) for n in range(8)]
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    outcomes = await asyncio.gather(*taken, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Overloaded] * 8
+    with pytest.raises(Overloaded):
+        await doubler.ask(Double(9))
+    await doubler.stop()
+
+
+async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    asked = [asyncio.create_task(doubler.ask(Double(0)))]
+    await doubler.busy.wait()
+    asked += [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
+    await asyncio.sleep(0)
+    report = asyncio.create_task(doubler.report(Double(100)))
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    assert await report == 200
+    assert len(await asyncio.gather(*asked)) == 9

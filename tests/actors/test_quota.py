@@ -10,7 +10,7 @@ import pytest
 
 from actors.errors import NotMember
 from actors.ids import new_id
-from actors.quota import Adjust, Balance, Charge, Expire, GetBalance, GetLedger, Quota, Refund
+from actors.quota import Adjust, Balance, Charge, Expire, ExpireDue, GetBalance, GetLedger, Quota, Refund
 from storage import accounts, tasks, users
 from storage.accounts import Account
 from storage.adjustments import Adjustment
@@ -116,3 +116,14 @@ async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: 
     await quota.ask(Expire("u"))
     entries = (await quota.ask(GetLedger("u", 1))).entries
     assert (entries[0].amount, entries[0].balance) == (-100, 0)
+
+
+async def test_memberships_that_are_over_are_closed_and_no_others(db: Database, quota: Quota) -> None:
+    now = MovableClock().now()
+    await quota.ask(Adjust(Adjustment("gift", "v", "to begin with", 0), 5))
+    ends = [Account("u", 100, now), Account("v", 5, now + 1)]
+    await db.write(lambda connection: accounts.save(connection, ends))
+    await quota.ask(ExpireDue())
+    kept = await db.read(lambda connection: accounts.load(connection, ["u", "v"]))
+    assert kept == {"u": Account("u", 0, 0), "v": Account("v", 5, now + 1)}
+    assert [e.amount for e in (await quota.ask(GetLedger("u", 5))).entries] == [-100, 100]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from server.secrets import generate_secrets
 from tests.process import darkroom, serving
 
 GOOD = {f"SECRETS__{name}": name * 16 for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
@@ -41,32 +43,73 @@ async def test_production_demands_each_secret_by_name_and_writes_none(tmp_path: 
 async def test_production_with_its_secrets_starts(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", MODE="production", **GOOD) as server:
         assert server.base.startswith("http://127.0.0.1:")
-    assert not (tmp_path / "data" / "secrets.toml").exists()
+    assert not (tmp_path / "data" / "secrets").exists()
+
+
+def kept_secrets(data: Path) -> dict[str, str]:
+    return {path.name: path.read_text().strip() for path in (data / "secrets").iterdir()}
 
 
 async def test_development_secrets_are_made_once_and_only_for_their_owner(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data"):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    async with serving(data):
         pass
-    kept = tmp_path / "data" / "secrets.toml"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    before = kept.read_text()
-    async with serving(tmp_path / "data"):
+    before = kept_secrets(data)
+    assert set(before) == {"token", "code", "media", "internal"}
+    async with serving(data):
         pass
-    assert kept.read_text() == before
+    assert kept_secrets(data) == before
+    for path in (*data.rglob("*"),):
+        assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path
+
+
+async def test_processes_that_start_together_agree_on_the_secrets(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    names = [f"name{number}" for number in range(20)]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(asyncio.to_thread(generate_secrets, folder, names))
+    assert {path.name for path in folder.iterdir()} == set(names)
+    assert all(len(secret) == 64 for secret in kept_secrets(tmp_path).values())
 
 
 async def test_config_shows_each_setting_with_its_source_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[auth]\ncode_minutes = 9\n")
+    async with serving(tmp_path / "here"):
+        pass
     status, out, _ = await outcome("config", "--data", "here", cwd=tmp_path, SERVER__PORT="81", SECRETS__CODE="c" * 40)
     assert status == 0
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if len(line.split()) == 3}
     assert rows["auth.code_minutes"] == ["9", "config.toml"]
     assert rows["server.port"] == ["81", "environment"]
     assert rows["auth.token_days"] == ["7", "default"]
+    assert rows["secrets.code"] == ["**********", "environment"]
+    assert rows["secrets.token"] == ["**********", "here/secrets/token"]
     assert "data " in out and "command line" in out
-    assert "c" * 40 not in out
-    generated = (tmp_path / "here" / "secrets.toml").read_text().split('"')[1]
-    assert generated not in out
+    assert not any(secret in out for secret in ("c" * 40, *kept_secrets(tmp_path / "here").values()))
+
+
+async def test_config_writes_nothing(tmp_path: Path) -> None:
+    status, _, _ = await outcome("config", cwd=tmp_path)
+    assert status == 0 and list(tmp_path.iterdir()) == []
+
+
+async def test_faults_of_file_and_environment_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("mode =")
+    status, _, err = await outcome("serve", cwd=tmp_path, SERVER__PROT="1", AUTH__TOKEN_DAYS="0")
+    assert status == 2
+    for key in ("config.toml", "DARKROOM__SERVER__PROT", "auth.token_days"):
+        assert f"\n  {key}: " in err, err
+
+
+@pytest.mark.parametrize("name", ["data", "data/secrets", "data/work"])
+async def test_a_data_folder_that_cannot_be_used_is_said_and_nothing_hangs(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("a file where a folder should be")
+    status, _, err = await outcome("serve", "--port", "0", cwd=tmp_path)
+    assert status in (1, 2)
+    assert f"{Path(name)}" in err.splitlines()[-1] and "Traceback" not in err
 
 
 async def test_a_config_file_that_is_named_has_to_exist(tmp_path: Path) -> None:
@@ -99,6 +142,14 @@ async def test_the_demo_brings_three_pictures_and_the_ledger(tmp_path: Path) -> 
         assert white.mode == "RGB"
     ledger = json.loads((results / "ledger.json").read_text())
     assert [(entry["kind"], entry["balance"]) for entry in ledger] == [("charge", 99), ("grant", 100)]
+
+
+async def test_the_demo_uses_neither_the_settings_nor_the_modules_of_the_folder_it_runs_in(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[server]\npublic_url = "http://127.0.0.1:9"\n')
+    (tmp_path / "server.py").write_text("raise SystemExit('a stranger')")
+    status, out, err = await outcome("demo", cwd=tmp_path, TASKS__WORKERS="0")
+    assert status == 0, out + err
+    assert (tmp_path / "demo-output" / "enhanced.png").is_file()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -210,3 +210,26 @@ async def test_the_heartbeat_writes(db: Database) -> None:
     for moment in (1, 2):
         await db.write(lambda connection, now=moment: heartbeat.beat(connection, now))  # type: ignore[misc]
     assert await db.read(lambda c: c.execute("SELECT id, beat_at FROM heartbeat").fetchall()) == [(1, 2)]
+
+
+async def test_a_function_may_raise_what_a_future_cannot_carry(db: Database) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await db.write(lambda connection: next(iter(())))
+    assert await db.write(add(1)) == 1
+
+
+class LastBreath(sqlite3.Connection):
+    """A connection on whose disk nothing can be written at the moment of COMMIT, nor rolled back."""
+
+    def execute(self, sql: str, parameters: Sequence[str] = ()) -> sqlite3.Cursor:  # type: ignore[override]
+        if sql in ("COMMIT", "ROLLBACK"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, parameters)
+
+
+def test_a_commit_that_cannot_even_be_undone_is_told_as_unknown(tmp_path: Path) -> None:
+    plain(tmp_path / "db").close()
+    connection = sqlite3.connect(tmp_path / "db", isolation_level=None, factory=LastBreath)
+    with pytest.raises(CommitFailed, match="disk I/O error"):
+        commit_group(connection, [add(1)])
+    connection.close()

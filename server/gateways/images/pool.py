@@ -26,7 +26,8 @@ class PictureProcesses:
     """Up to `count` worker processes, started when first needed, one job at a time each.
 
     `memory_bytes` bounds the address space of a process and `seconds` the time of a job; `waiting` jobs may wait beyond
-    those that run. `command` starts a worker (a frozen binary has no `-m`); the memory limit is added to it.
+    those that run. `command` starts a worker (a frozen binary has no `-m`; `-P` keeps a
+    stranger's ./server.py out of it); the memory limit is added to it.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class PictureProcesses:
         memory_bytes: int = 2 * 1024**3,
         seconds: float = 30.0,
         waiting: int = 32,
-        command: Sequence[str] = (sys.executable, "-m", "server.gateways.images.worker"),
+        command: Sequence[str] = (sys.executable, "-P", "-m", "server.gateways.images.worker"),
     ) -> None:
         self._count = count
         self._memory_bytes = memory_bytes

@@ -73,7 +73,7 @@ async def test_a_paid_order_is_not_closed_by_a_late_word(edge: Edge) -> None:
 async def test_without_a_notification_asking_for_the_order_grants_it(edge: Edge, late: bool) -> None:
     who = await buyer(edge)
     await assert_pending(edge, who)
-    await books(edge).pay(who.order)
+    await books(edge).pay(who.order, edge.clock.now())
     edge.clock.advance(seconds=3600 if late else 0)
     path = f"/api/membership/orders/{who.order}"
     answers: list[Any] = await asyncio.gather(*(edge.get(path, who=who.person) for _ in range(10)))
@@ -100,6 +100,6 @@ async def test_a_book_with_another_amount_is_not_believed(edge: Edge) -> None:
     who = await buyer(edge)
     path = edge.data / "sandbox" / "trades" / f"{who.order}.json"
     path.write_text(path.read_text().replace("9900", "1"))
-    await books(edge).pay(who.order)
+    await books(edge).pay(who.order, edge.clock.now())
     assert (await edge.get(f"/api/membership/orders/{who.order}", who=who.person)).data["status"] == "pending"
     await assert_pending(edge, who)

@@ -1,0 +1,111 @@
+"""Reconciliation: what a gateway knows is learnt even if it never tells. Over the sandbox gateway's real books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actors.membership import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
+from actors.ports import Channel
+from actors.quota import GetBalance, Quota
+from server.sandbox.gateway import SandboxGateway
+from server.sandbox.trades import Trades
+from storage import users
+from storage.database import Database
+from storage.orders import OrderStatus
+from storage.users import User
+from tests.edge import MovableClock
+from tests.sums import assert_sums
+
+MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    db: Database
+    clock: MovableClock
+    quota: Quota
+    membership: Membership
+    trades: Trades
+    books: Path
+
+    async def order(self) -> str:
+        return (await self.membership.ask(Purchase("u", "wx", None, False))).order.id
+
+    async def statuses(self) -> dict[str, OrderStatus]:
+        page = await self.membership.ask(ListOrders("u", 100, 0))
+        return {order.id: order.status for order in page.orders}
+
+    async def reconciled(self, until: OrderStatus, *orders: str) -> None:
+        """Reconcile until these orders have that status."""
+        async with asyncio.timeout(30):
+            while {(await self.statuses())[order] for order in orders} != {until}:
+                await self.membership.ask(Reconcile())
+
+    async def remaining(self) -> int:
+        return (await self.quota.ask(GetBalance("u"))).remaining
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    db, clock, trades = await Database.open(tmp_path / "data"), MovableClock(), Trades(tmp_path / "trades")
+    await db.write(lambda connection: users.find_or_add(connection, User("u", "u", 0)))
+    quota = Quota(db, clock)
+    gateway = SandboxGateway(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
+    membership = Membership(db, clock, quota, {"wx": gateway}, [MONTHLY], 30)
+    quota.start()
+    membership.start()
+    yield Shop(db, clock, quota, membership, trades, tmp_path / "trades")
+    await membership.stop()
+    await quota.stop()
+    await assert_sums(db)
+    await db.close()
+
+
+async def test_a_payment_nobody_told_about_is_found_and_credited_once(shop: Shop) -> None:
+    order = await shop.order()
+    await shop.trades.pay(order, shop.clock.now())
+    await shop.reconciled(OrderStatus.PAID, order)
+    await shop.membership.ask(Reconcile())
+    assert await shop.remaining() == 100
+
+
+async def test_an_order_that_ran_out_is_closed_at_the_gateway_first(shop: Shop) -> None:
+    order = await shop.order()
+    shop.clock.advance(seconds=30 * 60)
+    await shop.reconciled(OrderStatus.CLOSED, order)
+    trade = await shop.trades.pay(order, 0)
+    assert trade.state == "closed", "whoever still has the QR code cannot pay any more"
+
+
+async def test_an_order_that_was_paid_at_the_last_moment_is_not_closed(shop: Shop) -> None:
+    order = await shop.order()
+    await shop.trades.pay(order, shop.clock.now())
+    shop.clock.advance(seconds=30 * 60)
+    await shop.reconciled(OrderStatus.PAID, order)
+    assert await shop.remaining() == 100
+
+
+async def test_an_order_the_gateway_never_heard_of_is_closed(shop: Shop) -> None:
+    order = await shop.order()
+    (shop.books / f"{order}.json").unlink()
+    shop.clock.advance(seconds=30 * 60)
+    await shop.reconciled(OrderStatus.CLOSED, order)
+
+
+async def test_an_order_that_cannot_be_asked_about_does_not_hold_up_the_others(shop: Shop) -> None:
+    broken, paid = await shop.order(), await shop.order()
+    (shop.books / f"{broken}.json").write_text("")
+    await shop.trades.pay(paid, shop.clock.now())
+    await shop.reconciled(OrderStatus.PAID, paid)
+    assert (await shop.statuses())[broken] is OrderStatus.PENDING
+
+
+async def test_more_orders_than_a_batch_are_all_asked_about(shop: Shop) -> None:
+    orders = [await shop.order() for _ in range(RECONCILE_BATCH + 5)]
+    await shop.trades.pay(orders[-1], shop.clock.now())
+    await shop.reconciled(OrderStatus.PAID, orders[-1])
