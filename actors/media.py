@@ -63,6 +63,11 @@ def result_key(user_id: str, task_id: str, name: str) -> str:
     return f"output/{user_id}/{task_id}/{name}"
 
 
+def owner_of(key: str) -> str:
+    """The id of the person whose picture this is."""
+    return key.split("/")[1]
+
+
 def picture_suffix(file_name: str) -> str:
     """`.jpg` or `.png`. Raises BadParameter for a name no file should have, NotAnImage for another kind of file."""
     if not 0 < len(file_name) <= 255 or _UNSAFE.search(file_name):

@@ -14,20 +14,8 @@ from actors.errors import CommitFailed, StorageError
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.ports import Clock
-from actors.settlement import (
-    Adjust,
-    Change,
-    Charge,
-    Command,
-    Expire,
-    Facts,
-    Grant,
-    IdempotencyKey,
-    Outcome,
-    Receipt,
-    Refund,
-    settle,
-)
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
+from actors.settlement import Change, Facts, settle
 from storage import accounts, adjustments, idempotency, ledger, orders, tasks
 from storage.database import Connection, Database
 from storage.ledger import Entry, Kind

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
-from actors.kernel import Message
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer
@@ -19,84 +19,6 @@ from storage.orders import PaidOrder
 from storage.tasks import FailedTask, NewTask
 
 DAY = 86_400_000  # milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A command was settled. `balance` is what it left; `reference` what explains it; `at` when it happened first."""
-
-    reference: str
-    balance: int
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """The caller's key, and a digest of the request it came with."""
-
-    key: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Charge(Message[Receipt]):
-    """Pay `amount` for a task that comes into being with it.
-
-    Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
-    """
-
-    task: NewTask
-    amount: int
-    key: IdempotencyKey | None = None
-
-    @property
-    def user_id(self) -> str:
-        return self.task.user_id
-
-
-@dataclass(frozen=True, slots=True)
-class Refund(Message[Receipt | None]):
-    """Fail a task and give back what it was charged; None when the task was final already or the lease is lost."""
-
-    task: FailedTask
-
-    @property
-    def user_id(self) -> str:
-        return self.task.user_id
-
-
-@dataclass(frozen=True, slots=True)
-class Grant(Message[Receipt | None]):
-    """Mark an order paid and give what it bought; None when the order was not pending any more."""
-
-    paid: PaidOrder
-
-    @property
-    def user_id(self) -> str:
-        return self.paid.order.user_id
-
-
-@dataclass(frozen=True, slots=True)
-class Expire(Message[None]):
-    """End a membership whose time is over, and the quota left in it."""
-
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Adjust(Message[Receipt | None]):
-    """An operator's change by a signed `amount`; None when it was made before. Raises QuotaInsufficient."""
-
-    adjustment: Adjustment
-    amount: int
-
-    @property
-    def user_id(self) -> str:
-        return self.adjustment.user_id
-
-
-Command = Charge | Refund | Grant | Expire | Adjust
-Outcome = Receipt | DomainError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +82,16 @@ class _Book:
     def answer(self, key: tuple[str, str]) -> Answer | None:
         return self.made.answers.get(key) or self.facts.answers.get(key)
 
-    def first_time(self, kind: Kind, reference: str) -> bool:
-        """Whether this batch has not settled it yet: two commands of one batch may carry the same record."""
-        if (kind, reference) in self._settled:
-            return False
-        self._settled.add((kind, reference))
-        return True
+    def is_settled(self, kind: Kind, reference: str) -> bool:
+        """Whether this batch has settled it already: two commands of one batch may carry the same record."""
+        return (kind, reference) in self._settled
 
     def enter(self, user_id: str, kind: Kind, amount: int, reference: str) -> Receipt:
         account = self.account(user_id)
         balance = account.balance + amount
         assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
         self.keep(replace(account, balance=balance))
+        self._settled.add((kind, reference))
         self.made.changes.append(Change(user_id, kind, amount, balance, reference))
         return Receipt(reference, balance, self.now)
 
@@ -222,14 +142,14 @@ def _charge_once(book: _Book, command: Charge) -> Receipt | DomainError:
 
 
 def _refund(book: _Book, command: Refund) -> Outcome:
-    if command.task not in book.facts.won or not book.first_time(Kind.REFUND, command.task.id):
+    if command.task not in book.facts.won or book.is_settled(Kind.REFUND, command.task.id):
         return None
     return book.enter(command.user_id, Kind.REFUND, book.facts.charged[command.task.id], command.task.id)
 
 
 def _grant(book: _Book, command: Grant) -> Outcome:
     order = command.paid.order
-    if command.paid not in book.facts.won or not book.first_time(Kind.GRANT, order.id):
+    if command.paid not in book.facts.won or book.is_settled(Kind.GRANT, order.id):
         return None
     account = book.account(order.user_id)
     if account.balance and account.expires_at and not order.rollover:
@@ -242,7 +162,7 @@ def _grant(book: _Book, command: Grant) -> Outcome:
 
 def _adjust(book: _Book, command: Adjust) -> Outcome:
     adjustment = command.adjustment
-    if adjustment.id in book.facts.adjusted or not book.first_time(Kind.ADJUST, adjustment.id):
+    if adjustment.id in book.facts.adjusted or book.is_settled(Kind.ADJUST, adjustment.id):
         return None
     balance = book.account(command.user_id).balance
     if balance + command.amount < 0:

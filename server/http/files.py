@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from aiohttp import hdrs, web
 
-from actors.errors import StorageError, TooLarge
-from actors.media import CONTENT_TYPES, MAX_BYTES
+from actors.errors import Overloaded, StorageError, TooLarge
+from actors.media import CONTENT_TYPES, MAX_BYTES, owner_of
 from actors.ports import PictureWorkers
 from server.http.body import arriving
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 
 UPLOAD_SECONDS = 120
+UPLOADS_PER_USER = 4  # at a time
 CHUNK = 64 * 1024
 
 
@@ -39,6 +41,7 @@ class SignedFiles(Protocol):
 class FileRoutes:
     def __init__(self, files: SignedFiles, pictures: PictureWorkers) -> None:
         self._files, self._pictures = files, pictures
+        self._under_way: Counter[str] = Counter()
 
     def routes(self) -> list[AnyRoute]:
         return [
@@ -51,6 +54,11 @@ class FileRoutes:
         request, key = call.request, self._checked_key(call.request)
         if (request.content_length or 0) > MAX_BYTES:
             raise TooLarge(limit="10 MB")
+        with self._one_of_few(owner_of(key)):
+            await self._take_in(request, key)
+        return Reply(message=Text("上传成功", "Uploaded"))
+
+    async def _take_in(self, request: web.Request, key: str) -> None:
         suffix = Path(key).suffix
         try:
             async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
@@ -59,7 +67,19 @@ class FileRoutes:
                 await self._files.put(key, admitted)
         except OSError as fault:  # a full disk is no fault of the picture
             raise StorageError(f"an upload could not be stored: {fault}") from fault
-        return Reply(message=Text("上传成功", "Uploaded"))
+
+    @contextmanager
+    def _one_of_few(self, user_id: str) -> Iterator[None]:
+        """Nobody can fill the queue of uploads alone. Raises Overloaded."""
+        if self._under_way[user_id] >= UPLOADS_PER_USER:
+            raise Overloaded(retry_after=1)
+        self._under_way[user_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way[user_id] -= 1
+            if not self._under_way[user_id]:
+                del self._under_way[user_id]
 
     async def _download(self, call: Call[NoBody, NoQuery]) -> web.FileResponse:
         key = self._checked_key(call.request)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.edge import Edge
 
@@ -22,6 +24,20 @@ async def exchange(edge: Edge, request: bytes, *, then_hang_up: bool = False, un
             writer.write_eof()
         async with asyncio.timeout(GUARD_SECONDS):
             return await reader.readuntil(until) if until else await reader.read()
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def begun(edge: Edge, request: bytes) -> AsyncIterator[None]:
+    """A request whose head the server has taken (it says 100 Continue), and whose body does not come."""
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        async with asyncio.timeout(GUARD_SECONDS):
+            await reader.readuntil(b"100 Continue\r\n\r\n")
+        yield
     finally:
         writer.close()
 

@@ -169,3 +169,20 @@ async def test_what_follows_a_body_is_not_part_of_it(edge: Edge) -> None:
     both = GOOD + b'{"phone": "13900139000"}'
     assert status(await exchange(edge, post("/api/auth/send-code", both, length=len(GOOD)))) in (200, 400)
     assert not (edge.data / "sandbox" / "sms" / "13900139000.json").exists()
+
+
+@pytest.mark.parametrize(("depth", "code"), [(31, 2000), (32, 4001), (60_000 // 2, 4001)])
+async def test_depth_has_a_limit_of_its_own(edge: Edge, depth: int, code: int) -> None:
+    body = b'{"other":' + b"[" * depth + b"]" * depth + b"}"
+    assert (await edge.post("/api/auth/send-code", raw=body)).refusal == (400, code)
+
+
+async def test_brackets_in_strings_are_no_depth(edge: Edge) -> None:
+    text = "[" * 100 + '"' + "{" * 100 + chr(92)
+    assert (await edge.post("/api/auth/send-code", {"phone": "13800138000", "other": text})).status == 200
+
+
+async def test_a_query_parameter_that_is_given_twice_is_refused(edge: Edge) -> None:
+    person = await edge.person()
+    for path in ("/api/task/list?limit=1&limit=2", "/api/quota/ledger?cursor=a&limit=1&cursor=b"):
+        assert (await edge.get(path, who=person)).refusal == (400, 4001)

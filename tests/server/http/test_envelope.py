@@ -121,7 +121,7 @@ async def test_options_without_a_question_is_just_a_method(edge: Edge) -> None:
 
 async def test_an_expectation_that_cannot_be_met_is_answered(edge: Edge) -> None:
     answer = await exchange(edge, bare("GET", "/health", "Expect: a-pony"))
-    assert status(answer) == 417 and b"X-Request-Id" in answer
+    assert status(answer) == 417 and b"X-Request-Id" in answer and b'"code":417' in answer
     hundred = await exchange(edge, post("/api/auth/login", b"{}", "Expect: 100-continue"))
     assert status(hundred) == 100 and b"HTTP/1.1 400 Bad Request" in hundred
 

@@ -8,15 +8,17 @@ import io
 import random
 import struct
 import zlib
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
 
+from server.http.files import UPLOADS_PER_USER
 from tests.edge import Answer, Edge, Person
 from tests.pictures import encoded, shirt
 from tests.server.http.holdings import creation
-from tests.server.http.sockets import GUARD_SECONDS, bare, exchange, status
+from tests.server.http.sockets import GUARD_SECONDS, bare, begun, exchange, status
 
 MARK = b"<script>alert('darkroom')</script>"
 
@@ -182,3 +184,19 @@ async def test_a_second_upload_replaces_the_first_only_when_it_is_good(edge: Edg
     assert (await edge.get(url)).raw == first
     assert (await edge.put(target, raw=shirt(300))).status == 200
     assert Image.open(io.BytesIO((await edge.get(url)).raw)).size == (300, 300)
+
+
+async def test_nobody_can_fill_the_queue_of_uploads_alone(edge: Edge) -> None:
+    """Four uploads that never end are under way; the fifth is refused, somebody else's is not."""
+    greedy, other = await edge.person(), await edge.person()
+    async with AsyncExitStack() as held:
+        for _ in range(UPLOADS_PER_USER):
+            target, _ = await place_for(edge, greedy)
+            request = bare("PUT", target.removeprefix(edge.base), "Content-Length: 1000", "Expect: 100-continue")
+            await held.enter_async_context(begun(edge, request))
+        target, _ = await place_for(edge, greedy)
+        assert (await edge.put(target, raw=shirt(200))).refusal == (503, 9003)
+        await edge.uploaded(other, shirt(200))
+    async with asyncio.timeout(GUARD_SECONDS):
+        while (await edge.put(target, raw=shirt(200))).status == 503:
+            pass

@@ -1,0 +1,89 @@
+"""What can be asked of a balance. Each command carries the record that explains it and commits with it, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.errors import DomainError
+from actors.kernel import Message
+from storage.adjustments import Adjustment
+from storage.orders import PaidOrder
+from storage.tasks import FailedTask, NewTask
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A command was settled. `balance` is what it left; `reference` what explains it; `at` when it happened first."""
+
+    reference: str
+    balance: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The caller's key, and a digest of the request it came with."""
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Charge(Message[Receipt]):
+    """Pay `amount` for a task that comes into being with it.
+
+    Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
+    """
+
+    task: NewTask
+    amount: int
+    key: IdempotencyKey | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.task.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Message[Receipt | None]):
+    """Fail a task and give back what it was charged; None when the task was final already or the lease is lost."""
+
+    task: FailedTask
+
+    @property
+    def user_id(self) -> str:
+        return self.task.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Message[Receipt | None]):
+    """Mark an order paid and give what it bought; None when the order was not pending any more."""
+
+    paid: PaidOrder
+
+    @property
+    def user_id(self) -> str:
+        return self.paid.order.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(Message[None]):
+    """End a membership whose time is over, and the quota left in it."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust(Message[Receipt | None]):
+    """An operator's change by a signed `amount`; None when it was made before. Raises QuotaInsufficient."""
+
+    adjustment: Adjustment
+    amount: int
+
+    @property
+    def user_id(self) -> str:
+        return self.adjustment.user_id
+
+
+Command = Charge | Refund | Grant | Expire | Adjust
+Outcome = Receipt | DomainError | None
