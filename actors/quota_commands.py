@@ -1,4 +1,4 @@
-"""What can be asked of a balance. Each command carries the record that explains it and commits with it, or not at all."""
+"""What can be asked of a balance. Each command carries the record that explains it, and they commit together."""
 
 from __future__ import annotations
 

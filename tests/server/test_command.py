@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from server.secrets import generate_secrets
+from tests.edge import GUARD_SECONDS
 from tests.process import darkroom, serving
 
 GOOD = {f"SECRETS__{name}": name * 16 for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
@@ -19,7 +20,13 @@ GOOD = {f"SECRETS__{name}": name * 16 for name in ("TOKEN", "CODE", "MEDIA", "IN
 async def outcome(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
     """Run the command to its end: status, standard output, standard error."""
     process = await darkroom(*arguments, cwd=cwd, **settings)
-    out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return process.returncode, out.decode(), err.decode()
 
 
