@@ -46,6 +46,7 @@ clean:
 		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 .venv/installed: .venv/bin/python requirements.lock pyproject.toml
+	@echo "Installing what Darkroom needs into .venv; this happens once."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

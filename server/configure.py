@@ -61,6 +61,7 @@ def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = Tr
     if config.mode == "development":
         kept = _development_secrets(config, generate)
         _merge(merged, {"secrets": kept})
+        sources |= {f"secrets.{name}": "made at the first start" for name in _not_given(dict(config.secrets))}
         sources |= {f"secrets.{name}": str(config.data / SECRETS_FOLDER / name) for name in kept}
         config = _validated(merged, [])
     return Loaded(config, sources)

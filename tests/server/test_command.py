@@ -98,8 +98,9 @@ async def test_config_shows_each_setting_with_its_source_and_no_secret(tmp_path:
 
 
 async def test_config_writes_nothing(tmp_path: Path) -> None:
-    status, _, _ = await outcome("config", cwd=tmp_path)
+    status, out, _ = await outcome("config", cwd=tmp_path)
     assert status == 0 and list(tmp_path.iterdir()) == []
+    assert out.count("made at the first start") == 4
 
 
 async def test_faults_of_file_and_environment_are_told_together(tmp_path: Path) -> None:
