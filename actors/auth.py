@@ -93,13 +93,14 @@ class Auth(Actor):
             sent_at=now,
             expires_at=now + self._settings.code_minutes * MINUTE,
         )
-        await self._db.write(lambda connection: _add_within_limits(connection, record, self._settings))
-        return self.start_job(self._send(wanted.phone, code))
+        return self.start_job(self._send(record, code))
 
-    async def _send(self, phone: str, code: str) -> int:
+    async def _send(self, record: Code, code: str) -> int:
+        # Counted inside the job, so that a request refused for want of a job has used nothing up.
+        await self._db.write(lambda connection: _add_within_limits(connection, record, self._settings))
         async with deadline("sms", SMS_SECONDS):
-            await self._sms.send(phone, code, self._settings.code_minutes)
-        log.info("login code sent to %s", masked(phone))
+            await self._sms.send(record.phone, code, self._settings.code_minutes)
+        log.info("login code sent to %s", masked(record.phone))
         return self._settings.code_minutes * 60
 
     async def _log_in(self, attempt: LogIn) -> Login:

@@ -7,6 +7,7 @@ A kind says what it means; the HTTP status, the code and the words for the perso
 from __future__ import annotations
 
 from storage.database import CommitFailed as CommitFailed
+from storage.database import MissingReference as MissingReference
 from storage.database import StorageError as StorageError
 
 

@@ -24,7 +24,7 @@ from storage.orders import OrderStatus, PaidOrder
 log = logging.getLogger("darkroom.membership")
 
 RECONCILE_SECONDS = 60  # how often gateways are asked about orders that stay unpaid
-RECONCILE_BATCH = 50
+RECONCILE_BATCH = 8  # orders asked about at the same time
 GATEWAY_SECONDS = 15  # what a gateway may take for one answer
 
 
@@ -124,7 +124,6 @@ class Membership(Actor):
         self._db, self._clock, self._quota, self._gateways = db, clock, quota, Gateways(gateways)
         self._plans = Plans(plans)
         self._order_milliseconds = order_minutes * 60_000
-        self._reconciled_up_to = ""
         self._reconciliation: asyncio.Future[None] | None = None
         self.on(GetPlans, self._get_plans)
         self.on(Purchase, self._purchase)
@@ -198,17 +197,17 @@ class Membership(Actor):
         return await self._db.read(read)
 
     async def _reconcile(self, _: Reconcile) -> None:
-        if self._reconciliation is not None and not self._reconciliation.done():
-            return  # a gateway that is slow to answer is not asked faster than it answers
-        after = self._reconciled_up_to
-        waiting = await self._db.read(lambda connection: orders.pending(connection, after, RECONCILE_BATCH))
-        if waiting:
-            self._reconciliation = self.start_job(self._ask_about(waiting))
-        self._reconciled_up_to = waiting[-1].id if len(waiting) == RECONCILE_BATCH else ""
+        if self._reconciliation is None or self._reconciliation.done():
+            self._reconciliation = self.start_job(self._ask_about_all())
 
-    async def _ask_about(self, waiting: Sequence[Order]) -> None:
-        for order in waiting:
-            await self._ask_gateway(order)
+    async def _ask_about_all(self) -> None:
+        after = ""
+        while waiting := await self._pending(after):
+            await asyncio.gather(*map(self._ask_gateway, waiting))
+            after = waiting[-1].id
+
+    async def _pending(self, after: str) -> Sequence[Order]:
+        return await self._db.read(lambda connection: orders.pending(connection, after, RECONCILE_BATCH))
 
     async def _ask_gateway(self, order: Order) -> None:
         """Learn from the gateway what became of a pending order; one that ran out is closed there first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
@@ -65,6 +66,11 @@ def settle(facts: Facts, batch: Sequence[Command]) -> Settlement:
     return book.made
 
 
+def end_id(user_id: str, expires_at: int) -> str:
+    """What an expiry refers to: this membership's end at that moment, as 32 hexadecimal digits like every id."""
+    return blake2b(f"{user_id}:{expires_at}".encode(), digest_size=16).hexdigest()
+
+
 class _Book:
     """The accounts while a batch is being decided."""
 
@@ -99,7 +105,7 @@ class _Book:
         account = self.account(user_id)
         if 0 < account.expires_at <= self.now:
             if account.balance:
-                self.enter(user_id, Kind.EXPIRE, -account.balance, f"{user_id}:{account.expires_at}")
+                self.enter(user_id, Kind.EXPIRE, -account.balance, end_id(user_id, account.expires_at))
             self.keep(replace(self.account(user_id), expires_at=0))
 
 

@@ -269,8 +269,8 @@ class Tasks(Actor):
             return Fail(task, refusal.reason)
         except FileMissing:
             return Fail(task, "input_missing")
-        except Overloaded:
-            return Release(task, interrupted=False)
+        except Overloaded:  # at the end nothing was tried; before it, the workers cannot do their work
+            return Release(task, interrupted=False) if self._closing else self._again(task)
         except (TimeoutError, OSError) as fault:
             log.warning("task %s could not be done in attempt %d: %r", task.id, task.attempt, fault)
             return self._again(task)

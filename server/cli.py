@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.")
 def serve(config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    os.umask(0o077)  # phones, pictures and secrets are their owner's
     settings = _load(config, _overrides(data, host, port)).config
     sys.exit(_served(settings))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import resource
 import signal
 import socket
 import sys
@@ -20,7 +20,8 @@ from server.system import System
 log = logging.getLogger("darkroom")
 
 READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
-BACKLOG = 1024
+FILES = 65_536  # open at a time, connections included
+BACKLOG = 128  # asyncio accepts as many at a time
 
 
 class AddressInUse(Exception):
@@ -32,7 +33,7 @@ def run(config: Config) -> int:
 
     Raises AddressInUse, CannotStart.
     """
-    os.umask(0o077)  # phones, pictures and secrets are their owner's
+    _allow_many_connections()
     listening = _listen(config.server.host, config.server.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, listening))
@@ -74,6 +75,13 @@ async def _until(told: asyncio.Event, system: System) -> int:
     fault.cancel()
     log.info("stopping: what was accepted is being finished")
     return 0
+
+
+def _allow_many_connections() -> None:
+    """Use what the system grants: the usual soft limit of 1,024 files is few for connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FILES) if most > 0 else FILES, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -43,7 +43,7 @@ from storage.migrate import UnknownSchema
 
 log = logging.getLogger("darkroom")
 
-DRAIN_SECONDS = 8  # what pictures under way get at shutdown; those that need longer are made again at the next start
+DRAIN_SECONDS = 7  # what pictures under way get at shutdown; those that need longer are made again at the next start
 
 
 class CannotStart(Exception):
@@ -99,7 +99,7 @@ class System:
         self._store.prepare()
         work = _task_settings(self._config).folder
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True, mode=0o700)
+        work.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._uploads.start()
         await self._pictures.start()
         if self._sandbox is not None:

@@ -35,6 +35,10 @@ class CommitFailed(Exception):
     """The commit itself failed: whether the changes are on disk is not known until the file is read again."""
 
 
+class MissingReference(Exception):
+    """A row would refer to one that does not exist. Nothing of the transaction was kept."""
+
+
 class _Worker(aiosqlite.Connection):
     """aiosqlite pays a thread hop for each statement; this pays one for a whole function."""
 
@@ -195,6 +199,8 @@ def _told(fault: Exception) -> Exception:
     """The fault as the caller gets it."""
     if isinstance(fault, sqlite3.OperationalError):
         return StorageError(str(fault))
+    if isinstance(fault, sqlite3.IntegrityError) and "FOREIGN KEY" in str(fault):
+        return MissingReference(str(fault))
     if isinstance(fault, StopIteration):  # a future cannot carry it (PEP 479)
         return RuntimeError("a transaction raised StopIteration")
     return fault

@@ -35,7 +35,7 @@ class LocalObjects:
     def prepare(self) -> None:
         """Make the folders; what a former process left half received is thrown away."""
         shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir(parents=True, mode=0o700)
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)  # an orphaned worker may still write there
 
     # --- the port ---
 
@@ -104,11 +104,15 @@ class LocalObjects:
     def _put(self, target: Path, source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         unfinished = self.incoming(target.suffix)
-        with source.open("rb") as original, unfinished.open("wb") as copy:
-            shutil.copyfileobj(original, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-        unfinished.replace(target)
+        try:
+            with source.open("rb") as original, unfinished.open("wb") as copy:
+                shutil.copyfileobj(original, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+            unfinished.replace(target)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)  # on a full disk the half of a picture would keep it full
+            raise
         _sync_folders(target.parent, self._folder)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from actors.errors import DomainError
+from actors.errors import DomainError, MissingReference
 from actors.ids import new_id
 from actors.tokens import Tokens
 from server.http.body import JSON_BYTES
@@ -55,7 +55,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         failure = http_failure(fault.status, fault.reason, english)
         if "Allow" in fault.headers:
             failure.headers["Allow"] = fault.headers["Allow"]
-    except (DomainError, Refusal) as fault:
+    except (DomainError, MissingReference, Refusal) as fault:
         failure = failure_of(fault, english)
     except Exception as fault:
         failure = failure_of(fault, english)

@@ -48,6 +48,8 @@ _MEANINGS: dict[type[Exception], Meaning] = {
         ),
     ),
     kinds.UserNotFound: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
+    # Rows of orders and balances refer to people: a token outlives its person when an old backup is restored.
+    kinds.MissingReference: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
     kinds.PhoneInvalid: Meaning(
         2000,
         400,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
 
 from actors.errors import Overloaded, StorageError, TooLarge
 from actors.media import CONTENT_TYPES, MAX_BYTES, owner_of
@@ -19,8 +21,12 @@ from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 
 UPLOAD_SECONDS = 120
+MAX_STORED = 40 * 1024 * 1024  # ten times what a photo takes; noise as PNG takes more
 UPLOADS_PER_USER = 4  # at a time
 CHUNK = 64 * 1024
+
+
+_CONDITIONS = ("range", "if-range", "if-match", "if-unmodified-since")
 
 
 class SignedFiles(Protocol):
@@ -36,6 +42,14 @@ class SignedFiles(Protocol):
         """A fresh path for bytes on their way in."""
 
     async def put(self, key: str, source: Path) -> None: ...
+
+
+class _WholeFile(web.FileResponse):
+    """A picture is given whole: a part it does not have, or a condition, is no reason for an empty answer."""
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        kept = {name: value for name, value in request.headers.items() if name.lower() not in _CONDITIONS}
+        return await super().prepare(request.clone(headers=kept))
 
 
 class FileRoutes:
@@ -64,6 +78,8 @@ class FileRoutes:
             async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
                 await _receive(request, received)
                 await self._pictures.admit(received, admitted)
+                if admitted.stat().st_size > MAX_STORED:
+                    raise TooLarge(limit="40 MB, decoded and encoded anew")
                 await self._files.put(key, admitted)
         except OSError as fault:  # a full disk is no fault of the picture
             raise StorageError(f"an upload could not be stored: {fault}") from fault
@@ -83,7 +99,7 @@ class FileRoutes:
 
     async def _download(self, call: Call[NoBody, NoQuery]) -> web.FileResponse:
         key = self._checked_key(call.request)
-        response = web.FileResponse(self._files.path(key))
+        response = _WholeFile(self._files.path(key))
         response.content_type = CONTENT_TYPES[Path(key).suffix]
         response.headers[hdrs.CACHE_CONTROL] = "private, max-age=600"
         return response

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from actors.errors import NotLoggedIn
-from actors.ids import new_id
 from actors.tokens import Caller, Tokens
 from server.http.body import Body, Query, read_body, read_query
-from server.http.errors import Failure, http_failure
+from server.http.errors import Failure
 from server.http.language import Text, prefers_english
 
 B = TypeVar("B", bound=Body)
@@ -104,18 +103,9 @@ def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens)
     for route in routes:
         endpoint = _endpoint(route, tokens)
         if route.method == "GET":
-            app.router.add_get(route.path, endpoint, expect_handler=_expect)  # which answers HEAD as well
+            app.router.add_get(route.path, endpoint)  # which answers HEAD as well
         else:
-            app.router.add_route(route.method, route.path, endpoint, expect_handler=_expect)
-
-
-async def _expect(request: web.Request) -> web.Response | None:
-    """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1); no other expectation is known."""
-    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-        return failure_response(http_failure(417, "Expectation Failed", speaks_english(request)), new_id())
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # nothing of the answer itself has been sent
-    return None
+            app.router.add_route(route.method, route.path, endpoint)
 
 
 def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

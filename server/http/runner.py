@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -15,7 +16,9 @@ from server.http.route import failure_response
 
 log = logging.getLogger("darkroom.http")
 
-SHUTDOWN_SECONDS = 5  # what requests under way get to be answered
+SHUTDOWN_SECONDS = 3  # what requests under way get to be answered; aiohttp waits for it twice at most
+HEAD_SECONDS = 20  # what a new connection gets for the head of its first request
+IDLE_SECONDS = 75  # what a connection gets between requests
 
 
 class EnvelopeRunner(web.AppRunner):
@@ -30,12 +33,20 @@ class EnvelopeRunner(web.AppRunner):
             access_log=None,
             auto_decompress=False,
             handler_cancellation=False,
+            keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=shutdown_seconds,
         )
 
     async def _make_server(self) -> web.Server:  # aiohttp has no public way to choose the protocol
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **made._kwargs)
+
+        async def handle(request: BaseRequest) -> web.StreamResponse:
+            try:
+                return await made.request_handler(request)
+            except web.HTTPException as fault:  # refused before the application's own middlewares
+                return _refused(request, fault.status, fault.reason)
+
+        return _Server(handle, request_factory=made.request_factory, **made._kwargs)
 
 
 class _Server(web.Server):
@@ -44,9 +55,25 @@ class _Server(web.Server):
 
 
 class _Protocol(RequestHandler):
-    """Answers what is not HTTP, or has a line or header past the limits (RFC 9112), without a traceback in the log."""
+    """Answers what is not HTTP, or has a line or header past the limits (RFC 9112), without a traceback in the log.
 
-    __slots__ = ()
+    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out.
+    """
+
+    __slots__ = ("_head_timer",)
+    _head_timer: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(HEAD_SECONDS, self._close_if_silent, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self, transport: asyncio.BaseTransport) -> None:
+        if not self._request_count:
+            transport.close()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -54,7 +81,11 @@ class _Protocol(RequestHandler):
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         log.info("refused what is not a request: %s", type(exc).__name__)
-        failure = http_failure(status, "Bad Request", prefers_english(request.headers.get("Accept-Language", "")))
-        response = failure_response(failure, new_id())
-        response.force_close()
-        return response
+        return _refused(request, status, "Bad Request")
+
+
+def _refused(request: BaseRequest, status: int, reason: str) -> web.Response:
+    english = prefers_english(request.headers.get("Accept-Language", ""))
+    response = failure_response(http_failure(status, reason, english), new_id())
+    response.force_close()
+    return response

@@ -75,7 +75,7 @@ class TaskRoutes:
         return [
             Route("POST", "/api/task/create", self._create, body=CreateBody),
             Route("GET", "/api/task/list", self._list, query=ListQuery),
-            Route("GET", "/api/task/{taskId}", self._get),
+            Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get),
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 

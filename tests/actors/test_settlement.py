@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Receipt, Refund
-from actors.settlement import DAY, Facts, Settlement, settle
+from actors.settlement import DAY, Facts, Settlement, end_id, settle
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.ledger import Kind
@@ -137,7 +137,7 @@ def test_a_membership_that_is_over_ends_before_anything_else() -> None:
     made = settled([charge(), grant(), charge("t2")], member(4, expires_at=NOW))
     assert [type(outcome) for outcome in made.outcomes] == [NotMember, Receipt, Receipt]
     assert changes(made) == [
-        (Kind.EXPIRE, -4, 0, f"u:{NOW}"),
+        (Kind.EXPIRE, -4, 0, end_id("u", NOW)),
         (Kind.GRANT, 10, 10, "o1"),
         (Kind.CHARGE, -1, 9, "t2"),
     ]
@@ -146,7 +146,7 @@ def test_a_membership_that_is_over_ends_before_anything_else() -> None:
 def test_expire_ends_only_what_is_over() -> None:
     assert settled([Expire("u")], member(4)).changes == []
     made = settled([Expire("u"), Expire("u")], member(4, expires_at=NOW))
-    assert changes(made) == [(Kind.EXPIRE, -4, 0, f"u:{NOW}")]
+    assert changes(made) == [(Kind.EXPIRE, -4, 0, end_id("u", NOW))]
     assert made.accounts["u"] == Account("u", 0, 0)
 
 

@@ -161,18 +161,22 @@ async def test_what_nobody_foresaw_fails_the_task_too(house: House) -> None:
     assert await house.remaining() == 10
 
 
-async def test_workers_that_are_busy_or_stopping_cost_the_task_nothing(house: House) -> None:
-    """However often: nothing was decided about the picture, so the task stays in the queue until somebody has time."""
-    house.pictures.outcomes.extend(Overloaded(retry_after=1) for _ in range(2 * INTERRUPTIONS))
-    house.pictures.gate.set()
+async def test_work_that_the_end_cuts_short_costs_the_task_nothing(house: House) -> None:
+    house.pictures.outcomes.append(Overloaded(retry_after=1))
     task_id = await house.create()
+    await house.pictures.taken.wait()
+    house.tasks.take_no_more()
+    house.pictures.gate.set()
     async with asyncio.timeout(30):
-        while (await house.load(task_id)).status is not TaskStatus.SUCCESS:
-            await house.tasks.ask(Sweep())
+        while not await house.waiting():
+            pass
+    assert (await house.load(task_id)).interruptions == 0
 
 
-async def test_a_task_that_keeps_being_interrupted_is_given_up_and_refunded(house: House) -> None:
-    house.pictures.outcomes.extend(OSError("the disk is full") for _ in range(INTERRUPTIONS + 3))
+@pytest.mark.parametrize("fault", [OSError("the disk is full"), Overloaded(retry_after=1)])
+async def test_a_task_that_cannot_be_done_is_given_up_and_refunded(house: House, fault: Exception) -> None:
+    """Also when it is the workers that cannot start: a charge is never kept for a task without an end."""
+    house.pictures.outcomes.extend([fault] * (INTERRUPTIONS + 3))
     house.pictures.gate.set()
     task_id = await house.create()
     async with asyncio.timeout(30):

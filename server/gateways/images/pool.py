@@ -110,14 +110,16 @@ class PictureProcesses:
             raise Overloaded(retry_after=_RETRY_AFTER)
         return answer
 
-    async def _carry_out(self, job: Admit | Clean) -> Answer:
+    async def _carry_out(self, job: Admit | Clean, *, once_more: bool = True) -> Answer:
         process = await self._process()
         try:
             answer = await process.carry_out(job, self._seconds)
         except TimeoutError:
             answer = Answer(Verdict.FAILED, Refusal.TIME_LIMIT, f"killed after {self._seconds} s")
         except ProcessLost as fault:
-            # A SIGKILL that is not ours is the kernel's, out of memory.
+            # A SIGKILL that is not ours is the kernel's or an operator's. Only the second one is laid to the picture.
+            if fault.status == -signal.SIGKILL and once_more and not self._stopping:
+                return await self._carry_out(job, once_more=False)
             word = Refusal.MEMORY_LIMIT if fault.status == -signal.SIGKILL else Refusal.CRASHED
             answer = Answer(Verdict.FAILED, word, str(fault))
         except BaseException:

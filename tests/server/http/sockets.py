@@ -29,15 +29,15 @@ async def exchange(edge: Edge, request: bytes, *, then_hang_up: bool = False, un
 
 
 @asynccontextmanager
-async def begun(edge: Edge, request: bytes) -> AsyncIterator[None]:
-    """A request whose head the server has taken (it says 100 Continue), and whose body does not come."""
+async def begun(edge: Edge, request: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A request whose head the server has taken (it says 100 Continue), and whose body has yet to come."""
     host, port = edge.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(request)
         async with asyncio.timeout(GUARD_SECONDS):
             await reader.readuntil(b"100 Continue\r\n\r\n")
-        yield
+        yield reader, writer
     finally:
         writer.close()
 

@@ -152,3 +152,16 @@ async def test_what_else_a_login_says_of_the_user_is_passed_over(edge: Edge) -> 
     assert data["user"]["id"] != first.id
     assert (data["user"]["isMember"], data["user"]["quota_remaining"]) == (False, 0)
     assert data["expiresIn"] == 7 * 86_400
+
+
+async def test_a_request_refused_for_want_of_a_job_uses_nothing_up(edge: Edge) -> None:
+    """More at once than the server sends at a time: whoever is refused may ask again at once."""
+    phones = [f"139{number:08}" for number in range(200)]
+    answers = await asyncio.gather(*(edge.post("/api/auth/send-code", {"phone": phone}) for phone in phones))
+    for phone, answer in zip(phones, answers, strict=True):
+        messages = (await edge.get(f"/sandbox/sms?phone={phone}")).data["messages"]
+        assert len(messages) == (answer.status == 200)
+        if answer.status != 200:
+            assert answer.refusal == (503, 9003)
+            for _ in range(5):
+                assert (await edge.post("/api/auth/send-code", {"phone": phone})).status == 200

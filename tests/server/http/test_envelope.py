@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge import Edge, MovableClock, Person, running
-from tests.server.http.sockets import bare, exchange, post, status
+from tests.server.http.sockets import GUARD_SECONDS, bare, begun, exchange, post, status
 
 ORIGIN = "https://shop.example"
 
@@ -36,7 +37,11 @@ async def test_an_unknown_path_is_404(edge: Edge, path: str) -> None:
     "method, path, allowed",
     [
         *(("GET", "/api/auth/login", "POST"), ("DELETE", "/api/quota", "GET,HEAD"), ("POST", "/health", "GET,HEAD")),
-        *(("PUT", "/api/task/create", "GET,HEAD,POST"), ("PATCH", "/api/auth/me", "GET,HEAD")),
+        *(
+            ("PUT", "/api/task/create", "POST"),
+            ("GET", "/api/task/create", "POST"),
+            ("PATCH", "/api/auth/me", "GET,HEAD"),
+        ),
         *(("GET", "/api/task/x/status", "PUT"), ("DELETE", "/media/x", "GET,HEAD,PUT")),
     ],
 )
@@ -122,6 +127,9 @@ async def test_options_without_a_question_is_just_a_method(edge: Edge) -> None:
 async def test_an_expectation_that_cannot_be_met_is_answered(edge: Edge) -> None:
     answer = await exchange(edge, bare("GET", "/health", "Expect: a-pony"))
     assert status(answer) == 417 and b"X-Request-Id" in answer and b'"code":417' in answer
+    for method, path in (("GET", "/nothing"), ("DELETE", "/api/quota")):
+        nowhere = await exchange(edge, bare(method, path, "Expect: a-pony"))
+        assert status(nowhere) == 417 and b"X-Request-Id" in nowhere and b'"code":417' in nowhere
     hundred = await exchange(edge, post("/api/auth/login", b"{}", "Expect: 100-continue"))
     assert status(hundred) == 100 and b"HTTP/1.1 400 Bad Request" in hundred
 
@@ -185,3 +193,20 @@ async def test_the_log_has_nobodys_secrets(edge: Edge, caplog: pytest.LogCapture
     assert "139****5678" in caplog.text, "or nothing was logged at all"
     for secret in (person.phone, person.token, login["refreshToken"], signature, f" {code}"):
         assert secret not in caplog.text
+
+
+async def test_a_connection_that_brings_no_request_is_closed(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing at all, or half a head: whoever holds many of these would shut others out."""
+    monkeypatch.setattr("server.http.runner.HEAD_SECONDS", 0.01)
+    for said in (b"", b"GET /health HTTP/1.1\r\nHost:"):
+        assert await exchange(edge, said) == b""
+
+
+async def test_a_connection_that_brought_one_is_kept(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.http.runner.HEAD_SECONDS", 0.01)
+    head = bare("POST", "/api/auth/login", "Content-Length: 2", "Expect: 100-continue")
+    async with begun(edge, head) as (reader, writer):
+        assert await exchange(edge, b"") == b"", "one that was opened later has been closed by now"
+        writer.write(b"{}")
+        async with asyncio.timeout(GUARD_SECONDS):
+            assert b'"code":2000' in await reader.readuntil(b"}}")

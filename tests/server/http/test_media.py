@@ -8,6 +8,7 @@ import pytest
 from yarl import URL
 
 from tests.edge import Edge
+from tests.pictures import shirt
 from tests.server.http.holdings import placed
 
 ID = "0" * 32
@@ -90,6 +91,7 @@ def altered(url: str, owner: str, other: str) -> list[str]:
     """Every way to change a signed address into another one."""
     plain, _, query = url.partition("?")
     expires, signature = (part.partition("=")[2] for part in query.split("&"))
+    another = "0" if plain[-5] == "f" else "f"
     parts = [
         *("", "expires=", f"expires={expires}", f"signature={signature}", f"expires={expires}&signature="),
         *(f"expires={int(expires) + 1}&signature={signature}", f"expires=9{expires}&signature={signature}"),
@@ -105,7 +107,12 @@ def altered(url: str, owner: str, other: str) -> list[str]:
         ),
     ]
     paths = [
-        *(plain.replace(owner, other), plain.replace("input/", "output/"), plain[:-5] + "f.png", plain[:-4] + ".jpg"),
+        *(
+            plain.replace(owner, other),
+            plain.replace("input/", "output/"),
+            plain[:-5] + another + ".png",
+            plain[:-4] + ".jpg",
+        ),
         *(plain + "/", plain + "%00", plain + "%0A", plain.replace("/media/", "/media//"), plain.upper()),
     ]
     return [f"{plain}?{part}" for part in parts] + [f"{path}?{query}" for path in paths]
@@ -176,3 +183,11 @@ async def test_a_signed_address_of_nothing_is_404(edge: Edge) -> None:
     person = await edge.person()
     place = (await edge.get("/api/media/sts", who=person)).data
     assert (await edge.get(place["inputImageUrl"])).refusal == (404, 4004)
+
+
+async def test_a_picture_is_given_whole_whatever_part_is_asked_for(edge: Edge) -> None:
+    url = await edge.uploaded(await edge.person(), shirt(200))
+    whole = (await edge.get(url)).raw
+    for name, value in (("Range", "bytes=99999999-"), ("Range", "bytes=0-1"), ("If-Match", '"x"')):
+        answer = await edge.get(url, headers={name: value})
+        assert (answer.status, answer.raw) == (200, whole)

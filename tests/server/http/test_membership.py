@@ -181,3 +181,13 @@ async def test_a_late_renewal_starts_anew(edge: Edge) -> None:
     status = (await edge.get("/api/membership/status", who=member)).data
     assert (status["quota_remaining"], status["expireDays"]) == (100, 30)
     assert await edge.ledger(member) == [("grant", 100, 100), ("expire", -100, 0), ("grant", 100, 100)]
+
+
+async def test_a_token_that_outlived_its_person_finds_nobody(tmp_path: Path) -> None:
+    """As after an older backup was restored: the secrets are the same, the people are not."""
+    async with running(tmp_path / "data") as edge:
+        gone = await edge.person()
+    async with running(tmp_path / "other") as edge:
+        assert (await edge.get("/api/auth/me", who=gone)).refusal == (404, 1004)
+        assert (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=gone)).refusal == (404, 1004)
+        assert await edge.remaining(gone) == 0

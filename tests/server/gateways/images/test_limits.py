@@ -52,18 +52,32 @@ async def test_the_memory_limit(tmp_path: Path) -> None:
         assert await works(processes, tmp_path)
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGSEGV, "crashed"), (signal.SIGKILL, "memory_limit")])
-async def test_a_process_that_dies_is_replaced(tmp_path: Path, number: signal.Signals, reason: str) -> None:
+async def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
     async with running(PictureProcesses(1)) as processes:
         pipe = new_pipe(tmp_path)
         job = asyncio.create_task(processes.clean(pipe, tmp_path, Template.ALL))
         with await opened(pipe):
             (pid,) = processes.pids
-            os.kill(pid, number)  # what a fault in a decoder, or the kernel without memory, does to it
-            with pytest.raises(PictureRefused, match=reason):
+            os.kill(pid, signal.SIGSEGV)  # what a fault in a decoder does to it
+            with pytest.raises(PictureRefused, match="crashed"):
                 await job
         assert await works(processes, tmp_path)
         assert pid not in processes.pids
+
+
+async def test_a_process_that_is_killed_gets_its_job_a_second_chance_and_no_third(tmp_path: Path) -> None:
+    """The kernel without memory, or an operator: the first time says nothing about the picture."""
+    async with running(PictureProcesses(1)) as processes:
+        pipe = new_pipe(tmp_path)
+        job = asyncio.create_task(processes.clean(pipe, tmp_path, Template.ALL))
+        for _ in range(2):
+            with await opened(pipe):
+                (process,) = processes._alive
+                os.kill(process.pid, signal.SIGKILL)
+                await process.gone
+        with pytest.raises(PictureRefused, match="memory_limit"):
+            await job
+        assert await works(processes, tmp_path)
 
 
 async def test_a_process_that_dies_between_jobs_costs_none(tmp_path: Path) -> None:
