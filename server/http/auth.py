@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 from actors.auth import Auth, GetUser, LogIn, SendCode, User
-from actors.errors import CodeInvalid, DomainError, PhoneInvalid
+from actors.errors import CodeInvalid, PhoneInvalid
 from actors.phones import canonical
 from actors.quota import Balance, GetBalance, Quota
 from server.http.address import ClientAddress
-from server.http.body import Body
+from server.http.body import Body, Refusals
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
@@ -20,12 +19,12 @@ _CODE = re.compile(r"[0-9]{6}")
 
 
 class SendCodeBody(Body):
-    refusals: ClassVar[Mapping[str, DomainError]] = {"phone": PhoneInvalid()}
+    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid}
     phone: str
 
 
 class LoginBody(Body):
-    refusals: ClassVar[Mapping[str, DomainError]] = {"phone": PhoneInvalid(), "code": CodeInvalid()}
+    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid, "code": CodeInvalid}
     phone: str
     code: str
 

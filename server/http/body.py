@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
@@ -33,14 +33,18 @@ _TWICE = Meaning(4001, 400, Text("同一个查询参数出现了多次", "A quer
 _PACKED = Meaning(4001, 400, Text("不支持压缩的请求体", "Compressed bodies are not accepted; send it as it is"))
 
 
+Refusals = Mapping[str, Callable[[], DomainError]]
+
+
 class Body(BaseModel):
     """A request's JSON object. Unknown fields are passed over, so that a client cannot send an amount or a user id.
 
-    `refusals` says which error a bad field is, where api.md gives it a code of its own.
+    `refusals` makes the error for a bad field, where api.md gives it a code of its own. It makes a fresh one each time:
+    an exception keeps the frames it was raised through, and one that is raised again and again keeps them all.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
-    refusals: ClassVar[Mapping[str, DomainError]] = {}
+    refusals: ClassVar[Refusals] = {}
 
 
 class Query(BaseModel):
@@ -127,10 +131,10 @@ def read_query(request: web.Request, model: type[Q]) -> Q:
         _refuse(invalid.errors(include_url=False)[0], {})
 
 
-def _refuse(error: ErrorDetails, refusals: Mapping[str, DomainError], under: str = "") -> NoReturn:
+def _refuse(error: ErrorDetails, refusals: Refusals, under: str = "") -> NoReturn:
     name = ".".join([under, *map(str, error["loc"])] if under else map(str, error["loc"]))
     if name in refusals:
-        raise refusals[name]
+        raise refusals[name]()
     said = validation_problem(error)
     raise Refusal(Meaning(4001, 400, Text(f"参数 {name} 有误：{said.zh}", f"Parameter {name}: {said.en}")))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
 from aiohttp import web
 from pydantic import Field
 
-from actors.errors import DomainError, UnknownChannel, UnknownPlan
+from actors.errors import UnknownChannel, UnknownPlan
 from actors.membership import (
     GetOrder,
     GetPlans,
@@ -20,7 +20,7 @@ from actors.membership import (
     Purchase,
 )
 from actors.ports import Channel, Clock, Notification
-from server.http.body import Body, Line, Query, QueryInteger, read_bytes
+from server.http.body import Body, Line, Query, QueryInteger, Refusals, read_bytes
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
@@ -29,9 +29,9 @@ DAY = 86_400_000
 
 
 class PurchaseBody(Body):
-    refusals: ClassVar[Mapping[str, DomainError]] = {
-        "channel": UnknownChannel(channel="?", known=", ".join(_CHANNELS)),
-        "plan": UnknownPlan(plan="?", known="GET /api/membership/plans"),
+    refusals: ClassVar[Refusals] = {
+        "channel": partial(UnknownChannel, channel="?", known=", ".join(_CHANNELS)),
+        "plan": partial(UnknownPlan, plan="?", known="GET /api/membership/plans"),
     }
     channel: Annotated[Line, Field(max_length=32)]
     plan: Annotated[Line, Field(max_length=32)] | None = None

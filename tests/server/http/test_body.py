@@ -7,6 +7,10 @@ import json
 
 import pytest
 
+from actors.errors import DomainError
+from server.http.auth import LoginBody, SendCodeBody
+from server.http.body import Body, parse_body
+from server.http.membership import PurchaseBody
 from tests.edge import Edge, Person
 from tests.server.http.holdings import holdings
 from tests.server.http.sockets import bare, exchange, post, status
@@ -186,3 +190,16 @@ async def test_a_query_parameter_that_is_given_twice_is_refused(edge: Edge) -> N
     person = await edge.person()
     for path in ("/api/task/list?limit=1&limit=2", "/api/quota/ledger?cursor=a&limit=1&cursor=b"):
         assert (await edge.get(path, who=person)).refusal == (400, 4001)
+
+
+@pytest.mark.parametrize(("model", "field"), [(SendCodeBody, "phone"), (LoginBody, "code"), (PurchaseBody, "plan")])
+def test_a_refusal_is_made_afresh_for_each_request(model: type[Body], field: str) -> None:
+    """One that is raised again and again would keep the frames, and so the bodies, of every request it refused."""
+    good: dict[str, object] = {"phone": "13800138000", "code": "123456", "channel": "wx"}
+    bad = json.dumps({**good, field: 5}).encode()
+    faults = []
+    for _ in range(2):
+        with pytest.raises(DomainError) as refused:
+            parse_body(bad, model)
+        faults.append(refused.value)
+    assert faults[0] is not faults[1] and type(faults[0]) is type(faults[1])
