@@ -34,17 +34,17 @@ class Trades:
     async def open(self, trade: Trade) -> Trade:
         """The trade with this order id; a new one if there was none."""
         async with self._changing:
-            known = self._read(trade.order_id)
+            known = await self.find(trade.order_id)
             if known is None:
-                self._write(trade)
+                await self._write(trade)
             return known or trade
 
     async def find(self, order_id: str) -> Trade | None:
-        return self._read(order_id)
+        return await asyncio.to_thread(self._read, order_id)
 
     async def pay(self, order_id: str, now: int) -> Trade:
         """Pay an open trade, or close it when its time is over; any other stays as it is. Raises OrderNotFound."""
-        trade = self._read(order_id)
+        trade = await self.find(order_id)
         if trade is not None and trade.expires_at <= now:
             return await self.close(order_id)
         return await self._end(order_id, PaymentState.PAID, f"sandbox{new_id()[7:]}")
@@ -55,12 +55,12 @@ class Trades:
 
     async def _end(self, order_id: str, state: PaymentState, transaction_id: str) -> Trade:
         async with self._changing:
-            trade = self._read(order_id)
+            trade = await self.find(order_id)
             if trade is None:
                 raise OrderNotFound
             if trade.state is PaymentState.UNPAID:
                 trade = replace(trade, state=state, transaction_id=transaction_id)
-                self._write(trade)
+                await self._write(trade)
             return trade
 
     def _read(self, order_id: str) -> Trade | None:
@@ -70,5 +70,5 @@ class Trades:
         kept = json.loads(path.read_text("utf-8"))
         return Trade(**{**kept, "state": PaymentState(kept["state"])})
 
-    def _write(self, trade: Trade) -> None:
-        write_book(self._folder / f"{trade.order_id}.json", asdict(trade))
+    async def _write(self, trade: Trade) -> None:
+        await asyncio.to_thread(write_book, self._folder / f"{trade.order_id}.json", asdict(trade))
