@@ -245,8 +245,8 @@ class Tasks(Actor):
             now = self._clock.now()
             claimed = await self._db.write(lambda c: tasks.claim(c, BASIC_CLEAN, free, now, now + LEASE))
             for task in claimed:
+                self.start_job(self._carry_out(task))  # which begins later, so that a refused job is not counted
                 self._busy += 1
-                self.start_job(self._carry_out(task))
         return [None] * len(batch)
 
     async def _carry_out(self, task: Task) -> None:

@@ -21,10 +21,9 @@ from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 
 UPLOAD_SECONDS = 120
-MAX_STORED = 40 * 1024 * 1024  # ten times what a photo takes; noise as PNG takes more
+MAX_STORED = 40 * 1024 * 1024  # encoded anew; noise of 7.9 MB as JPEG was measured to be 118 MB as PNG
 UPLOADS_PER_USER = 4  # at a time
 CHUNK = 64 * 1024
-
 
 _CONDITIONS = ("range", "if-range", "if-match", "if-unmodified-since")
 
@@ -79,7 +78,7 @@ class FileRoutes:
                 await _receive(request, received)
                 await self._pictures.admit(received, admitted)
                 if admitted.stat().st_size > MAX_STORED:
-                    raise TooLarge(limit="40 MB, decoded and encoded anew")
+                    raise TooLarge(limit="40 MB")
                 await self._files.put(key, admitted)
         except OSError as fault:  # a full disk is no fault of the picture
             raise StorageError(f"an upload could not be stored: {fault}") from fault

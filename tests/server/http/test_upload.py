@@ -114,6 +114,15 @@ async def test_what_is_too_large_is_refused(edge: Edge, label: str) -> None:
     assert await refused(edge, TOO_LARGE[label], "a.png") == (413, 4013)
 
 
+async def test_what_would_be_too_large_to_keep_is_refused(edge: Edge) -> None:
+    """Noise is small as a poor JPEG, and many times that as the PNG that its name asks for."""
+    noise = random.Random(1).randbytes(3 * 4000 * 4000)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (4000, 4000), noise).save(buffer, "JPEG", quality=20)
+    assert len(buffer.getvalue()) < 10 * 2**20
+    assert await refused(edge, buffer.getvalue(), "a.png") == (413, 4013)
+
+
 async def test_a_packed_upload_is_not_unpacked(edge: Edge) -> None:
     for packed in (gzip.compress(bytes(30 * 2**20)), gzip.compress(shirt(200))):
         assert await refused(edge, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
