@@ -1,0 +1,77 @@
+-- How many tasks a person has, so that the total of a list costs the same for one task and for a million.
+CREATE TABLE task_counts (
+    user_id TEXT NOT NULL,
+    type    TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    tasks   INTEGER NOT NULL CHECK (tasks >= 0),
+    PRIMARY KEY (user_id, type, status)
+) STRICT, WITHOUT ROWID;
+INSERT INTO task_counts (user_id, type, status, tasks) SELECT user_id, type, status, COUNT(*) FROM tasks GROUP BY 1, 2, 3;
+CREATE INDEX tasks_by_status ON tasks (user_id, status, id);
+
+-- What an operator's overview adds up: 'users', 'tasks.STATUS', 'orders.STATUS', and 'revenue' in fen.
+CREATE TABLE totals (
+    name   TEXT PRIMARY KEY,
+    amount INTEGER NOT NULL CHECK (amount >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO totals (name, amount)
+    SELECT 'users', COUNT(*) FROM users
+    UNION ALL SELECT 'tasks.' || status, COUNT(*) FROM tasks GROUP BY status
+    UNION ALL SELECT 'orders.' || status, COUNT(*) FROM orders GROUP BY status
+    UNION ALL SELECT 'revenue', COALESCE(SUM(amount), 0) FROM orders WHERE status = 'paid';
+
+CREATE TRIGGER users_are_counted AFTER INSERT ON users
+BEGIN
+    UPDATE totals SET amount = amount + 1 WHERE name = 'users';
+END;
+
+CREATE TRIGGER tasks_are_counted_1 AFTER INSERT ON tasks
+BEGIN
+    INSERT INTO task_counts (user_id, type, status, tasks) VALUES (NEW.user_id, NEW.type, NEW.status, 1)
+        ON CONFLICT (user_id, type, status) DO UPDATE SET tasks = tasks + 1;
+    INSERT INTO totals (name, amount) VALUES ('tasks.' || NEW.status, 1)
+        ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
+END;
+CREATE TRIGGER tasks_are_counted_2 AFTER UPDATE OF status ON tasks WHEN OLD.status <> NEW.status
+BEGIN
+    UPDATE task_counts SET tasks = tasks - 1 WHERE user_id = OLD.user_id AND type = OLD.type AND status = OLD.status;
+    INSERT INTO task_counts (user_id, type, status, tasks) VALUES (NEW.user_id, NEW.type, NEW.status, 1)
+        ON CONFLICT (user_id, type, status) DO UPDATE SET tasks = tasks + 1;
+    UPDATE totals SET amount = amount - 1 WHERE name = 'tasks.' || OLD.status;
+    INSERT INTO totals (name, amount) VALUES ('tasks.' || NEW.status, 1)
+        ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
+END;
+
+CREATE TRIGGER orders_are_counted_1 AFTER INSERT ON orders
+BEGIN
+    INSERT INTO totals (name, amount) VALUES ('orders.' || NEW.status, 1)
+        ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
+END;
+CREATE TRIGGER orders_are_counted_2 AFTER UPDATE OF status ON orders WHEN OLD.status <> NEW.status
+BEGIN
+    UPDATE totals SET amount = amount - 1 WHERE name = 'orders.' || OLD.status;
+    INSERT INTO totals (name, amount) VALUES ('orders.' || NEW.status, 1)
+        ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
+    UPDATE totals SET amount = amount + NEW.amount * ((NEW.status = 'paid') - (OLD.status = 'paid'))
+        WHERE name = 'revenue';
+END;
+
+-- What a purchase with an Idempotency-Key led to: an order, or a refusal. Orders are money, so their keys stay for ever.
+CREATE TABLE order_keys (
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    key        TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    order_id   TEXT REFERENCES orders (id),
+    refusal    TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, key),
+    CHECK ((order_id IS NULL) <> (refusal IS NULL))
+) STRICT;
+
+-- Refusals are forgotten after a day; everything else that a key led to is kept.
+CREATE INDEX order_keys_refused ON order_keys (created_at) WHERE refusal IS NOT NULL;
+CREATE INDEX idempotency_refused ON idempotency (created_at) WHERE refusal IS NOT NULL;
+
+-- How an order can be paid, once its gateway has said so: every repeated purchase is answered with it.
+ALTER TABLE orders ADD COLUMN pay_params TEXT;
+ALTER TABLE orders ADD COLUMN qrcode_url TEXT;
