@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
+from actors.idempotency import IdempotencyKey
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcome, Receipt, Refund
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.errors import CommitFailed, FileMissing, NotAllowed, Overloaded, StorageError, TaskFinished, TaskNotFound
+from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.picture_job import make_pictures
 from actors.ports import Clock, ObjectStore, PictureRefused, PictureWorkers, Template
-from actors.quota import Charge, IdempotencyKey, Quota, Refund
+from actors.quota import Charge, Quota, Refund
 from storage import tasks
 from storage.database import Connection, Database
 from storage.tasks import FailedTask, Holder, NewTask
