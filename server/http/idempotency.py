@@ -12,6 +12,7 @@ from actors.errors import BadParameter
 from actors.idempotency import IdempotencyKey
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 def idempotency_key(request: web.Request, *wish: object) -> IdempotencyKey | None:
@@ -21,5 +22,4 @@ def idempotency_key(request: web.Request, *wish: object) -> IdempotencyKey | Non
         return None
     if _KEY.fullmatch(key) is None:
         raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
-    asked = json.dumps(wish, sort_keys=True)
-    return IdempotencyKey(key, hashlib.sha256(asked.encode()).digest())
+    return IdempotencyKey(key, hashlib.sha256(_canonical(wish).encode()).digest())

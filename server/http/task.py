@@ -10,7 +10,7 @@ from actors.errors import BadParameter, UnknownTaskType
 from actors.media import Media
 from actors.ports import ObjectStore, Template
 from actors.task import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
-from server.http.body import Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
 from server.http.internal import InternalSignature
 from server.http.language import Text
@@ -43,7 +43,7 @@ class ReportBody(Body):
 
 class ListQuery(Query):
     limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
-    offset: Annotated[QueryInteger, Field(ge=0, le=1_000_000)] = 0
+    offset: Annotated[QueryInteger, Field(ge=0, le=MAX_OFFSET)] = 0
     cursor: Cursor | None = None
     status: TaskStatus | None = None
     type: Annotated[str, Field(max_length=64)] | None = None
