@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -114,3 +115,9 @@ class Results:
 
     def _ratio(self, scene: Scene, other: str) -> float:
         return self.rate(DARKROOM, scene) / self.rate(other, scene)
+
+
+def percentile(figures: Iterable[float], percent: float) -> float:
+    """The smallest figure that so many percent of them do not exceed (nearest rank); infinite where there are none."""
+    seen = sorted(figures)
+    return seen[max(0, math.ceil(len(seen) * percent / 100) - 1)] if seen else math.inf

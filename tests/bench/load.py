@@ -1,137 +1,72 @@
 """Measure Darkroom against a bare aiohttp handler and the obvious implementation: `python -m tests.bench.load`.
 
-The three take turns, scene by scene and round by round, so that what else the machine does meets all of them. Each
-measurement has a server process of its own, started fresh on a copy of the same data, and warmed up for a second.
-Exits with 1 when a target is missed, with 2 when it cannot measure. Linux only: threads are read from /proc.
+Writes docs/performance.md and docs/performance.png. Exits with 1 when a target is missed, with 2 when it cannot
+measure. Linux only: threads and memory are read from /proc.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench.calls import Call, script, write_people
-from tests.bench.contenders import DARKROOM, NAMES, THREADS, Contenders, Running, ServerFailed, WrongSums
-from tests.bench.exchange import one_answer
-from tests.bench.figures import Results, Run, Scene
-from tests.bench.people import Member, members
-from tests.bench.procfs import peak_memory, spent, threads
-from tests.bench.wrk import Load, WrkFailed, WrkMissing, find_wrk, run_wrk
+from tests.bench.chart import draw
+from tests.bench.contenders import ROOT, ServerFailed, WrongSums
+from tests.bench.machine import NotADisk, look
+from tests.bench.overload import storm
+from tests.bench.report import targets_table, write_report
+from tests.bench.rounds import SCENES, Bench, Plan, Refused
+from tests.bench.wrk import WrkFailed, WrkMissing, find_wrk
 
-PEOPLE = 1000
-LOGINS_A_SECOND = 8000  # codes prepared; Darkroom would have to be faster than this to run out of them
-WARM_UP = 1  # seconds
-SCENES = [
-    *(Scene(call, connections) for call in Call for connections in (1, 64, 256)),
-    Scene(Call.CREATE, 64, hot=True),
-]
-
-
-class Refused(Exception):
-    """A server refused requests that it should have answered: there is no figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is measured; `seconds` for one measurement."""
-
-    rounds: int
-    seconds: int
-    folder: Path
-
-    @property
-    def logins(self) -> int:
-        return LOGINS_A_SECOND * (self.seconds + WARM_UP)
-
-
-class Bench:
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self.people = members(PEOPLE)
-        self.contenders = Contenders(plan.folder, self.people, plan.logins)
-        self.contenders.teach_bare(self._answers(self.people[0]))
-        self._many, self._one = plan.folder / "many.txt", plan.folder / "one.txt"
-        write_people(self.people, self._many)
-        write_people(self.people[:1], self._one)
-
-    def _answers(self, member: Member) -> dict[str, object]:
-        with self.contenders.running(DARKROOM) as server:
-            return {call.value: one_answer(server.base, call, member) for call in Call}
-
-    def measure(self, scenes: Sequence[Scene]) -> Results:
-        """Raises Refused, WrongSums, ServerFailed, WrkFailed."""
-        total = self._plan.rounds * len(scenes) * len(NAMES)
-        runs: list[Run] = []
-        for _ in range(self._plan.rounds):
-            for scene in scenes:
-                for name in NAMES:
-                    runs.append(self.run(name, scene))
-                    _tell(runs[-1], len(runs), total)
-        return Results(runs)
-
-    def run(self, name: str, scene: Scene) -> Run:
-        with self.contenders.running(name) as server:
-            warm = self._load(server, scene, WARM_UP, 0)
-            before = threads(server.pid)
-            load = self._load(server, scene, self._plan.seconds, warm.requests + scene.connections)
-            cpu = spent(before, threads(server.pid), THREADS[name])
-            if scene.call is Call.CREATE:
-                server.check(warm.requests + load.requests)
-            return Run(name, scene, load, cpu, peak_memory(server.pid))
-
-    def _load(self, server: Running, scene: Scene, seconds: int, first: int) -> Load:
-        """`first` numbers the first key or phone: one that an earlier load has not used."""
-        file = self._plan.folder / "script.lua"
-        file.write_text(script(scene.call, self._one if scene.hot else self._many, first))
-        load = run_wrk(file, server.base, scene.connections, seconds)
-        if load.refused or load.broken or load.late or not load.requests:
-            raise Refused(f"{server.name}, {scene.title} at {scene.connections} connections: {load}")
-        return load
-
-
-def _tell(run: Run, done: int, total: int) -> None:
-    each = ", ".join(f"{name} {cpu:.0f}" for name, cpu in run.cpu_each().items())
-    print(
-        f"{done:>4}/{total} {run.server:<9}{run.scene.title:<24}{run.scene.connections:>4} connections "
-        f"{run.load.rate:>8,.0f}/s  p50 {1000 * run.load.p50:>6.2f} ms  p99 {1000 * run.load.p99:>7.2f} ms  "
-        f"CPU µs: {each}",
-        flush=True,
-    )
+CANNOT = (WrkMissing, WrkFailed, ServerFailed, Refused, WrongSums, NotADisk)
+STORM_SECONDS = 12
 
 
 def main() -> int:
     options = _options()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
     try:
-        find_wrk()
-        with tempfile.TemporaryDirectory(dir=options.folder, prefix="run-") as folder:
-            plan = Plan(options.rounds, options.seconds, Path(folder).resolve())
-            began = time.time()
-            results = Bench(plan).measure(SCENES)
-    except (WrkMissing, WrkFailed, ServerFailed, Refused, WrongSums) as fault:
-        print(f"nothing was measured: {fault}", file=sys.stderr)
+        missed = _measure(options)
+    except CANNOT as fault:
+        print(f"this is no measurement: {fault}", file=sys.stderr)
         return 2
-    print(f"took {time.time() - began:.0f} s")
-    (options.folder / "runs.json").write_text(json.dumps([asdict(run) for run in results.runs], default=str, indent=1))
-    targets = results.targets()
-    for target in targets:
-        print(f"{target.name:<48} {target.measured:>7.2f}  wanted {target.wanted}  {target.reached}")
-    return 0 if all(target.reached for target in targets) else 1
+    print(f"took {time.monotonic() - begun:.0f} s; the report: {options.out / 'performance.md'}")
+    return 1 if missed else 0
+
+
+def _measure(options: argparse.Namespace) -> bool:
+    """Whether a target was missed."""
+    wrk = find_wrk()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    machine = look(options.folder, wrk)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="run-") as name:
+        folder = Path(name).resolve()
+        bench = Bench(Plan(options.rounds, options.seconds, folder))
+        results = bench.measure(SCENES)
+        print("the storm", flush=True)
+        stormy = storm(bench.contenders, folder, bench.many, STORM_SECONDS)
+    targets = [*results.targets(), *stormy.targets()]
+    report = write_report(results, targets, stormy.section(), machine, options.rounds, options.seconds)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "performance.md").write_text(report)
+    draw(results, options.out / "performance.png", f"{machine.cpu}, {machine.cores} cores; {machine.date}")
+    print(targets_table(targets))
+    return not all(target.reached for target in targets)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure Darkroom against a bare aiohttp handler and the obvious way.")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3, help="for each measurement")
-    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="on a real disk; data goes there")
-    parser.add_argument("--quick", action="store_const", dest="rounds", const=1, help="one round")
-    return parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=3, help="each measures everything once (default: 3)")
+    parser.add_argument("--seconds", type=int, default=3, help="for each measurement (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="one round of 1 s each: a look, not a result")
+    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="for the data; has to be on a disk")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where the report goes")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = options.seconds = 1
+    return options
 
 
 if __name__ == "__main__":

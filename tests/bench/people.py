@@ -25,6 +25,7 @@ from tests.pictures import shirt
 BASE = "http://darkroom.bench"  # public_url: addresses of pictures are signed before the port is known
 CODE = "246810"
 BALANCE = 10_000_000
+PEOPLE = 1000
 DAYS = 30
 DAY = 86_400_000
 

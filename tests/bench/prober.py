@@ -1,0 +1,127 @@
+"""Ask a server steadily, whatever else it has to do: `python -m tests.bench.prober BASE PEOPLE OUT`.
+
+A few dozen connections, each with one request at a time and a pause between them, in a process of their own: what a
+patient client sees while others storm the server. Ends on SIGTERM; OUT then has a JSON line for each answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from tests.bench.calls import Call
+
+CONNECTIONS = {Call.CREATE: 24, Call.STATUS: 8, Call.READ: 8}
+PAUSE = 0.05  # seconds from the begin of a request to that of the next one
+PATIENCE = 30
+BROKEN = 0  # the status of a request that was never answered
+URGENCY = -10  # nice: what the prober waits for should be the server, not its own turn on a busy processor
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`begun` by the machine's monotonic clock, which all processes share; `seconds` until the last byte."""
+
+    call: str
+    begun: float
+    seconds: float
+    status: int
+    retry_after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    token: str
+    picture_url: str
+    task: str
+
+
+class Prober:
+    def __init__(self, base: str, people: list[Person]) -> None:
+        where = urlsplit(base)
+        self._host, self._port = where.hostname or "", where.port or 0
+        self._people = people
+        self.answers: list[Answer] = []
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        places = [call for call, count in CONNECTIONS.items() for _ in range(count)]
+        async with asyncio.TaskGroup() as group:
+            for number, call in enumerate(places):
+                group.create_task(self._keep_asking(number, call, PAUSE * number / len(places)))
+
+    async def _keep_asking(self, number: int, call: Call, delay: float) -> None:
+        await asyncio.sleep(delay)
+        turn = 0
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(self._host, self._port)
+                while True:
+                    turn += 1
+                    begun = time.monotonic()
+                    answer = await self._ask(reader, writer, call, number, turn)
+                    self.answers.append(answer)
+                    if answer.status == BROKEN:
+                        break
+                    await asyncio.sleep(max(0.0, begun + PAUSE - time.monotonic()))
+                writer.close()
+            await asyncio.sleep(PAUSE)
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call, number: int, turn: int
+    ) -> Answer:
+        person = self._people[(number * 23 + turn) % len(self._people)]
+        request = _request(call, person, f"probe-{number}-{turn}")
+        begun = time.monotonic()
+        status, retry_after = BROKEN, False
+        with suppress(OSError, EOFError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = _LENGTH.search(head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                status, retry_after = int(head[9:12]), b"\r\nretry-after:" in head.lower()
+        return Answer(call.value, begun, time.monotonic() - begun, status, retry_after)
+
+
+def _request(call: Call, person: Person, key: str) -> bytes:
+    who = f"Host: 127.0.0.1\r\nAuthorization: Bearer {person.token}\r\n"
+    if call is Call.STATUS:
+        return f"GET /api/membership/status HTTP/1.1\r\n{who}\r\n".encode()
+    if call is Call.READ:
+        return f"GET /api/task/{person.task} HTTP/1.1\r\n{who}\r\n".encode()
+    body = json.dumps({"type": "basic_clean", "inputImageUrl": person.picture_url})
+    head = f"POST /api/task/create HTTP/1.1\r\n{who}Content-Type: application/json\r\nIdempotency-Key: {key}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def read_answers(file: Path) -> list[Answer]:
+    return [Answer(**json.loads(line)) for line in file.read_text().splitlines()]
+
+
+async def _probe(base: str, people: Path, out: Path) -> None:
+    prober = Prober(base, [Person(*line.split()) for line in people.read_text().splitlines()])
+    asking = asyncio.create_task(prober.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asking.cancel)
+    with suppress(asyncio.CancelledError):
+        await asking
+    out.write_text("".join(f"{json.dumps(asdict(answer))}\n" for answer in prober.answers))
+
+
+if __name__ == "__main__":
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, URGENCY)
+    uvloop.run(_probe(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
