@@ -83,7 +83,6 @@ class Contenders:
         data = self._folder / "run"
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(self._folder / "master" / name, data, copy_function=_copy)
-        os.sync()  # so that the copy's way to the disk is no part of what is measured
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 _command(name, data), cwd=self._folder, env=_environment(), stdout=subprocess.PIPE, stderr=log
@@ -117,8 +116,10 @@ def _copy(source: str, target: str) -> None:
     """Pictures never change, so a run may share them; everything else it gets for itself."""
     if source.endswith(".png"):
         os.link(source, target)
-    else:
-        shutil.copyfile(source, target)
+        return
+    shutil.copyfile(source, target)
+    with Path(target).open("rb") as copied:
+        os.fsync(copied.fileno())  # so that the copy's way to the disk is no part of what is measured
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -10,12 +10,14 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.chart import draw
 from tests.bench.contenders import ROOT, ServerFailed, WrongSums
 from tests.bench.machine import NotADisk, look
 from tests.bench.overload import storm
+from tests.bench.procfs import Company
 from tests.bench.report import targets_table, write_report
 from tests.bench.rounds import SCENES, Bench, Plan, Refused
 from tests.bench.wrk import WrkFailed, WrkMissing, find_wrk
@@ -40,7 +42,7 @@ def _measure(options: argparse.Namespace) -> bool:
     """Whether a target was missed."""
     wrk = find_wrk()
     options.folder.mkdir(parents=True, exist_ok=True)
-    machine = look(options.folder, wrk)
+    machine, company = look(options.folder, wrk), Company()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="run-") as name:
         folder = Path(name).resolve()
         bench = Bench(Plan(options.rounds, options.seconds, folder))
@@ -48,6 +50,7 @@ def _measure(options: argparse.Namespace) -> bool:
         print("the storm", flush=True)
         stormy = storm(bench.contenders, folder, bench.many, STORM_SECONDS)
     targets = [*results.targets(), *stormy.targets()]
+    machine = replace(machine, others=company.share())
     report = write_report(results, targets, stormy.section(), machine, options.rounds, options.seconds)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "performance.md").write_text(report)

@@ -25,7 +25,10 @@ class NotADisk(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`fsync` in seconds, for a 4-KiB append; `commit` ends in -dirty when files differed from it."""
+    """`fsync` in seconds, for a 4-KiB append; `commit` ends in -dirty when files differed from it.
+
+    `others` is the share of all processors' time that went to what did not belong to the measurement.
+    """
 
     date: str
     commit: str
@@ -39,6 +42,7 @@ class Machine:
     folder: str
     file_system: str
     fsync: float
+    others: float = 0.0
 
     def lines(self) -> list[tuple[str, str]]:
         return [
@@ -52,6 +56,7 @@ class Machine:
             ("load generator", self.wrk),
             ("data folder", f"{self.folder} on {self.file_system}"),
             ("fsync", f"{1e6 * self.fsync:.0f} µs, the median of {FSYNCS} appends of 4 KiB to a file there"),
+            ("meanwhile", f"other processes, and the host, used {100 * self.others:.0f} % of the processors' time"),
         ]
 
 

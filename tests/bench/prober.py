@@ -7,6 +7,7 @@ patient client sees while others storm the server. Ends on SIGTERM; OUT then has
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -49,15 +50,46 @@ class Person:
     task: str
 
 
+class Line:
+    """A connection that is made when it is needed, and made again when it broke."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bool]:
+        """The status of the answer, and whether it has a Retry-After; BROKEN without an answer."""
+        with suppress(OSError, EOFError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                return await self._exchange(request)
+        self.close()
+        return BROKEN, False
+
+    async def _exchange(self, request: bytes) -> tuple[int, bool]:
+        self._streams = self._streams or await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        return int(head[9:12]), b"\r\nretry-after:" in head.lower()
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
 class Prober:
-    def __init__(self, base: str, people: list[Person]) -> None:
+    """`turns`: how often each connection asks; by default until `run` is cancelled."""
+
+    def __init__(self, base: str, people: list[Person], turns: int | None = None) -> None:
         where = urlsplit(base)
         self._host, self._port = where.hostname or "", where.port or 0
-        self._people = people
+        self._people, self._turns = people, turns
         self.answers: list[Answer] = []
 
     async def run(self) -> None:
-        """Until it is cancelled."""
         places = [call for call, count in CONNECTIONS.items() for _ in range(count)]
         async with asyncio.TaskGroup() as group:
             for number, call in enumerate(places):
@@ -65,36 +97,22 @@ class Prober:
 
     async def _keep_asking(self, number: int, call: Call, delay: float) -> None:
         await asyncio.sleep(delay)
-        turn = 0
-        while True:
-            with suppress(OSError):
-                reader, writer = await asyncio.open_connection(self._host, self._port)
-                while True:
-                    turn += 1
-                    begun = time.monotonic()
-                    answer = await self._ask(reader, writer, call, number, turn)
-                    self.answers.append(answer)
-                    if answer.status == BROKEN:
-                        break
-                    await asyncio.sleep(max(0.0, begun + PAUSE - time.monotonic()))
-                writer.close()
-            await asyncio.sleep(PAUSE)
+        line = Line(self._host, self._port)
+        try:
+            for turn in itertools.count() if self._turns is None else range(self._turns):
+                person = self._people[(number * 23 + turn) % len(self._people)]
+                request = _request(call, person, f"probe-{number}-{turn}")
+                begun = time.monotonic()
+                status, retry_after = await line.ask(request)
+                now = time.monotonic()
+                self.answers.append(Answer(call.value, begun, now - begun, status, retry_after))
+                await asyncio.sleep(max(0.0, begun + PAUSE - now))
+        finally:
+            line.close()
 
-    async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call, number: int, turn: int
-    ) -> Answer:
-        person = self._people[(number * 23 + turn) % len(self._people)]
-        request = _request(call, person, f"probe-{number}-{turn}")
-        begun = time.monotonic()
-        status, retry_after = BROKEN, False
-        with suppress(OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                writer.write(request)
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = _LENGTH.search(head)
-                await reader.readexactly(int(length[1]) if length else 0)
-                status, retry_after = int(head[9:12]), b"\r\nretry-after:" in head.lower()
-        return Answer(call.value, begun, time.monotonic() - begun, status, retry_after)
+
+def read_people(file: Path) -> list[Person]:
+    return [Person(*line.split()) for line in file.read_text().splitlines()]
 
 
 def _request(call: Call, person: Person, key: str) -> bytes:
@@ -113,7 +131,7 @@ def read_answers(file: Path) -> list[Answer]:
 
 
 async def _probe(base: str, people: Path, out: Path) -> None:
-    prober = Prober(base, [Person(*line.split()) for line in people.read_text().splitlines()])
+    prober = Prober(base, read_people(people))
     asking = asyncio.create_task(prober.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asking.cancel)
     with suppress(asyncio.CancelledError):

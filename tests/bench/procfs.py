@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,32 @@ def peak_memory(pid: int) -> int:
 
 def resident_memory(pid: int) -> int:
     return status_bytes(Path(f"/proc/{pid}/status").read_text(), "VmRSS")
+
+
+def busy_seconds(stat: str) -> float:
+    """CPU seconds that all processors have worked since the machine began, from /proc/stat; a host's theft included."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + softirq + steal) * TICK
+
+
+class Company:
+    """How much of the machine others use, from when this is made on."""
+
+    def __init__(self) -> None:
+        self._begun, self._busy, self._own = time.monotonic(), _busy(), _own()
+
+    def share(self) -> float:
+        """Of all processors' time: what was used by neither this process nor the children it has waited for."""
+        passed = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
+        return max(0.0, _busy() - self._busy - (_own() - self._own)) / passed
+
+
+def _busy() -> float:
+    return busy_seconds(Path("/proc/stat").read_text())
+
+
+def _own() -> float:
+    return sum(os.times()[:4])
 
 
 def status_bytes(status: str, key: str) -> int:

@@ -59,8 +59,8 @@ class Storm:
             [
                 "## More load than it can carry\n",
                 f"wrk keeps {self.connections:,} connections creating tasks for {self.load.seconds:.0f} s and asks "
-                "again at once after a refusal, while a prober with 40 connections of its own goes on asking at a steady "
-                "pace. The prober's answers:\n",
+                "again at once after a refusal, while a prober with 40 connections of its own goes on asking at a "
+                "steady pace. The prober's answers:\n",
                 self._answers(),
                 self._goodput(),
                 self._memory(),
