@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
+REST_SECONDS, SETTLE_SECONDS = 0.1, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,18 @@ def spent(before: Sequence[Thread], after: Sequence[Thread], names: Sequence[str
         name = names[position] if position < len(names) else "others"
         by_name[name] = by_name.get(name, 0.0) + thread.seconds - earlier.get(thread.id, 0.0)
     return by_name
+
+
+def settle(pid: int) -> None:
+    """Wait until the process has finished what it took on: until it rests for a moment, or for so long at most."""
+    end = time.monotonic() + SETTLE_SECONDS
+    earlier = -1.0
+    while time.monotonic() < end:
+        now = sum(thread.seconds for thread in threads(pid))
+        if now - earlier < 2 * TICK:  # one tick may be the rest of an earlier one
+            return
+        earlier = now
+        time.sleep(REST_SECONDS)
 
 
 def peak_memory(pid: int) -> int:

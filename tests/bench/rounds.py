@@ -14,7 +14,7 @@ from tests.bench.contenders import DARKROOM, NAMES, THREADS, Contenders, Running
 from tests.bench.exchange import one_answer
 from tests.bench.figures import Results, Run, Scene
 from tests.bench.people import PEOPLE, Member, members
-from tests.bench.procfs import peak_memory, spent, threads
+from tests.bench.procfs import peak_memory, settle, spent, threads
 from tests.bench.wrk import Load, run_wrk
 
 LOGINS_A_SECOND = 8000  # codes prepared; Darkroom would have to be faster than this to run out of them
@@ -31,8 +31,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured; `seconds` for one measurement."""
+    """What is measured; `seconds` for one measurement."""
 
+    scenes: Sequence[Scene]
     rounds: int
     seconds: int
     folder: Path
@@ -56,12 +57,12 @@ class Bench:
         with self.contenders.running(DARKROOM) as server:
             return {call.value: one_answer(server.base, call, member) for call in Call}
 
-    def measure(self, scenes: Sequence[Scene]) -> Results:
+    def measure(self) -> Results:
         """Raises Refused, WrongSums, ServerFailed, WrkFailed."""
-        total = self._plan.rounds * len(scenes) * len(NAMES)
+        total = self._plan.rounds * len(self._plan.scenes) * len(NAMES)
         runs: list[Run] = []
         for _ in range(self._plan.rounds):
-            for scene in scenes:
+            for scene in self._plan.scenes:
                 for name in NAMES:
                     runs.append(self.run(name, scene))
                     _tell(runs[-1], len(runs), total)
@@ -70,6 +71,7 @@ class Bench:
     def run(self, name: str, scene: Scene) -> Run:
         with self.contenders.running(name) as server:
             warm = self._load(server, scene, WARM_UP, 0)
+            settle(server.pid)  # a lock lets what wrk has left behind go on for a while
             before = threads(server.pid)
             load = self._load(server, scene, self._plan.seconds, warm.requests + scene.connections)
             cpu = spent(before, threads(server.pid), THREADS[name])
@@ -83,7 +85,10 @@ class Bench:
         file.write_text(script(scene.call, self._one if scene.hot else self.many, first))
         load = run_wrk(file, server.base, scene.connections, seconds)
         if load.refused or load.broken or load.late or not load.requests:
-            raise Refused(f"{server.name}, {scene.title} at {scene.connections} connections: {load}")
+            raise Refused(
+                f"{server.name}, {scene.title} at {scene.connections} connections: {load.requests} answers, "
+                f"{load.refused} of them refusals; {load.broken} connections failed, {load.late} answers were late"
+            )
         return load
 
 
