@@ -24,7 +24,16 @@ class Call(enum.Enum):
     LOGIN = "login"
 
 
+# Pieces of Lua: what they put together is a request.
 _HOST = "Host: 127.0.0.1\\r\\n"
+_BEARER = 'Authorization: Bearer " .. token .. "\\r\\n'
+_JSON = "Content-Type: application/json\\r\\n"
+_BODY = '{"type":"basic_clean","inputImageUrl":"'
+_CREATION = f"""{{
+    head = "POST /api/task/create HTTP/1.1\\r\\n{_HOST}{_BEARER}{_JSON}Content-Length: " ..
+      (#picture + {len(_BODY) + 2}) .. "\\r\\nIdempotency-Key: ",
+    tail = '\\r\\n\\r\\n{_BODY}' .. picture .. '"}}',
+  }}"""
 _TURNS = """
 local people = {{}}
 for line in io.lines({people}) do
@@ -71,16 +80,6 @@ def script(call: Call, people: Path, first: int) -> str:
         case Call.STATUS:
             each = f'"GET /api/membership/status HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
     return _TURNS.format(people=json.dumps(str(people)), first=first, each=each) + _GET + DONE
-
-
-_BEARER = 'Authorization: Bearer " .. token .. "\\r\\n'
-_JSON = "Content-Type: application/json\\r\\n"
-_BODY = '{"type":"basic_clean","inputImageUrl":"'
-_CREATION = f"""{{
-    head = "POST /api/task/create HTTP/1.1\\r\\n{_HOST}{_BEARER}{_JSON}Content-Length: " ..
-      (#picture + {len(_BODY) + 2}) .. "\\r\\nIdempotency-Key: ",
-    tail = '\\r\\n\\r\\n{_BODY}' .. picture .. '"}}',
-  }}"""
 
 
 def _login_parts() -> dict[str, str]:

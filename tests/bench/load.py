@@ -28,6 +28,9 @@ STORM_SECONDS = 12
 
 def main() -> int:
     options = _options()
+    if sys.platform != "linux":
+        print("this measures on Linux only: it reads threads and memory from /proc", file=sys.stderr)
+        return 2
     begun = time.monotonic()
     try:
         missed = _measure(options)
@@ -55,7 +58,7 @@ def _measure(options: argparse.Namespace) -> bool:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "performance.md").write_text(report)
     draw(results, options.out / "performance.png", f"{machine.cpu}, {machine.cores} cores; {machine.date}")
-    print(targets_table(targets))
+    print(f"{targets_table(targets)}\n{machine.company}")
     return not all(target.reached for target in targets)
 
 

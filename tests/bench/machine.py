@@ -16,6 +16,7 @@ from pathlib import Path
 
 FSYNCS = 200
 BLOCK = bytes(4096)
+ALONE = 0.1  # of the processors' time: what others may use before figures mean little
 IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -44,6 +45,11 @@ class Machine:
     fsync: float
     others: float = 0.0
 
+    @property
+    def company(self) -> str:
+        said = f"other processes and the host used {100 * self.others:.0f} % of the processors' time"
+        return f"{said}: **too much to rely on these figures**" if self.others > ALONE else said
+
     def lines(self) -> list[tuple[str, str]]:
         return [
             ("when", self.date),
@@ -54,9 +60,9 @@ class Machine:
             ("SQLite", self.sqlite),
             ("packages", self.packages),
             ("load generator", self.wrk),
-            ("data folder", f"{self.folder} on {self.file_system}"),
+            ("data folder", f"a new folder under {self.folder}, on {self.file_system}, removed afterwards"),
             ("fsync", f"{1e6 * self.fsync:.0f} µs, the median of {FSYNCS} appends of 4 KiB to a file there"),
-            ("meanwhile", f"other processes, and the host, used {100 * self.others:.0f} % of the processors' time"),
+            ("meanwhile", self.company),
         ]
 
 
@@ -75,7 +81,7 @@ def look(folder: Path, wrk: str) -> Machine:
         sqlite=sqlite3.sqlite_version,
         packages=", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "aiosqlite", "pyjwt")),
         wrk=_first_line(wrk, "-v").split(" Copyright")[0],
-        folder="a folder of its own, removed afterwards",
+        folder=str(folder),
         file_system=kind,
         fsync=_fsync_seconds(folder),
     )

@@ -48,9 +48,14 @@ _REPEAT = """## How to repeat it
 read from /proc.
 
 ```
-make bench   # this report: {rounds} of {runs} measurements of {seconds} s; exit status 1 when a target is missed
-.venv/bin/python -m tests.bench.load --quick
+make bench                                     # exit status 1 when a target is missed
+.venv/bin/python -m tests.bench.load --quick   # a look in two or three minutes, at 64 connections only
+.venv/bin/python -m tests.bench.overload       # only the load that is too much
 ```
+
+This report is from {rounds}, each of {runs} measurements of {seconds} s after a second of warming up. Every measurement
+has a server process started for it, on a fresh copy of the same data; a refused or broken request ends the whole run
+without a report.
 """
 
 
@@ -76,7 +81,7 @@ def write_report(
             overload,
             "## What it ran on\n",
             table(("", ""), machine.lines()),
-            _REPEAT.format(rounds=rounds, seconds=seconds, runs=measurements),
+            _REPEAT.format(rounds=_times(rounds), seconds=seconds, runs=measurements),
             _LIMITS,
         ]
     )

@@ -56,7 +56,7 @@ def test_the_report_says_what_was_measured_and_on_what() -> None:
     assert "**5,000** (5,000 to 5,000) | 0.50 | 10.0 |" in said
     assert "10.0 / 30.0" in said and "**120** (event loop 100, writer 20)" in said
     assert "## The storm" in said and "a2c9a28-dirty" in said and "500 µs" in said
-    assert "{" not in said
+    assert "{" not in said and "used 25 % of the processors' time: **too much" in said
 
 
 def test_the_chart_is_a_picture(tmp_path: Path) -> None:
