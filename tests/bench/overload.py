@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.bench.calls import Call, script, write_people
 from tests.bench.contenders import DARKROOM, ROOT, Contenders, Running, ServerFailed, WrongSums
 from tests.bench.people import PEOPLE, members
-from tests.bench.prober import Answer, read_answers
+from tests.bench.prober import PATIENCE, Answer, read_answers
 from tests.bench.procfs import resident_memory
 from tests.bench.report import targets_table
 from tests.bench.storm import Storm
@@ -91,7 +91,7 @@ def _probing(server: Running, people: Path, out: Path) -> Iterator[None]:
     try:
         yield
         prober.send_signal(signal.SIGTERM)
-        prober.wait(30)
+        prober.wait(2 * PATIENCE)
     finally:
         prober.kill()
         prober.wait()

@@ -81,13 +81,18 @@ class Line:
 
 
 class Prober:
-    """`turns`: how often each connection asks; by default until `run` is cancelled."""
+    """`turns`: how often each connection asks; by default until `stop`."""
 
     def __init__(self, base: str, people: list[Person], turns: int | None = None) -> None:
         where = urlsplit(base)
         self._host, self._port = where.hostname or "", where.port or 0
         self._people, self._turns = people, turns
+        self._stopping = False
         self.answers: list[Answer] = []
+
+    def stop(self) -> None:
+        """Ask no more. What has been asked is waited for: the slowest answers must not be those left out."""
+        self._stopping = True
 
     async def run(self) -> None:
         places = [call for call, count in CONNECTIONS.items() for _ in range(count)]
@@ -100,6 +105,8 @@ class Prober:
         line = Line(self._host, self._port)
         try:
             for turn in itertools.count() if self._turns is None else range(self._turns):
+                if self._stopping:
+                    break
                 person = self._people[(number * 23 + turn) % len(self._people)]
                 request = _request(call, person, f"probe-{number}-{turn}")
                 begun = time.monotonic()
@@ -132,10 +139,8 @@ def read_answers(file: Path) -> list[Answer]:
 
 async def _probe(base: str, people: Path, out: Path) -> None:
     prober = Prober(base, read_people(people))
-    asking = asyncio.create_task(prober.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asking.cancel)
-    with suppress(asyncio.CancelledError):
-        await asking
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, prober.stop)
+    await prober.run()
     out.write_text("".join(f"{json.dumps(asdict(answer))}\n" for answer in prober.answers))
 
 

@@ -56,3 +56,7 @@ async def test_the_prober_asks_each_call_and_tells_what_broke(tmp_path: Path) ->
     prober.answers.clear()
     await prober.run()
     assert {answer.status for answer in prober.answers} == {BROKEN}
+    prober.stop()
+    prober.answers.clear()
+    await prober.run()
+    assert prober.answers == []
