@@ -169,7 +169,7 @@ class Deployment:
             self._witness.check(not loop.done(), f"{loop} ended by itself")
         self._world.script.step("a commit failed: the server ends" if failed.done() else f"the server ends: {order}")
         if order == "kill":
-            self._server = None
+            self._down()
             await server.kill()
         else:
             try:
@@ -177,5 +177,8 @@ class Deployment:
             except TimeoutError:
                 self._witness.check(False, f"an ordered end takes at most {STOP_SECONDS} seconds")
                 await server.kill()
-            self._server = None
+            self._down()
+
+    def _down(self) -> None:
+        self._server = None
         self._up.clear()

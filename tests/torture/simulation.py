@@ -14,6 +14,7 @@ import logging
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +69,9 @@ class Simulation:
         try:
             async with asyncio.timeout(VIRTUAL_SECONDS):
                 await _play(world, witness)
-        except (TimeoutError, Stuck) as fault:
-            witness.check(False, f"the run never ended: {fault!r}")
+        except Exception as fault:
+            script.step(traceback.format_exc())
+            witness.check(False, f"nobody foresaw {fault!r}")
         finally:
             connection.close()
         self._conclude(script, witness)
@@ -83,7 +85,10 @@ class Simulation:
 def simulate(folder: Path, seed: int, variant: Variant = PRODUCT) -> Simulation:
     simulation = Simulation(folder, seed, variant)
     with _silence(), _seeded_ids(seed), variant.patched():
-        run_virtually(simulation.run)
+        try:
+            run_virtually(simulation.run)
+        except Stuck as fault:
+            simulation.report.violations.append(f"seed {seed}: {fault}")
     return simulation
 
 

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
+ROUNDS = 100_000  # of the loop, at one moment; a run has some thousands in all
+
 
 class Stuck(Exception):
-    """Nothing is ready and no timer is set: whoever waits would wait for ever."""
+    """Whoever waits would wait for ever: nothing is ready and no timer is set, or somebody is busy without an end."""
 
 
 class _Selector(selectors.SelectSelector):
@@ -27,10 +29,14 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._rounds = 0  # of the loop since the time was last later
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Stuck("nothing is ready and no timer is set")
+        self._rounds = 0 if timeout > 0 else self._rounds + 1
+        if self._rounds > ROUNDS:
+            raise Stuck(f"the loop went round {ROUNDS} times at one moment")
         self.now += max(0.0, timeout)
         return []
 
