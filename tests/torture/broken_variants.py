@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -14,7 +16,7 @@ from actors.membership import Membership
 from actors.quota import Quota
 from actors.task import Tasks
 from storage import idempotency, orders, tasks
-from storage.database import CommitFailed, Connection, StorageError
+from storage.database import CommitFailed, Connection, MissingReference, StorageError
 from storage.orders import PaidOrder
 from storage.tasks import FailedTask
 from tests.torture.simulated_store import SimulatedStore
@@ -40,32 +42,36 @@ PRODUCT = Variant("the product as it is")
 class _AnswersEarly(SimulatedStore):
     """Answers before the fsync: what was answered in the last moments goes down with the process."""
 
-    _before: tuple[float, bytes] | None = None
+    _before: tuple[float, Connection] | None = None
 
     def run_group(self, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
-        self._before = (asyncio.get_running_loop().time(), self.connection.serialize())
+        before = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.backup(before)
+        self._before = (asyncio.get_running_loop().time(), before)
         return super().run_group(functions)
 
     def die(self) -> None:
         super().die()
         if self._before and asyncio.get_running_loop().time() < self._before[0] + FSYNC_SECONDS:
-            self.connection.deserialize(self._before[1])
+            self._before[1].backup(self.connection)
 
 
 class _NoSavepoints(SimulatedStore):
-    """A function that raises is not undone."""
+    """A function that raises is answered as ever, and not undone."""
 
     def run_group(self, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
-        outcomes: list[Any] = []
-        self.connection.execute("BEGIN IMMEDIATE")
-        for fn in functions:
-            try:
-                outcomes.append(fn(self.connection))
-            except Exception as fault:
-                outcomes.append(fault)
-        if self.connection.in_transaction:
-            self.connection.execute("COMMIT")
-        return outcomes
+        return super().run_group([partial(_unguarded, fn) for fn in functions])
+
+
+def _unguarded(fn: Callable[[Connection], Any], connection: Connection) -> Any:
+    try:
+        return fn(connection)
+    except sqlite3.IntegrityError as fault:
+        return MissingReference(str(fault))
+    except sqlite3.OperationalError as fault:
+        if not connection.in_transaction:
+            raise
+        return StorageError(str(fault))
 
 
 class _CallsUnknownRefused(SimulatedStore):

@@ -1,4 +1,4 @@
-"""Who uses the simulated server: people with tasks and orders, an operator, workers elsewhere, and the gateways' calls."""
+"""Who uses the simulated server: people with tasks and orders, an operator, workers elsewhere, gateways that call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from actors.auth import Login, LogIn, SendCode
+from actors.auth import LogIn, Login, SendCode
 from actors.errors import (
     CommitFailed,
     DomainError,
@@ -25,7 +25,7 @@ from actors.kernel import Message
 from actors.membership import GetOrder, GetStatus, ListOrders, Notify, Purchase
 from actors.ports import Payment, PaymentState, Template
 from actors.quota import Adjust, GetBalance, IdempotencyKey, Receipt, Refund
-from actors.task import CreateTask, Created, Filter, GetTask, ListTasks, Report, TaskStatus
+from actors.task import Created, CreateTask, Filter, GetTask, ListTasks, Report, TaskStatus
 from storage.adjustments import Adjustment
 from storage.ledger import Kind
 from storage.tasks import FailedTask
@@ -90,7 +90,7 @@ class Person:
             self._look_at_order: 2,
         }
         for _ in range(self._script.random.randint(3, 9)):
-            await asyncio.sleep(self._script.pause(6))
+            await asyncio.sleep(self._script.pause(self._script.random.choice((0.1, 1, 10))))
             (habit,) = self._script.random.choices(list(habits), list(habits.values()))
             await habit()
 
@@ -103,8 +103,11 @@ class Person:
             await asyncio.sleep(15)
             return
         attempt = LogIn(self.phone, self._outside.sms.codes[self.phone])
-        answers = await asyncio.gather(*(self._outside.ask(attempt) for _ in range(3)))
-        logins = [answer for answer in answers if isinstance(answer, Login)]
+
+        async def try_once() -> Login | None:
+            return await self._outside.ask(attempt)
+
+        logins = [login for login in await asyncio.gather(try_once(), try_once(), try_once()) if login is not None]
         self._witness.check(len(logins) <= 1, f"{self.phone}: a code was good for {len(logins)} logins")
         if logins:
             self.user_id = logins[0].user.id
@@ -117,38 +120,39 @@ class Person:
     async def _create(self) -> None:
         """With a key, at once as often as impatience wants, and again until somebody says what became of it."""
         wish = self._wish()
+        if wish.key is None:
+            await self._attempt(wish)  # a second one would be a second wish
+            return
         await asyncio.gather(*(self._attempt(wish) for _ in range(self._script.random.choice((1, 1, 2, 4)))))
         for _ in range(TRIES):
-            if wish.key is None or wish.answer is not None:
+            if wish.answer is not None:
                 return
             await asyncio.sleep(self._script.pause(5))
             await self._attempt(wish)
 
     def _wish(self) -> Wish:
         script, number = self._script, len(self._witness.wishes)
-        key = IdempotencyKey(f"key {number}", b"body") if script.chance(0.7) else None
+        key = IdempotencyKey(f"key {number}", b"body") if script.chance(0.6) else None
         wish = Wish(self.user_id, "basic_clean" if script.chance(0.85) else "poses", f"wish {number}.jpg", key)
         self._witness.wishes.append(wish)
         self._wishes.append(wish)
         return wish
 
     async def _attempt(self, wish: Wish) -> None:
-        if wish.key is None and (wish.answer is not None or wish.unknown):
-            return  # without a key, a second attempt would be a second wish
-        if wish.key is None:
-            wish.unknown = 1  # until it is answered; whoever comes meanwhile lets it be
+        wish.open += 1
         try:
             answer = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, Template.ALL, wish.key))
         except UNKNOWN as fault:
             wish.unknown += 1
             self._script.step(f"{wish.input_key}: nobody knows ({fault!r})")
         except NOTHING_DONE as fault:
-            wish.unknown -= wish.key is None
-            self._script.step(f"{wish.input_key}: not now ({fault!r})")
+            self._witness.postponed(wish, fault)
         except (NotMember, QuotaInsufficient) as refusal:
             self._witness.refused(wish, refusal)
         else:
             self._witness.created(wish, answer)
+        finally:
+            wish.open -= 1
 
     async def _repeat(self) -> None:
         """An old key gives its old answer."""
@@ -162,8 +166,9 @@ class Person:
         if wish is None or wish.key is None:
             return
         other = replace(wish.key, digest=b"another body")
+        got: Created | DomainError
         try:
-            got: object = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, Template.ALL, other))
+            got = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, Template.ALL, other))
         except NO_ANSWER:
             return
         except DomainError as refusal:
@@ -175,7 +180,7 @@ class Person:
         known = [
             wish
             for wish in self._wishes
-            if wish.key and (isinstance(wish.answer, Created) or wish.answer and now < wish.answered_at + REMEMBERED)
+            if wish.key and (isinstance(wish.answer, Created) or (wish.answer and now < wish.answered_at + REMEMBERED))
         ]
         return self._script.random.choice(known) if known else None
 
@@ -293,7 +298,7 @@ class Operator:
 
     async def live(self) -> None:
         for number in range(self._script.random.randint(2, 8)):
-            await asyncio.sleep(self._script.pause(15))
+            await asyncio.sleep(self._script.pause(self._script.random.choice((1, 20))))
             habit = self._script.random.choice((self._adjust, self._adjust, self._cancel, self._mistake))
             await habit(f"adjustment {number}")
 
@@ -342,7 +347,7 @@ class OutsideWorker:
 
     async def live(self) -> None:
         for _ in range(self._script.random.randint(2, 12)):
-            await asyncio.sleep(self._script.pause(12))
+            await asyncio.sleep(self._script.pause(self._script.random.choice((1, 20))))
             task = created_task(self._outside)
             if task is not None:
                 status = self._script.random.choice((TaskStatus.PROCESSING, TaskStatus.SUCCESS, TaskStatus.FAILED))
@@ -384,12 +389,15 @@ async def adjusted(outside: Outside, adjust: Adjust) -> bool:
     witness, name = outside.witness, adjust.adjustment.id
     try:
         receipt = await outside.server.ask(adjust)
-    except NO_ANSWER:
+    except UNKNOWN:
+        witness.unknown.add((Kind.ADJUST, name))
+        return False
+    except NOTHING_DONE:
+        witness.not_done(Kind.ADJUST, name)
         await asyncio.sleep(outside.script.pause(5))
         return False
     except QuotaInsufficient:
-        done = witness.rows("SELECT 1 FROM ledger WHERE kind = 'adjust' AND reference = ?", name)
-        witness.check(not done, f"{name} was refused, and done")
+        witness.not_done(Kind.ADJUST, name)
         return True
     again = (Kind.ADJUST, name) in witness.entries
     witness.check(not (again and receipt), f"{name} was done twice")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 from actors.auth import Auth, AuthSettings, LogIn, SendCode
 from actors.errors import CommitFailed, StorageError
 from actors.kernel import Actor, Message
-from actors.membership import GetOrder, GetStatus, ListOrders, Membership, Notify, Plan, Purchase
-from actors.quota import Adjust, GetBalance, Quota, Refund
-from actors.task import CreateTask, GetTask, ListTasks, Report, Tasks, TaskSettings
+from actors.membership import GetOrder, GetStatus, ListOrders, Notify, Plan, Purchase
+from actors.quota import Adjust, GetBalance, Refund
+from actors.task import CreateTask, GetTask, ListTasks, Report, TaskSettings
 from actors.tokens import Tokens
 from storage.database import Database
 from tests.torture.broken_variants import Variant

@@ -37,15 +37,15 @@ END;
 
 
 class FaultyConnection(sqlite3.Connection):
-    """Fails at the statement it is told to: `statement` counts down to it; `commit` says what COMMIT does."""
+    """Fails at the statement or the COMMIT it is told to."""
 
-    statement: int | None = None
+    statement: int | None = None  # counts down to the one that fails
     gives_up = False  # whether SQLite rolls the whole transaction back at that statement, as on a full disk
-    commit: str | None = None  # "undone" or "done": what a COMMIT that fails leaves behind
+    commit_leaves: str | None = None  # "undone" or "done": what a COMMIT that fails leaves behind
 
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        if sql == "COMMIT" and self.commit is not None:
-            done, self.commit = self.commit == "done", None
+        if sql == "COMMIT" and self.commit_leaves is not None:
+            done, self.commit_leaves = self.commit_leaves == "done", None
             if done:
                 super().execute(sql)
             raise sqlite3.OperationalError("disk I/O error")
@@ -67,25 +67,23 @@ class FaultyConnection(sqlite3.Connection):
             raise sqlite3.OperationalError("database or disk is full")
 
     def recover(self) -> None:
-        self.statement = self.commit = None
+        self.statement = self.commit_leaves = None
 
 
 def empty_database() -> FaultyConnection:
     """A migrated database in memory that takes down final states that change, in `temp.changed_finals`."""
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=FaultyConnection)
-    connection.deserialize(_migrated())
+    _migrated().backup(connection)
     connection.execute("PRAGMA foreign_keys=ON")
     connection.executescript(_WATCH)
     return connection
 
 
 @cache
-def _migrated() -> bytes:
+def _migrated() -> Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
-    image = connection.serialize()
-    connection.close()
-    return image
+    return connection
 
 
 class _Write:
@@ -102,6 +100,8 @@ class SimulatedStore:
         self._waiting: list[_Write] = []
         self._arrived = asyncio.Event()
         self._closing = False
+        # The slower the disk, the more meets in one commit and the staler are the answers to reads.
+        self._commit_seconds, self._read_seconds = script.random.choice(((0.005, 0.001), (0.1, 0.02), (0.8, 0.4)))
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._group_commits = asyncio.create_task(self._run())
 
@@ -116,9 +116,9 @@ class SimulatedStore:
 
     async def read(self, fn: Callable[[Connection], R]) -> R:
         """Reads are served late, and answered late."""
-        await asyncio.sleep(self._stalled("a read stalls", 0.001))
+        await asyncio.sleep(self._stalled("a read stalls", self._read_seconds))
         found = fn(self.connection)
-        await asyncio.sleep(self._stalled("a read is answered late", 0.0))
+        await asyncio.sleep(self._stalled("a read is answered late", self._read_seconds))
         return found
 
     async def close(self) -> None:
@@ -137,12 +137,14 @@ class SimulatedStore:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            await asyncio.sleep(self._stalled("a commit stalls", 0.005))
-            size = len(self._waiting) if self._script.chance(0.8) else self._script.random.randint(0, len(self._waiting))
+            await asyncio.sleep(self._stalled("a commit stalls", self._commit_seconds))
+            size = (
+                len(self._waiting) if self._script.chance(0.8) else self._script.random.randint(0, len(self._waiting))
+            )
             group, self._waiting = self._waiting[:size], self._waiting[size:]
             if group:
                 outcomes = self.commit(group)
-                await asyncio.sleep(self._stalled("a commit is answered late", 0.001))
+                await asyncio.sleep(self._stalled("a commit is answered late", self._commit_seconds))
                 self._tell(group, outcomes)
 
     def commit(self, group: Sequence[_Write]) -> Sequence[object]:
@@ -161,11 +163,11 @@ class SimulatedStore:
 
     def _plan_faults(self, size: int) -> None:
         script, connection = self._script, self.connection
-        if script.fault("a statement fails", 0.03):
-            connection.statement = script.random.randint(1, 12 * size)
+        if script.fault("a statement fails", 0.05):
+            connection.statement = script.random.randint(1, 4 + 6 * size)
             connection.gives_up = script.chance(0.5)
-        if script.fault("a commit fails", 0.006):
-            connection.commit = script.random.choice(("done", "undone"))
+        if script.fault("a commit fails", 0.015):
+            connection.commit_leaves = script.random.choice(("done", "undone"))
 
     def _tell(self, group: Sequence[_Write], outcomes: Sequence[object]) -> None:
         for write, outcome in zip(group, outcomes, strict=True):

@@ -30,6 +30,7 @@ class Wish:
     key: IdempotencyKey | None
     answer: Created | DomainError | None = None
     answered_at: int = 0
+    open: int = 0  # attempts under way
     unknown: int = 0  # attempts whose outcome nobody was told
 
 
@@ -42,6 +43,7 @@ class Witness:
     violations: list[str] = field(default_factory=list)
     wishes: list[Wish] = field(default_factory=list)
     entries: dict[tuple[Kind, str], str] = field(default_factory=dict)  # confirmed: (kind, reference) to user id
+    unknown: set[tuple[Kind, str]] = field(default_factory=set)
     missing: set[tuple[Kind, str]] = field(default_factory=set)  # refused: must never be there
     positions: Counter[str] = field(default_factory=Counter)  # how much of a person's ledger has been confirmed
     finals: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -76,6 +78,18 @@ class Witness:
             return
         same = type(wish.answer) is type(refusal) and str(wish.answer) == str(refusal)
         self.check(same, f"one key, one answer: {wish.answer!r}, then {refusal!r}")
+
+    def postponed(self, wish: Wish, fault: Exception) -> None:
+        """Nothing was done, it was said: nothing is there, unless another attempt did it."""
+        self.script.step(f"{wish.input_key}: not now ({fault!r})")
+        if wish.open == 1 and not wish.unknown and wish.answer is None:
+            self.check(not self.tasks_of(wish), f"{wish.input_key} was not created ({fault!r}), and is there")
+
+    def not_done(self, kind: Kind, reference: str) -> None:
+        """It was refused: it is not there, unless an earlier attempt did it."""
+        if (kind, reference) not in self.entries.keys() | self.unknown:
+            done = self.rows("SELECT 1 FROM ledger WHERE kind = ? AND reference = ?", kind, reference)
+            self.check(not done, f"the {kind} of {reference} was refused, and done")
 
     def confirm(self, user_id: str, kind: Kind, reference: str) -> int | None:
         """Something was answered that this ledger entry explains; the balance it left."""
@@ -138,7 +152,8 @@ class Witness:
         elif wish.answer is not None:
             self.check(not made, f"{wish.input_key} was refused, and left {made}")
         else:
-            self.check(len(made) <= min(1, wish.unknown), f"{wish.input_key}: {wish.unknown} unknown, made {made}")
+            possible = min(1, wish.open + wish.unknown)
+            self.check(len(made) <= possible, f"{wish.input_key}: at most {possible} can be there, {made} are")
 
     def payments_hold(self, books: list[Payment]) -> None:
         """What the gateways know is what was credited; to be asked when there was time to learn it."""
