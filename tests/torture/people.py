@@ -192,9 +192,10 @@ class Person:
             between = len(mine) <= page.total <= kept[0]
             self._witness.check(between, f"{len(mine)} tasks before, {page.total} listed, {kept[0]} after")
         for answer in mine[-3:]:
+            was_final = answer.task_id in self._witness.finals
             task = await self._outside.ask(GetTask(self.user_id, answer.task_id))
             if task is not None:
-                self._witness.saw(task)
+                self._witness.saw(task, was_final)
 
     async def _read_balance(self) -> None:
         confirmed = self._witness.positions[self.user_id]

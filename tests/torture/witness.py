@@ -102,12 +102,12 @@ class Witness:
         self.positions[user_id] = max(self.positions[user_id], position)
         return int(found[0][1])
 
-    def saw(self, task: Task) -> None:
-        """Somebody was shown a task."""
+    def saw(self, task: Task, was_final: bool) -> None:
+        """Somebody was shown a task, of which somebody had seen the final state before they asked (or had not)."""
         if task.status in FINAL:
             self.final(task.id, task.status, tuple(task.results), task.error)
         else:
-            self.check(task.id not in self.finals, f"task {task.id} was final, and is now {task.status}")
+            self.check(not was_final, f"task {task.id} was final, and is now {task.status}")
 
     def final(self, task_id: str, status: TaskStatus, *more: object) -> None:
         shown = (status, *more)
