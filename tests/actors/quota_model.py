@@ -28,7 +28,7 @@ class ModelTask:
 
 @dataclass(slots=True)
 class QuotaModel:
-    """`people` are known; a command for anybody else is refused."""
+    """`people` are known; nobody else can be given anything."""
 
     people: set[str]
     balance: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -42,8 +42,6 @@ class QuotaModel:
     def carry_out(self, command: Command, now: int) -> Told:
         """What the command's sender has to be told."""
         user = command.user_id
-        if user not in self.people:
-            return (MissingReference.__name__,)
         if 0 < self.ends[user] <= now:
             self._change(user, "expire", -self.balance[user], end_id(user, self.ends[user]))
             self.ends[user] = 0
@@ -104,6 +102,8 @@ class QuotaModel:
             return None
         if has + adjust.amount < 0:
             return ("QuotaInsufficient", -adjust.amount, has)
+        if user not in self.people:
+            return (MissingReference.__name__,)
         self.adjusted.add(name)
         self._change(user, "adjust", adjust.amount, name)
         return ("Receipt", name, has + adjust.amount, now)
