@@ -139,8 +139,10 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
+        """An actor that starts looks for ended memberships at once."""
         self.run(self._close())
         self.run(self._open())
+        self.expire_due()
 
     # --- what holds after each of them ---
 
@@ -220,7 +222,7 @@ def _kept(connection: Connection) -> Kept:
 
 
 def test_the_actor_does_what_the_model_says() -> None:
-    run_state_machine_as_test(QuotaMachine, settings=examples(40, steps=30))
+    run_state_machine_as_test(QuotaMachine, settings=examples(30, steps=30))
 
 
 def _forget(connection: Connection, answers: object) -> None:

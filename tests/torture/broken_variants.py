@@ -109,6 +109,14 @@ def _set_success(c: Connection, task_id: str, results: Sequence[str], attempt: i
     return True
 
 
+def _unfenced_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
+    """Won, but by whoever comes: also by who has lost the lease."""
+    return _win_success(c, task_id, results, None, now)
+
+
+_win_success = tasks.win_success
+
+
 def _set_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
     for task in failed:
         connection.execute(
@@ -140,6 +148,7 @@ BROKEN = (
     Variant("a function that raises is undone", store=_NoSavepoints),
     Variant("a failed commit is an unknown outcome", store=_CallsUnknownRefused),
     Variant("a success is won", patched=lambda: patch.object(tasks, "win_success", _set_success)),
+    Variant("a lost lease is worth nothing", patched=lambda: patch.object(tasks, "win_success", _unfenced_success)),
     Variant("a failure is won", patched=lambda: patch.object(tasks, "win_failed", _set_failed)),
     Variant("a payment is won", patched=lambda: patch.object(orders, "win_paid", _set_paid)),
     Variant("an answer is kept under its key", patched=lambda: patch.object(idempotency, "add", _forget)),

@@ -377,6 +377,8 @@ class OutsideWorker:
             self._witness.final(task_id, status, (), reason)
         elif status is TaskStatus.SUCCESS:
             self._witness.final(task_id, status, tuple(results), None)
+        else:
+            self._witness.taken_over.add(task_id)
 
 
 def created_task(outside: Outside) -> tuple[str, str] | None:

@@ -47,6 +47,7 @@ class Witness:
     missing: set[tuple[Kind, str]] = field(default_factory=set)  # refused: must never be there
     positions: Counter[str] = field(default_factory=Counter)  # how much of a person's ledger has been confirmed
     finals: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    taken_over: set[str] = field(default_factory=set)  # tasks that a worker elsewhere was told it holds
     orders: set[str] = field(default_factory=set)
 
     def check(self, holds: bool, promise: str) -> None:
@@ -141,6 +142,9 @@ class Witness:
         self.check(self.orders <= {id for (id,) in self.rows("SELECT id FROM orders")}, "answered orders are kept")
         for wish in self.wishes:
             self._wish_holds(wish)
+        made_here = {id for (id,) in self.rows("SELECT id FROM tasks WHERE results LIKE '%output/%'")}
+        stolen = made_here & self.taken_over
+        self.check(not stolen, f"{stolen} were taken over, and ended by who had held them before")
         stored = dict(self.rows("SELECT id, status FROM tasks"))
         for task_id, (status, *_) in self.finals.items():
             self.check(stored.get(task_id) == status, f"task {task_id} was {status}, and is now {stored.get(task_id)}")
