@@ -25,11 +25,13 @@ from unittest.mock import patch
 from actors import ids
 from actors.task import OUTSIDE_LEASE
 from tests.torture.broken_variants import BROKEN, PRODUCT, Variant
-from tests.torture.people import Operator, Outside, OutsideWorker, Person
+from tests.torture.outside import Outside
+from tests.torture.people import Person
 from tests.torture.script import Script
 from tests.torture.simulated_server import ORDER_MINUTES, Deployment, World
 from tests.torture.simulated_services import SimulatedClock, SimulatedGateway, SimulatedSms
 from tests.torture.simulated_store import empty_database
+from tests.torture.staff import Operator, OutsideWorker
 from tests.torture.suite import Report
 from tests.torture.virtual_loop import Stuck, run_virtually
 from tests.torture.witness import Witness
