@@ -17,6 +17,16 @@ _WRONG = {
         SELECT id FROM tasks
         WHERE (status = 'failed') <> (id IN (SELECT reference FROM ledger WHERE kind = 'refund'))
     """,
+    "a refund gives back what was charged": """
+        SELECT refund.reference FROM ledger AS refund
+        JOIN ledger AS charge ON charge.kind = 'charge' AND charge.reference = refund.reference
+        WHERE refund.kind = 'refund' AND refund.amount <> -charge.amount
+    """,
+    "each entry continues the balance of the one before": """
+        SELECT id FROM (
+            SELECT id, balance, SUM(amount) OVER (PARTITION BY user_id ORDER BY id) AS total FROM ledger
+        ) WHERE balance <> total
+    """,
     "exactly the paid orders are granted": """
         SELECT id FROM orders
         WHERE (status = 'paid') <> (id IN (SELECT reference FROM ledger WHERE kind = 'grant'))
