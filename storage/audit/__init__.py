@@ -4,7 +4,7 @@
 and ledger entries are in rules.py, those about the database as a whole in whole.py.
 """
 
-from storage.audit.audit import Finding, audit
+from storage.audit.findings import Finding, audit
 from storage.audit.open import CannotAudit, opened
 from storage.audit.whole import Extent, Tell, extent
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from storage.audit.rules import WALKS, Walk
-from storage.audit.whole import Tell, broken_references, damage, wrong_totals
+from storage.audit.whole import FILE, REFERENCES, TOTALS, Tell, broken_references, damage, wrong_totals
 
 SHOWN = 100  # offenders that a finding names; the others are only counted
 _LAST: bytes = b""  # SQLite sorts every BLOB above every TEXT: no id is beyond this one
@@ -43,9 +43,9 @@ def audit(connection: sqlite3.Connection, tell: Tell = lambda what, done, of: No
 
 def _all(connection: sqlite3.Connection, tell: Tell) -> Iterator[tuple[str, str]]:
     """(rule, offender) of all that is wrong: the file first, since damage there explains what comes after it."""
-    yield from _readable("the file is whole", damage(connection, tell))
-    yield from _readable("every reference leads somewhere", broken_references(connection, tell))
-    yield from _readable("the totals are what there is", wrong_totals(connection, tell))
+    yield from _readable(FILE, damage(connection, tell))
+    yield from _readable(REFERENCES, broken_references(connection, tell))
+    yield from _readable(TOTALS, wrong_totals(connection, tell))
     for walk in WALKS:
         yield from _readable(f"all {walk.noun} can be read", _walk(connection, walk, tell))
 
