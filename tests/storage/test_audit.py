@@ -128,6 +128,15 @@ def test_an_audit_writes_nothing(tmp_path: Path) -> None:
     assert PENDING > 0, "or there was nothing that could have been deleted"
 
 
+def test_a_backup_on_a_read_only_disk_needs_no_index_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path)
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: False
+    )  # root may write to any folder that is not on such a disk
+    assert found(tmp_path) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["darkroom.sqlite3"]
+
+
 def test_what_cannot_be_audited_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotAudit, match="was it ever served"), opened(tmp_path / "nowhere"):
         pass
