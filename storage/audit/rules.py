@@ -77,12 +77,13 @@ _COUNTS = Rule(
     "person {}, {} {}: counted are {} tasks, there are {}",
 )
 
+# "+kind" keeps SQLite from searching by kind, which in a chunk of ids would be a scan of all that was ever charged.
 _DIRECTION = Rule(
     "charges and expiries take, grants and refunds give",
     """
     SELECT id, user_id, kind, amount FROM ledger
     WHERE id >= :low AND id < :high
-      AND ((kind IN ('charge', 'expire') AND amount >= 0) OR (kind IN ('grant', 'refund') AND amount <= 0))
+      AND ((+kind IN ('charge', 'expire') AND amount >= 0) OR (+kind IN ('grant', 'refund') AND amount <= 0))
     """,
     "entry {} of person {}: the amount of this {} is {}",
 )
@@ -137,11 +138,12 @@ _REFUND_EXPLAINED = Rule(
     "entry {} of person {}: {} were refunded for task {}, which is {}",
 )
 
+# CROSS JOIN looks at the refunds first, which are few.
 _REFUND_EXACT = Rule(
     "a refund is what was charged",
     """
     SELECT refund.id, refund.user_id, refund.amount, refund.reference, -charge.amount
-    FROM ledger AS refund JOIN ledger AS charge ON charge.kind = 'charge' AND charge.reference = refund.reference
+    FROM ledger AS refund CROSS JOIN ledger AS charge ON charge.kind = 'charge' AND charge.reference = refund.reference
     WHERE refund.kind = 'refund' AND refund.reference >= :low AND refund.reference < :high
       AND refund.amount <> -charge.amount
     """,

@@ -50,6 +50,17 @@ def test_one_corrupted_row_is_named(tmp_path: Path, corruption: Corruption) -> N
         assert broken == {corruption.rule: named}
 
 
+def test_each_rule_reads_its_chunk_and_no_more(tmp_path: Path) -> None:
+    """By a range of ids, or by whatever has one of these ids: never all of a table, nor all entries of a kind."""
+    filled(tmp_path)
+    with opened(tmp_path) as connection:
+        for rule in (rule for walk in WALKS for rule in walk.rules):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {rule.sql}", {"low": "", "high": b""}).fetchall()
+            reads = [step for *_, step in plan if step.startswith(("SCAN", "SEARCH")) and "subquery" not in step]
+            assert reads, rule.promise
+            assert all("id" in step.partition("(")[2] or "reference" in step for step in reads), plan
+
+
 def test_no_rule_is_without_its_corruption() -> None:
     rules = {rule.promise for walk in WALKS for rule in walk.rules}
     assert rules <= {corruption.rule for corruption in CORRUPTIONS}
