@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from storage.audit import CannotAudit, Finding, Tell, audit, extent, opened
+from storage.audit import CannotAudit, Finding, Tell, audit, extent, opened, read_ahead
 
 SOUND, BROKEN, NOT_AUDITED = 0, 1, 2
 
@@ -19,6 +19,7 @@ def verify(folder: Path) -> int:
     try:
         with opened(folder) as connection:
             with _progress() as tell:
+                read_ahead(folder, tell)
                 findings = audit(connection, tell)
             return _broken(folder, findings) if findings else _sound(folder, connection)
     except CannotAudit as fault:

@@ -5,7 +5,7 @@ and ledger entries are in rules.py, those about the database as a whole in whole
 """
 
 from storage.audit.findings import Finding, audit
-from storage.audit.open import CannotAudit, opened
+from storage.audit.open import CannotAudit, opened, read_ahead
 from storage.audit.whole import Extent, Tell, extent
 
-__all__ = ["CannotAudit", "Extent", "Finding", "Tell", "audit", "extent", "opened"]
+__all__ = ["CannotAudit", "Extent", "Finding", "Tell", "audit", "extent", "opened", "read_ahead"]

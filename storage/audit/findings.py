@@ -61,6 +61,7 @@ def _readable(rule: str, found: Iterator[tuple[str, str]]) -> Iterator[tuple[str
 def _walk(connection: sqlite3.Connection, walk: Walk, tell: Tell) -> Iterator[tuple[str, str]]:
     (rows,) = connection.execute(f"SELECT COUNT(*) FROM {walk.table}").fetchone()
     done = 0
+    tell(walk.noun, done, rows)
     for low, high in _chunks(connection, walk):
         for rule in walk.rules:
             for row in connection.execute(rule.sql, {"low": low, "high": high}):

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from storage.audit.whole import Tell
 from storage.migrate import newest
+
+_MEGABYTE = 1 << 20
 
 
 class CannotAudit(Exception):
@@ -29,6 +32,20 @@ def opened(folder: Path) -> Iterator[sqlite3.Connection]:
         _check(connection, path)
         connection.execute("PRAGMA cache_size=-65536")  # 64 MB
         yield connection
+
+
+def read_ahead(folder: Path, tell: Tell) -> None:
+    """Have the file in memory before it is audited, as far as it fits there.
+
+    SQLite goes from page to page as its trees lead it. Of a file of 5 GB that nobody had read before, an audit took 35 s
+    to read it from end to end and MEASURED.
+    """
+    path = folder / "darkroom.sqlite3"
+    size, done = path.stat().st_size >> 20, 0
+    with path.open("rb", buffering=0) as file:
+        while file.read(_MEGABYTE):
+            done += 1
+            tell("megabytes", min(done, size), size)
 
 
 def _uri(path: Path) -> str:

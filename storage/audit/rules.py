@@ -1,8 +1,13 @@
 """What must hold of every person, ledger entry, task, order and adjustment, as the SQL that finds whoever breaks it.
 
-Each statement looks at one chunk, the ids from :low up to but without :high, in the order of an index. It compares
-only what is committed together, so it is right in whatever snapshot it gets: a balance with its person's entries, a
-task with its charge, a failure with its refund, a payment with its grant.
+Each statement looks at one chunk, the ids from :low up to but without :high. It compares only what is committed
+together, so it is right in whatever snapshot it gets: a balance with its person's entries, a task with its charge, a
+failure with its refund, a payment with its grant.
+
+Ids grow with time and so do rows, so a chunk of tasks, orders or entries lies together on the disk. What one person has
+does not: by way of the index on people, each entry would be a page to fetch of its own. NOT INDEXED reads the table
+from end to end instead and sorts, in temporary files where there is much of it; a chunk of people is a whole pass over
+the table, and large.
 
 Uniqueness is counted rather than believed, and so is ownership: a task's charge is one that its own person paid.
 """
@@ -35,7 +40,8 @@ _BALANCE = Rule(
     "a balance is the sum of its ledger",
     """
     SELECT user_id, COALESCE(balance, 'missing'), total FROM
-        (SELECT user_id, SUM(amount) AS total FROM ledger WHERE user_id >= :low AND user_id < :high GROUP BY user_id)
+        (SELECT user_id, SUM(amount) AS total FROM ledger NOT INDEXED
+            WHERE user_id >= :low AND user_id < :high GROUP BY user_id)
         LEFT JOIN accounts USING (user_id)
     WHERE balance IS NOT total
     UNION ALL
@@ -51,10 +57,10 @@ _BALANCE = Rule(
 _HISTORY = Rule(
     "an entry leaves the sum of all up to it, and never less than nothing",
     """
-    SELECT id, user_id, balance, total FROM (
-        SELECT id, user_id, amount, balance,
+    SELECT (SELECT id FROM ledger WHERE rowid = entry), user_id, balance, total FROM (
+        SELECT rowid AS entry, user_id, amount, balance,
             SUM(amount) OVER history AS total, LAG(balance, 1, 0) OVER history AS before
-        FROM ledger WHERE user_id >= :low AND user_id < :high
+        FROM ledger NOT INDEXED WHERE user_id >= :low AND user_id < :high
         WINDOW history AS (PARTITION BY user_id ORDER BY rowid ROWS UNBOUNDED PRECEDING)
     )
     WHERE (balance <> total AND balance <> before + amount) OR total < 0
@@ -69,7 +75,7 @@ _COUNTS = Rule(
         SELECT user_id, type, status, tasks AS counted, 0 AS present FROM task_counts
         WHERE user_id >= :low AND user_id < :high
         UNION ALL
-        SELECT user_id, type, status, 0, COUNT(*) FROM tasks
+        SELECT user_id, type, status, 0, COUNT(*) FROM tasks NOT INDEXED
         WHERE user_id >= :low AND user_id < :high GROUP BY user_id, status, type
     )
     GROUP BY user_id, type, status HAVING SUM(counted) <> SUM(present)
@@ -202,7 +208,7 @@ _ADJUST_EXPLAINED = Rule(
 _OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAINED, _REFUND_EXACT)
 
 WALKS = (
-    Walk("people", "users", 500, (_BALANCE, _HISTORY, _COUNTS)),
+    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _COUNTS)),
     Walk("ledger entries", "ledger", 20_000, (_DIRECTION,)),
     Walk("tasks", "tasks", 20_000, _OF_TASKS),
     Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),
