@@ -6,10 +6,15 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from storage.audit.open import CannotAudit
 from storage.audit.rules import WALKS, Walk
 from storage.audit.whole import FILE, REFERENCES, TOTALS, Tell, broken_references, damage, wrong_totals
 
 SHOWN = 100  # offenders that a finding names; the others are only counted
+_NOT_THE_DATABASE = {  # faults that say nothing against it, such as a full disk under the temporary files of a sort
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+    sqlite3.SQLITE_INTERRUPT,
+}
 _LAST: bytes = b""  # SQLite sorts every BLOB above every TEXT: no id is beyond this one
 
 
@@ -33,7 +38,7 @@ def audit(connection: sqlite3.Connection, tell: Tell = lambda what, done, of: No
     Reads only, in memory that does not grow with the database. Each statement is right in a snapshot of its own, since
     whatever it compares was committed together: so an audit may run beside a server that writes, and no snapshot (which
     keeps the WAL from being used anew) lasts longer than a chunk, a table's references or the check of the file. Inside
-    a transaction of the caller's it runs over that one snapshot.
+    a transaction of the caller's it runs over that one snapshot. Raises CannotAudit when it could not be finished.
     """
     findings: dict[str, Finding] = {}
     for rule, offender in _all(connection, tell):
@@ -51,10 +56,15 @@ def _all(connection: sqlite3.Connection, tell: Tell) -> Iterator[tuple[str, str]
 
 
 def _readable(rule: str, found: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """What was found, and that no more could be: in a damaged database any statement may fail."""
+    """What was found, and that no more could be: in a damaged database any statement may fail. Raises CannotAudit."""
     try:
         yield from found
     except sqlite3.DatabaseError as fault:
+        code = getattr(
+            fault, "sqlite_errorcode", sqlite3.SQLITE_OK
+        )  # Python's own, of text that is no UTF-8, have none
+        if code & 0xFF in _NOT_THE_DATABASE:
+            raise CannotAudit(f"the audit could not be finished: {fault}") from fault
         yield rule, f"the check ended early: {fault}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from storage.audit.whole import Tell
@@ -15,7 +15,7 @@ _MEGABYTE = 1 << 20
 
 
 class CannotAudit(Exception):
-    """There is no database of this Darkroom's schema there; the message says what there is and what to do."""
+    """Nothing can be said of what is there; the message says why and, where there is something, what to do."""
 
 
 @contextmanager
@@ -37,12 +37,12 @@ def opened(folder: Path) -> Iterator[sqlite3.Connection]:
 def read_ahead(folder: Path, tell: Tell) -> None:
     """Have the file in memory before it is audited, as far as it fits there.
 
-    SQLite goes from page to page as its trees lead it. Of a file of 5 GB that nobody had read before, an audit took 35 s
-    to read it from end to end and MEASURED.
+    SQLite goes from page to page as its trees lead it, and quick_check through all of them: a file of 5 GB that nobody
+    had read took it 208 s, and 28 s when it was in memory, where reading from end to end had brought it in 35 s.
     """
     path = folder / "darkroom.sqlite3"
     size, done = path.stat().st_size >> 20, 0
-    with path.open("rb", buffering=0) as file:
+    with suppress(OSError), path.open("rb", buffering=0) as file:  # what cannot be read is for the audit to say
         while file.read(_MEGABYTE):
             done += 1
             tell("megabytes", min(done, size), size)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.audit import CannotAudit, Extent, audit, extent, opened
+from storage.audit import CannotAudit, Extent, audit, extent, opened, read_ahead
 from storage.audit.findings import SHOWN
 from storage.audit.rules import WALKS
 from tests.bench.fill import PENDING
@@ -119,10 +119,25 @@ def test_an_audit_inside_a_transaction_leaves_it_open(tmp_path: Path) -> None:
         assert connection.in_transaction
 
 
+def test_text_that_is_none_is_told(tmp_path: Path) -> None:
+    with closing(raw(filled(tmp_path))) as connection:
+        connection.execute("UPDATE tasks SET id = CAST(x'ff00' AS TEXT) WHERE rowid = 7")
+    assert "UTF-8" in " ".join(" ".join(sentences) for sentences in found(tmp_path).values())
+
+
+def test_what_says_nothing_against_the_database_is_no_finding(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with opened(tmp_path) as connection:
+        connection.set_progress_handler(lambda: 1, 1)
+        with pytest.raises(CannotAudit, match="could not be finished: interrupted"):
+            audit(connection)
+
+
 def test_an_audit_tells_how_far_it_is(tmp_path: Path) -> None:
     filled(tmp_path)
     told: dict[str, tuple[int, int]] = {}
     with opened(tmp_path) as connection:
+        read_ahead(tmp_path, lambda what, done, of: told.update({what: (done, of)}))
         audit(connection, lambda what, done, of: told.update({what: (done, of)}))
     assert told["people"] == (40, 40) and told["tasks"] == (520, 520)
     assert all(done == of for done, of in told.values())
