@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,6 +59,31 @@ def add(connection: Connection, o: Order) -> None:
             *(o.status, o.transaction_id, o.created_at, o.expires_at, o.finished_at),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentForm:
+    """How an order can be paid, as its gateway said: parameters for an in-app payment, an address for a QR code."""
+
+    pay_params: dict[str, str]
+    qrcode_url: str
+
+
+def keep_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
+    """Keep how an order can be paid; the form that counts, which is the first that was kept."""
+    connection.execute(
+        "UPDATE orders SET pay_params = ?, qrcode_url = ? WHERE id = ? AND qrcode_url IS NULL",
+        (json.dumps(form.pay_params), form.qrcode_url, order_id),
+    )
+    return find_form(connection, order_id) or form
+
+
+def find_form(connection: Connection, order_id: str) -> PaymentForm | None:
+    """How an order can be paid, None while its gateway has not said so."""
+    row = connection.execute(
+        "SELECT pay_params, qrcode_url FROM orders WHERE id = ? AND qrcode_url IS NOT NULL", (order_id,)
+    ).fetchone()
+    return PaymentForm(json.loads(row[0]), row[1]) if row else None
 
 
 def find(connection: Connection, order_id: str) -> Order | None:
