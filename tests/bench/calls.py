@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import random
 import sqlite3
 import time
@@ -29,20 +27,12 @@ class House:
     visitors: Sequence[Visitor]
     chance: random.Random
 
-    async def timed(self, call: Call, times: int, at_once: int) -> list[float]:
-        """Make the call `times` times, `at_once` at the same time; the seconds of each."""
-        seconds: list[float] = []
-        turns = itertools.repeat(None, times)
-
-        async def take_turns() -> None:
-            for _ in turns:
-                visitor = self.chance.choice(self.visitors)
-                begun = time.perf_counter()
-                await call(self, visitor)
-                seconds.append(time.perf_counter() - begun)
-
-        await asyncio.gather(*(take_turns() for _ in range(at_once)))
-        return seconds
+    async def seconds(self, call: Call) -> float:
+        """What the call takes, made by somebody."""
+        visitor = self.chance.choice(self.visitors)
+        begun = time.perf_counter()
+        await call(self, visitor)
+        return time.perf_counter() - begun
 
     async def get(self, visitor: Visitor, path: str) -> None:
         async with self.http.get(self.base + path, headers=visitor.headers) as answer:

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from storage.audit import audit, opened
-from tests.bench.calls import CALLS, House
+from tests.bench.calls import CALLS, Call, House
 from tests.bench.fill import Size, fill
 from tests.bench.visitors import visitors
 from tests.edge import SECRETS
@@ -52,18 +52,31 @@ class Compared:
 
 
 async def compare(folder: Path, rounds: int, times: int, at_once: int) -> dict[str, Compared]:
-    """Interleaved rounds, after one that only warms up: whatever else the machine does meets both."""
+    """Round after round, the first only to warm up."""
     compared = {name: Compared() for name in CALLS}
     async with AsyncExitStack() as stack:
-        big = await stack.enter_async_context(_house(folder / "big"))
-        small = await stack.enter_async_context(_house(folder / "small"))
+        houses = [await stack.enter_async_context(_house(folder / name)) for name in ("big", "small")]
         for number in range(rounds + 1):
             for name, call in CALLS.items():
-                for house in (big, small) if number % 2 else (small, big):
-                    median = statistics.median(await house.timed(call, times, at_once))
-                    if number:
-                        (compared[name].big if house is big else compared[name].small).append(median)
+                big, small = await _in_turns(call, houses, times, at_once)
+                if number:
+                    compared[name].big.append(statistics.median(big))
+                    compared[name].small.append(statistics.median(small))
     return compared
+
+
+async def _in_turns(call: Call, houses: Sequence[House], times: int, at_once: int) -> tuple[list[float], list[float]]:
+    """The seconds of `times` calls to each house, one after the other: whatever else the machine does meets both."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    numbers = iter(range(times))
+
+    async def take_turns() -> None:
+        for number in numbers:
+            for which in ((0, 1), (1, 0))[number % 2]:
+                taken[which].append(await houses[which].seconds(call))
+
+    await asyncio.gather(*(take_turns() for _ in range(at_once)))
+    return taken
 
 
 @asynccontextmanager

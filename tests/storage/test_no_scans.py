@@ -31,7 +31,8 @@ STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
 BOUNDED = {"totals", "heartbeat"}  # tables that do not grow
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
-FEW = OPEN_WORK | {"accounts_to_expire"}  # and memberships, by when they end: a range of it is what is due
+# By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
+FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
 NEEDED = ["accounts_to_expire", "codes_by_address", "ledger_by_user", "orders_by_user", "orders_pending"]
 NEEDED += ["tasks_leased", "tasks_waiting"]
 
@@ -94,7 +95,8 @@ async def every_call(edge: Edge) -> None:
         created = (await edge.post("/api/task/create", body, who=member, headers={"Idempotency-Key": key})).data
     task = await edge.finished(member, created["taskId"])
     assert task["status"] == "success"
-    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member)).data["orderId"]
+    again = {"Idempotency-Key": "once"}
+    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member, headers=again)).data["orderId"]
     for path in (
         *("/api/auth/me", "/api/quota", "/api/membership/status", "/api/membership/plans", "/ready"),
         *("/api/quota/ledger", f"/api/quota/ledger?cursor={task['id']}", f"/api/membership/orders/{order}"),
