@@ -139,7 +139,7 @@ class Membership(Actor):
         self.on(Purchase, self._purchase)
         self.on(Notify, self._notify)
         self.on(Confirm, self._confirm)
-        self.on(GetStatus, self._status)
+        self.on_batch((GetStatus,), self._statuses)
         self.on(GetOrder, self._get_order)
         self.on(ListOrders, self._list_orders)
         self.on(Reconcile, self._reconcile)
@@ -198,9 +198,18 @@ class Membership(Actor):
             now = self._clock.now()
             await self._db.write(lambda connection: orders.finish_unpaid(connection, order.id, status, now))
 
-    async def _status(self, query: GetStatus) -> Status:
-        balance = await self._quota.ask(GetBalance(query.user_id))
-        last = await self._db.read(lambda connection: orders.last_paid(connection, query.user_id))
+    async def _statuses(self, batch: Sequence[GetStatus]) -> Sequence[object]:
+        users = {query.user_id for query in batch}
+        balances, last = await asyncio.gather(
+            self._quota.ask_each([GetBalance(query.user_id) for query in batch]),
+            self._db.read(lambda connection: orders.last_paid(connection, users)),
+        )
+        return [
+            balance if isinstance(balance, Exception) else self._status(balance, last.get(query.user_id))
+            for query, balance in zip(batch, balances, strict=True)
+        ]
+
+    def _status(self, balance: Balance, last: Order | None) -> Status:
         if last is None:
             return Status(balance, None, self._plans.default.price, False)
         return Status(balance, last.plan, last.amount, last.auto_renew)

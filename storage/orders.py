@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.database import Connection
+from storage.database import Connection, values
 
 
 class OrderStatus(StrEnum):
@@ -105,12 +105,17 @@ def count(connection: Connection, user_id: str) -> int:
     return int(total)
 
 
-def last_paid(connection: Connection, user_id: str) -> Order | None:
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM orders WHERE user_id = ? AND status = 'paid' ORDER BY id DESC LIMIT 1",
-        (user_id,),
-    ).fetchone()
-    return _order(row) if row else None
+def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Order]:
+    """The order each of these people paid last, by user id; people who never paid are left out."""
+    rows = connection.execute(
+        f"""
+        SELECT {_COLUMNS} FROM orders WHERE id IN
+            (SELECT MAX(id) FROM orders WHERE status = 'paid' AND user_id IN {values(1, len(user_ids))}
+            GROUP BY user_id)
+        """,
+        tuple(user_ids),
+    )
+    return {order.user_id: order for order in map(_order, rows)}
 
 
 def pending(connection: Connection, after: str, limit: int) -> list[Order]:

@@ -1,91 +1,93 @@
-"""The calls that may not get slower as a database grows, each made by somebody picked at random."""
+"""The calls that are measured, as scripts for wrk.
+
+Each request is the next person's, round robin, so that 1,000 people take turns whatever the number of connections.
+What can be put together beforehand is: wrk shares the machine with the server.
+"""
 
 from __future__ import annotations
 
-import random
-import sqlite3
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import enum
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
-import aiohttp
-
-from actors.ids import new_id
-from storage.totals import overview
-from tests.bench.visitors import Visitor
-
-PAGE = 5  # rows of a list: both databases have as many
+from tests.bench.people import CODE, Member
+from tests.bench.wrk import DONE
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """A server that runs at `base`, and a connection of our own to its database for what has no call yet."""
+class Call(enum.Enum):
+    """A call of api.md, by the name it has in the report."""
 
-    base: str
-    http: aiohttp.ClientSession
-    connection: sqlite3.Connection
-    visitors: Sequence[Visitor]
-    chance: random.Random
-
-    async def seconds(self, call: Call) -> float:
-        """What the call takes, made by somebody."""
-        visitor = self.chance.choice(self.visitors)
-        begun = time.perf_counter()
-        await call(self, visitor)
-        return time.perf_counter() - begun
-
-    async def get(self, visitor: Visitor, path: str) -> None:
-        async with self.http.get(self.base + path, headers=visitor.headers) as answer:
-            assert answer.status == 200, await answer.text()
-            await answer.read()
+    CREATE = "task creation"
+    READ = "task read"
+    STATUS = "membership status"
+    LOGIN = "login"
 
 
-Call = Callable[[House, Visitor], Awaitable[None]]
+# Pieces of Lua: what they put together is a request.
+_HOST = "Host: 127.0.0.1\\r\\n"
+_BEARER = 'Authorization: Bearer " .. token .. "\\r\\n'
+_JSON = "Content-Type: application/json\\r\\n"
+_BODY = '{"type":"basic_clean","inputImageUrl":"'
+_CREATION = f"""{{
+    head = "POST /api/task/create HTTP/1.1\\r\\n{_HOST}{_BEARER}{_JSON}Content-Length: " ..
+      (#picture + {len(_BODY) + 2}) .. "\\r\\nIdempotency-Key: ",
+    tail = '\\r\\n\\r\\n{_BODY}' .. picture .. '"}}',
+  }}"""
+_TURNS = """
+local people = {{}}
+for line in io.lines({people}) do
+  local token, picture, task = line:match("^(%S+) (%S+) (%S+)$")
+  people[#people + 1] = {each}
+end
+local turn = {first}
+"""
+_CREATE = """
+request = function()
+  turn = turn + 1
+  local person = people[turn % #people + 1]
+  return person.head .. string.format("%016d", turn) .. person.tail
+end
+"""
+_GET = """
+request = function()
+  turn = turn + 1
+  return people[turn % #people + 1]
+end
+"""
+_LOGIN = """
+local turn = {first}
+request = function()
+  turn = turn + 1
+  return {head} .. string.format("%08d", turn) .. {tail}
+end
+"""
 
 
-async def create(house: House, visitor: Visitor) -> None:
-    body = {"type": "basic_clean", "inputImageUrl": visitor.image_url}
-    headers = {**visitor.headers, "Idempotency-Key": new_id()}
-    async with house.http.post(f"{house.base}/api/task/create", json=body, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        await answer.read()
+def write_people(people: Sequence[Member], file: Path) -> None:
+    file.write_text("".join(f"{member.token} {member.picture_url} {member.task}\n" for member in people))
 
 
-async def read(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/{house.chance.choice(visitor.tasks)}")
+def script(call: Call, people: Path, first: int) -> str:
+    """A script for wrk. Keys and phones are numbered from `first` on, so that two runs never share one."""
+    match call:
+        case Call.LOGIN:
+            return _LOGIN.format(first=first - 1, **_login_parts()) + DONE
+        case Call.CREATE:
+            return _TURNS.format(people=json.dumps(str(people)), first=first, each=_CREATION) + _CREATE + DONE
+        case Call.READ:
+            each = f'"GET /api/task/" .. task .. " HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
+        case Call.STATUS:
+            each = f'"GET /api/membership/status HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
+    return _TURNS.format(people=json.dumps(str(people)), first=first, each=each) + _GET + DONE
 
 
-async def first_page(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}")
-
-
-async def filtered(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}&status=success")
-
-
-async def last_page(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}&cursor={visitor.tasks[PAGE]}")
-
-
-async def ledger(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/quota/ledger?limit={PAGE}")
-
-
-async def status(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, "/api/membership/status")
-
-
-async def counts(house: House, visitor: Visitor) -> None:
-    assert overview(house.connection).users > 0
-
-
-CALLS: dict[str, Call] = {
-    "create a task": create,
-    "read a task": read,
-    "list tasks, first page": first_page,
-    "list tasks by status": filtered,
-    "list tasks, last page": last_page,
-    "ledger": ledger,
-    "membership status": status,
-    "operator's counts": counts,
-}
+def _login_parts() -> dict[str, str]:
+    """A request for the phone 139 and eight digits, cut where those digits go. JSON's strings are Lua's, too."""
+    start, rest = '{"phone":"139', f'","code":"{CODE}"}}'
+    length = len(start) + 8 + len(rest)
+    head = (
+        "POST /api/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {length}\r\n\r\n{start}"
+    )
+    return {"head": json.dumps(head), "tail": json.dumps(rest)}

@@ -26,8 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from storage.audit import audit, opened
-from tests.bench.calls import CALLS, Call, House
 from tests.bench.fill import Size, fill
+from tests.bench.growth_calls import CALLS, Call, House
 from tests.bench.visitors import visitors
 from tests.edge import SECRETS
 from tests.process import serving
