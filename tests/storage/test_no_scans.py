@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -16,20 +17,23 @@ from typing import Any
 
 import pytest
 
+from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
-from actors.membership import Reconcile
-from actors.quota import Adjust, ExpireDue
-from actors.task import OUTSIDE_LEASE, GetTask, Release, Sweep
+from actors.membership import GetStatus, Reconcile
+from actors.ports import Template
+from actors.quota import Adjust, ExpireDue, Refund
+from actors.task import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
 from server.http.internal import SIGNATURE, TIMESTAMP, sign
 from storage.adjustments import Adjustment
 from storage.migrate import migrate
+from storage.tasks import FailedTask
 from storage.totals import overview
 from tests.edge import SECRETS, Edge, running
 from tests.pictures import shirt
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
-BOUNDED = {"totals", "heartbeat"}  # tables that do not grow
+BOUNDED = {"totals", "heartbeat", "wanted"}  # tables that do not grow, and what a statement brings with it
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
 # By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
 FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
@@ -82,6 +86,7 @@ async def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
         patched.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Noting, **named))
         async with running(tmp_path / "data") as edge:
             await every_call(edge)
+            await every_batch(edge)
             await every_repair(edge)
             await edge.system._db.read(overview)
     return SEEN
@@ -106,11 +111,30 @@ async def every_call(edge: Edge) -> None:
         assert (await edge.get(path, who=member)).status == 200, path
 
 
+async def every_batch(edge: Edge) -> None:
+    """What is asked for together is written and read in one statement, which may have another plan than one row's."""
+    edge.system._tasks.take_no_more()
+    people = [await edge.member(), await edge.member()]
+    keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
+    asked = [CreateTask(p.id, "basic_clean", "input", Template.ALL, key) for p in people for key in keys]
+    made = await asyncio.gather(*map(edge.system._tasks.ask, asked))
+    await asyncio.gather(
+        *(edge.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
+    )
+    await asyncio.gather(*(edge.system._membership.ask(GetStatus(p.id)) for p in people))
+    await asyncio.gather(
+        *(
+            edge.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
+            for a, m in zip(asked, made, strict=True)
+        ),
+        *(edge.system._quota.ask(Adjust(Adjustment(new_id(), p.id, "a gift", 0), 1)) for p in people),
+    )
+
+
 async def every_repair(edge: Edge) -> None:
     """Workers elsewhere that report, one that falls silent, work that is put back, a gift, a membership that ends."""
     member = await edge.member()
     image_url = await edge.uploaded(member, shirt(200))
-    edge.system._tasks.take_no_more()
     tasks = [(await edge.create(member, image_url))["taskId"] for _ in range(3)]
     assert await report(edge, tasks[0], status="processing") == 200
     assert await report(edge, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
@@ -188,3 +212,13 @@ async def test_an_index_that_is_gone_is_noticed(seen: Seen) -> None:
     for index in NEEDED:
         with closing(empty(without=index)) as connection:
             assert scans(connection, seen.statements), index
+
+
+def test_a_list_of_pairs_is_noticed() -> None:
+    """SQLite searches for one pair, and scans for two."""
+    wanted = "SELECT digest FROM idempotency WHERE (user_id, key) IN (VALUES {})"
+    one, two = wanted.format("(?, ?)"), wanted.format("(?, ?), (?, ?)")
+    with closing(empty()) as connection:
+        assert scans(connection, {one: "ab", two: "abcd"}) == [
+            f"SCAN idempotency: {two}",
+        ]
