@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_to_the_whole_group(tmp_path: Path) -> None:
     connection.execute(f"PRAGMA max_page_count={pages + 2}")
 
     def fills_the_disk(inner: Connection) -> None:
-        # A table without triggers: where there are some SQLite undoes the statement only, which is the function's own loss.
+        # A table without triggers: where there are some, SQLite undoes the statement only.
         inner.execute(
             "INSERT INTO codes (id, phone, address, digest, sent_at, expires_at) VALUES ('big', ?, '', x'', 0, 0)",
             ("x" * 100_000,),
