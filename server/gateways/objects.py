@@ -19,6 +19,7 @@ from actors.ports import Clock, UploadTicket
 
 UPLOAD_SECONDS = 30 * 60
 DOWNLOAD_SECONDS = 30 * 60
+SEEN = 8192  # keys, of some 200 bytes each
 
 _KEY = re.compile(r"(?:input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(?:jpg|png)")
 _SIGNED = re.compile(rf"({_KEY.pattern})\?expires=([0-9]{{1,12}})&signature=([0-9a-f]{{64}})")
@@ -30,6 +31,7 @@ class LocalObjects:
     def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
         self._folder, self._base, self._secret, self._clock = folder, f"{base_url}/media/", secret.encode(), clock
         self._root = str(folder)
+        self._seen: dict[str, None] = {}
         self._incoming = folder / "incoming"
 
     def prepare(self) -> None:
@@ -59,13 +61,17 @@ class LocalObjects:
         return parts[1]
 
     async def exists(self, key: str) -> bool:
-        return os.path.isfile(self._locate(key))  # noqa: PTH113  # on every creation; pathlib takes thrice as long
+        """Asked on every creation, so what was seen lately is not looked for again: nothing takes pictures away."""
+        if key not in self._seen and Path(self._locate(key)).is_file():
+            self._see(key)
+        return key in self._seen
 
     async def fetch(self, key: str, target: Path) -> None:
         await asyncio.to_thread(shutil.copyfile, self.path(key), target)
 
     async def put(self, key: str, source: Path) -> None:
         await asyncio.to_thread(self._put, Path(self._locate(key)), source)
+        self._see(key)
 
     # --- for the routes that serve this store ---
 
@@ -85,6 +91,11 @@ class LocalObjects:
     def incoming(self, suffix: str) -> Path:
         """A fresh path on the store's own disk for bytes on their way in."""
         return self._incoming / f"{new_id()}{suffix}"
+
+    def _see(self, key: str) -> None:
+        self._seen[key] = None
+        if len(self._seen) > SEEN:
+            del self._seen[next(iter(self._seen))]  # the first one
 
     def _address(self, method: str, key: str, expires: int) -> str:
         return f"{self._base}{key}?expires={expires}&signature={self._sign(method, key, str(expires))}"

@@ -28,10 +28,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.Application:
     @web.middleware
-    async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return cors.preflight(request) or await handler(request)
+    async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = _request_id(request)
+        began = time.monotonic()
+        response = cors.preflight(request) or await _answer(request, handler)
+        count_request(request.method, route_template(request), response.status, time.monotonic() - began)
+        return response
 
-    app = web.Application(middlewares=[_envelope, preflight], client_max_size=JSON_BYTES)
+    app = web.Application(middlewares=[envelope], client_max_size=JSON_BYTES)
     add_routes(app, routes, tokens)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -44,30 +48,20 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
     return app
 
 
-@web.middleware
-async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
-    request[REQUEST_ID] = _request_id(request)
-    began = time.monotonic()
-    response = await _answer(request, handler)
-    count_request(request.method, route_template(request), response.status, time.monotonic() - began)
-    return response
-
-
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    english = speaks_english(request)
+    """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
     try:
         return await handler(request)
     except web.HTTPException as fault:
         if fault.status < 400:
             raise
-        failure = http_failure(fault.status, fault.reason, english)
+        failure = http_failure(fault.status, fault.reason, speaks_english(request))
         if "Allow" in fault.headers:
             failure.headers["Allow"] = fault.headers["Allow"]
     except (DomainError, MissingReference, Refusal) as fault:
-        failure = failure_of(fault, english)
+        failure = failure_of(fault, speaks_english(request))
     except Exception as fault:
-        failure = failure_of(fault, english)
+        failure = failure_of(fault, speaks_english(request))
         log.exception("%s %s failed, request %s", request.method, route_template(request), request[REQUEST_ID])
     count_refusal(failure.code)
     return failure_response(failure, request[REQUEST_ID])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from actors.errors import BadParameter
 from actors.idempotency import IdempotencyKey
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 def idempotency_key(request: web.Request, *wish: object) -> IdempotencyKey | None:
@@ -22,4 +21,4 @@ def idempotency_key(request: web.Request, *wish: object) -> IdempotencyKey | Non
         return None
     if _KEY.fullmatch(key) is None:
         raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
-    return IdempotencyKey(key, hashlib.sha256(_canonical(wish).encode()).digest())
+    return IdempotencyKey(key, hashlib.sha256(to_json(wish)).digest())
