@@ -109,9 +109,9 @@ class Disk:
     ) -> None:
         self.wants_reads = fault is not None
         self.operations = 0
+        self.concerned = 0  # operations that the fault's trouble could have hit
         self.faults = 0
         self._sync_seconds, self._fault, self._watch = sync_seconds, fault, watch
-        self._concerned = 0
         self._files: dict[Path, _File] = {}
         self._deleted: dict[Path, bytes] = {}
         self._lock = threading.Lock()
@@ -158,6 +158,8 @@ class Disk:
         file = self._files[path]
         under_way = len(file.unsynced)
         if code := self._begin(Op.SYNC):
+            with self._lock:  # Linux then takes the pages for clean: no later sync will write them
+                del file.unsynced[:under_way]
             return code
         time.sleep(self._sync_seconds)  # the drive's own time
         with self._lock:
@@ -193,8 +195,8 @@ class Disk:
         if self._fault is None or operation not in self._fault.trouble.value:
             return sqlite3.SQLITE_OK
         with self._lock:
-            self._concerned += 1
-            fails = self._concerned >= self._fault.at if self._fault.lasting else self._concerned == self._fault.at
+            self.concerned += 1
+            fails = self.concerned >= self._fault.at if self._fault.lasting else self.concerned == self._fault.at
             self.faults += fails
         return self._fault.trouble.value[operation] if fails else sqlite3.SQLITE_OK
 
