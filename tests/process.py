@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,14 @@ def environment(**settings: str) -> dict[str, str]:
     return inherited | {f"DARKROOM__{name}": value for name, value in settings.items()}
 
 
-async def darkroom(
-    *arguments: str, cwd: Path, program: Sequence[str] = PROGRAM, stderr: int | IO[bytes] = PIPE, **settings: str
-) -> asyncio.subprocess.Process:
+async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
     """Start the command; its output is for reading."""
+    return await _start(PROGRAM, arguments, cwd, PIPE, settings)
+
+
+async def _start(
+    program: Sequence[str], arguments: Sequence[str], cwd: Path, stderr: int | IO[bytes], settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", *program, *arguments),
         cwd=cwd,
@@ -62,7 +66,7 @@ async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str)
     log = data.with_suffix(".log")
     with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
         serve = ("serve", "--data", str(data), "--port", "0")
-        process = await darkroom(*serve, cwd=data.parent, program=program, stderr=stderr, **generous)
+        process = await _start(program, serve, data.parent, stderr, generous)
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()

@@ -27,17 +27,21 @@ class Op(enum.Enum):
 
 
 class Trouble(enum.Enum):
-    """What fails, and how SQLite's own VFS would report it."""
+    EIO = enum.auto()
+    ENOSPC = enum.auto()
 
-    EIO = {
+
+_FAILURES: dict[Trouble, dict[Op, int]] = {  # as SQLite's own VFS would report them
+    Trouble.EIO: {
         Op.OPEN: sqlite3.SQLITE_CANTOPEN,
         Op.READ: sqlite3.SQLITE_IOERR_READ,
         Op.WRITE: sqlite3.SQLITE_IOERR_WRITE,
         Op.TRUNCATE: sqlite3.SQLITE_IOERR_TRUNCATE,
         Op.SYNC: sqlite3.SQLITE_IOERR_FSYNC,
         Op.DELETE: sqlite3.SQLITE_IOERR_DELETE,
-    }
-    ENOSPC = {Op.WRITE: sqlite3.SQLITE_FULL}
+    },
+    Trouble.ENOSPC: {Op.WRITE: sqlite3.SQLITE_FULL},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +196,14 @@ class Disk:
             self.operations += 1
             number = self.operations
         self._watch(number)
-        if self._fault is None or operation not in self._fault.trouble.value:
+        failures = {} if self._fault is None else _FAILURES[self._fault.trouble]
+        if self._fault is None or operation not in failures:
             return sqlite3.SQLITE_OK
         with self._lock:
             self.concerned += 1
             fails = self.concerned >= self._fault.at if self._fault.lasting else self.concerned == self._fault.at
             self.faults += fails
-        return self._fault.trouble.value[operation] if fails else sqlite3.SQLITE_OK
+        return failures[operation] if fails else sqlite3.SQLITE_OK
 
     def _change(self, path: Path, change: _Write | _Truncate, proceed: Proceed) -> int:
         with self._lock:

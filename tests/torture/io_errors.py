@@ -1,4 +1,4 @@
-"""I/O errors and a full disk at the N-th operation: an answer holds, or nothing was done, or it says that it cannot know.
+"""I/O errors and a full disk at the N-th operation: an answer holds, or nothing was done, or it says it cannot know.
 
 N counts from the very start of the server. Twenty seeds in a row cover every N of each kind of trouble.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from server.system import CannotStart
 from storage.database import Database
-from tests.edge import Edge, running
+from tests.edge import running
 from tests.torture.broken import Confident, connections
 from tests.torture.disk import Disk, Fault, Trouble, put
 from tests.torture.script import Script, Start

@@ -40,7 +40,9 @@ class Promises:
         """Each answer that this database does not bear out, and each sum that is wrong."""
         tasks = dict(connection.execute("SELECT id, status FROM tasks").fetchall())
         paid = {id for (id,) in connection.execute("SELECT id FROM orders WHERE status = 'paid'")}
-        keys = {(user, key): id for user, key, id in connection.execute("SELECT user_id, key, task_id FROM idempotency")}
+        keys = {
+            (user, key): id for user, key, id in connection.execute("SELECT user_id, key, task_id FROM idempotency")
+        }
         return [
             *(f"task {id} was answered and is not there" for id in self.tasks if id not in tasks),
             *(

@@ -76,7 +76,7 @@ class Script:
 
     def broken(self, connection: Connection) -> list[str]:
         """Where this database and the answers so far differ."""
-        keys = {key: id for key, id in connection.execute("SELECT key, task_id FROM idempotency")}
+        keys = dict(connection.execute("SELECT key, task_id FROM idempotency").fetchall())
         states = dict(connection.execute("SELECT id, status FROM tasks").fetchall())
         orders = dict(connection.execute("SELECT id, status FROM orders").fetchall())
         unnamed = len(states) - len(keys) - len(self.start.tasks)
@@ -170,7 +170,9 @@ class Script:
 
     def _require(self, name: str, before: object = None) -> None:
         if self.outcomes[name] is not Outcome.DONE or (before is not None and self.facts[name] != before):
-            self.violations.append(f"{name} came to {self.outcomes[name].name} {self.facts.get(name)}, before: {before}")
+            self.violations.append(
+                f"{name} came to {self.outcomes[name].name} {self.facts.get(name)}, before: {before}"
+            )
 
 
 def _address(edge: Edge, key: str) -> str:

@@ -7,6 +7,7 @@ See https://www.sqlite.org/vfs.html and the structures in sqlite3.h.
 
 from __future__ import annotations
 
+import _sqlite3
 import ctypes
 import sqlite3
 import traceback
@@ -15,8 +16,6 @@ from contextlib import contextmanager
 from ctypes import CFUNCTYPE, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Protocol
-
-import _sqlite3
 
 Proceed = Callable[[], int]  # carries the operation out; an SQLite result code, 0 when all is well
 
