@@ -42,6 +42,13 @@ class MissingReference(Exception):
 class _Worker(aiosqlite.Connection):
     """aiosqlite pays a thread hop for each statement; this pays one for a whole function."""
 
+    async def begin(self) -> None:
+        try:
+            await self
+        except BaseException:
+            await asyncio.to_thread(self._thread.join)  # aiosqlite lets it end later, when the loop may be gone
+            raise
+
     async def run(self, fn: Callable[[Connection], R]) -> R:
         return await self._execute(lambda: fn(self._conn))  # type: ignore[no-any-return,no-untyped-call]  # untyped there
 
@@ -224,7 +231,7 @@ async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
     worker = _Worker(lambda: sqlite3.connect(uri, uri=True, isolation_level=None), 64)
     opened.append(worker)
     try:
-        await worker
+        await worker.begin()
         await worker.run(lambda connection: connection.execute("PRAGMA busy_timeout=5000").close())
     except sqlite3.Error as fault:
         raise StorageError(f"the database cannot be opened: {fault}") from fault

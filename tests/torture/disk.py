@@ -1,4 +1,4 @@
-"""A disk that obeys the test: it forgets at a power cut what was not synced, is slow to sync, and fails when told to."""
+"""A disk that obeys the test: it forgets at a power cut what was not synced, is slow to sync, fails when told to."""
 
 from __future__ import annotations
 

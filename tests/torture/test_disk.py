@@ -60,15 +60,12 @@ def test_what_was_not_synced_may_be_lost_but_only_from_the_end(tmp_path: Path) -
 def test_a_torn_write_leaves_what_was_there_or_what_was_written(tmp_path: Path) -> None:
     disk = Disk()
     with database(disk, tmp_path, "NORMAL") as connection:
-        before = disk.power_cut(Random(0))["db-wal"]
         add(connection, 1)
         whole = Path(tmp_path / "db-wal").read_bytes()
         cuts = [disk.power_cut(Random(seed))["db-wal"] for seed in range(CUTS)]
-    torn = [cut for cut in cuts if cut not in (before, whole)]
-    assert torn
-    for cut in torn:
-        for at, (byte, written) in enumerate(zip(cut, whole, strict=False)):
-            assert byte in (written, before[at] if at < len(before) else 0)
+    assert len(set(cuts)) > CUTS / 4
+    for cut in cuts:
+        assert all(byte in (0, written) for byte, written in zip(cut, whole, strict=False))
 
 
 def test_a_deleted_file_is_gone_when_the_folder_was_synced(tmp_path: Path) -> None:
