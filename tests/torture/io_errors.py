@@ -34,11 +34,12 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
     variant: Variant = (lambda: connections(Confident)) if broken else nullcontext
     folder.mkdir(parents=True, exist_ok=True)
     start = asyncio.run(_prepare(folder / "start"))
+    ends = {trouble: _count(folder / f"count {trouble.name}", start, trouble) for trouble in Trouble}
     faults = [
         Fault(trouble, at, lasting)
-        for trouble in Trouble
+        for trouble, end in ends.items()
         for lasting in (False, True)
-        for at in range(1, _count(folder / f"count {trouble.name} {lasting}", start, trouble) + 1)
+        for at in range(1, end + 1)
     ]
     report = Report()
     for seed in seeds:

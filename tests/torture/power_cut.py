@@ -44,15 +44,18 @@ class _Cut:
 
 @dataclass(slots=True)
 class _Power:
-    """Cuts it at random operations of the disk, which goes on: each cut is an image of its own."""
+    """Cuts it at random operations of the disk, which goes on: each cut is an image of its own.
+
+    The first cuts may hit the very first start, with nothing promised yet: then the files must be good for another one.
+    """
 
     random: Random
-    promises: Promises | None = None  # from when there are some
+    promises: Promises = field(default_factory=Promises)
     disk: Disk = field(init=False)
     cuts: list[_Cut] = field(default_factory=list)
 
     def watch(self, number: int) -> None:
-        if self.random.random() < CUT_CHANCE and self.promises is not None:
+        if self.random.random() < CUT_CHANCE:
             answered = self.promises.copy()  # first this, then the image: what is answered meanwhile is not asked for
             self.cuts.append(_Cut(answered, self.disk.power_cut(self.random)))
 
@@ -99,8 +102,8 @@ def _round(folder: Path, random: Random, sync_seconds: float, variant: Variant) 
 async def _write(data: Path, random: Random, power: _Power) -> Crowd:
     async with running(data, tasks={"workers": 0}, membership={"plans": PLENTY}) as edge:
         crowd = Crowd(edge, data, edge.clock, random)
-        await crowd.gather(MEMBERS)
         power.promises = crowd.promises
+        await crowd.gather(MEMBERS)
         await crowd.write(REQUESTS)
     return crowd
 

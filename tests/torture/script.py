@@ -50,6 +50,7 @@ class Script:
     outcomes: dict[str, Outcome] = field(default_factory=dict)  # by the name of the request
     facts: dict[str, Any] = field(default_factory=dict)  # the data of those that are done
     violations: list[str] = field(default_factory=list)
+    lost: bool = False  # a commit's outcome is unknown
 
     async def play(self, edge: Edge) -> None:
         failed, succeeded = self._reports(edge)
@@ -113,8 +114,7 @@ class Script:
 
     async def _side_by_side(self, *sends: Callable[[], Awaitable[None]]) -> None:
         """Their transactions meet in one commit. After an unknown outcome nothing is written any more."""
-        lost = Outcome.UNKNOWN in self.outcomes.values()
-        done = len(self.facts)
+        lost, done = self.lost, len(self.facts)
         await asyncio.gather(*(send() for send in sends))
         if lost and len(self.facts) > done:
             self.violations.append("a change was made after one whose outcome is unknown")
@@ -163,7 +163,9 @@ class Script:
             self.outcomes[name], self.facts[name] = Outcome.DONE, answer.data
         elif answer.status == BUSY:
             told = answer.content["error"]["message"]
-            self.outcomes[name] = Outcome.UNKNOWN if "Idempotency-Key" in told else Outcome.REFUSED
+            unknown = "Idempotency-Key" in told
+            self.outcomes[name] = Outcome.UNKNOWN if unknown else Outcome.REFUSED
+            self.lost = self.lost or unknown
         else:
             self.outcomes[name] = Outcome.UNKNOWN
             self.violations.append(f"{name} was answered {answer.status} {answer.content}")
