@@ -80,7 +80,7 @@ def main() -> int:
     runs = [Result(suite, False) for suite in suites]
     if not asked.no_controls:
         runs += [Result(suite, True) for suite in suites]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     with _progress(console) as progress:
         for result in runs:
             _carry_out(result, seeds[:CONTROL_SEEDS] if result.broken else seeds, progress)

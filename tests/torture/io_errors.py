@@ -18,7 +18,8 @@ from server.system import CannotStart
 from storage.database import Database
 from tests.edge import running
 from tests.torture.broken import Confident, connections
-from tests.torture.disk import Disk, Fault, Trouble, put
+from tests.torture.disk import Disk, put
+from tests.torture.faults import Fault, Trouble
 from tests.torture.script import Script, Start
 from tests.torture.suite import Report
 

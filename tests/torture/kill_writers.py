@@ -53,7 +53,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
             async with serving(data, program, **_SETTINGS) as server:
                 crowd.api.base = server.base
                 await _check(crowd, report) if crowd.people else await crowd.gather(MEMBERS)
-                await _write_until_killed(crowd, server, random)
+                report.violations += await _write_until_killed(crowd, server, random)
             report.faults += 1
         async with serving(data, program, **_SETTINGS) as server:
             crowd.api.base = server.base
@@ -62,12 +62,14 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     return report
 
 
-async def _write_until_killed(crowd: Crowd, server: Server, random: Random) -> None:
+async def _write_until_killed(crowd: Crowd, server: Server, random: Random) -> list[str]:
     """The moment is a number of answers, so that it lies anywhere in a group of transactions."""
     crowd.answered = _at(random.randint(1, LONGEST), lambda: os.kill(server.process.pid, signal.SIGKILL))
     await crowd.write()
     crowd.answered = lambda number: None
     await server.process.communicate()
+    status = server.process.returncode
+    return [] if status == -signal.SIGKILL else [f"the server ended by itself, with status {status}"]
 
 
 def _at(number: int, act: Callable[[], None]) -> Callable[[int], None]:

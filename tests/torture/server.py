@@ -24,7 +24,7 @@ def _run() -> None:
             main()
         finally:
             left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-            print(THREADS_LEFT, *left, flush=True)
+            print(THREADS_LEFT, *left, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

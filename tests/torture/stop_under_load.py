@@ -61,18 +61,24 @@ async def _write_until_stopped(crowd: Crowd, server: Server, random: Random) -> 
     """The signal comes after a random number of answers; what is wrong with the end that follows."""
     moment, enough = random.randint(1, LONGEST), asyncio.Event()
     crowd.answered = lambda number: enough.set() if number == moment else None
-    writing = asyncio.create_task(crowd.write())
-    await enough.wait()
+    writing, waiting = asyncio.create_task(crowd.write()), asyncio.create_task(enough.wait())
+    await asyncio.wait([writing, waiting], return_when=asyncio.FIRST_COMPLETED)  # a server may also end by itself
     try:
         async with asyncio.timeout(END_SECONDS):
             status = await server.end(signal.SIGTERM)
     except TimeoutError:
+        server.process.kill()
         return [f"the server did not end within {END_SECONDS} s"]
     finally:
+        waiting.cancel()
         await writing
     found = [] if status == 0 else [f"the exit status was {status}"]
-    threads = server.output.partition(THREADS_LEFT)[2].split()
-    return found + [f"thread {thread} was left" for thread in threads]
+    _, told, threads = server.output.partition(THREADS_LEFT)
+    return found + (["the process was gone at once"] if not told else _left(threads))
+
+
+def _left(threads: str) -> list[str]:
+    return [f"thread {thread} was left" for thread in threads.splitlines() if thread]
 
 
 def _children(pid: int) -> list[int]:

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from tests.torture.disk import Disk, Fault, Image, Trouble, put
+from tests.torture.disk import Disk, Image, put
+from tests.torture.faults import Fault, Trouble
 
 CUTS = 30  # enough for each way to survive
 
