@@ -21,6 +21,7 @@ from tests.torture.broken import Confident, connections
 from tests.torture.disk import Disk, put
 from tests.torture.faults import Fault, Trouble
 from tests.torture.script import Script, Start
+from tests.torture.story import FirstStart, Story
 from tests.torture.suite import Report
 
 NAME = "I/O errors at the N-th operation"
@@ -31,27 +32,36 @@ _SETTINGS: dict[str, Any] = {"tasks": {"workers": 0}}
 _NEVER = 1_000_000_000
 
 
+Variant = Callable[[], AbstractContextManager[None]]
+Plot = tuple[Fault, Callable[[], Story]]
+
+
 def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
     variant: Variant = (lambda: connections(Confident)) if broken else nullcontext
     folder.mkdir(parents=True, exist_ok=True)
-    start = asyncio.run(_prepare(folder / "start"))
-    ends = {trouble: _count(folder / f"count {trouble.name}", start, trouble) for trouble in Trouble}
-    faults = [
-        Fault(trouble, at, lasting)
-        for trouble, end in ends.items()
-        for lasting in (False, True)
-        for at in range(1, end + 1)
-    ]
+    plots = _plots(folder, asyncio.run(_prepare(folder / "start")))
     report = Report()
     for seed in seeds:
-        for number in range(seed % SLICES, len(faults), SLICES):
-            found = _round(folder / f"{seed} {number}", start, faults[number], variant)
-            found.violations = [f"seed {seed}, {faults[number]}: {violation}" for violation in found.violations]
+        for number in range(seed % SLICES, len(plots), SLICES):
+            fault, story = plots[number]
+            found = _round(folder / f"{seed} {number}", story(), fault, variant)
+            found.violations = [f"seed {seed}, {story().__class__.__name__}, {fault}: {v}" for v in found.violations]
             report.add(found)
+            if broken and report.violations:
+                return report  # once is enough
     return report
 
 
-Variant = Callable[[], AbstractContextManager[None]]
+def _plots(folder: Path, start: Start) -> list[Plot]:
+    """Every fault that either story can meet."""
+    stories: list[Callable[[], Story]] = [lambda: Script(start), FirstStart]
+    return [
+        (Fault(trouble, at, lasting), story)
+        for story in stories
+        for trouble in Trouble
+        for at in range(1, _count(folder / "count", story(), trouble) + 1)
+        for lasting in (False, True)
+    ]
 
 
 async def _prepare(data: Path) -> Start:
@@ -60,37 +70,38 @@ async def _prepare(data: Path) -> Start:
         return await Start.prepare(edge)
 
 
-def _count(folder: Path, start: Start, trouble: Trouble) -> int:
-    """How many operations of the whole script this trouble can hit."""
+def _count(folder: Path, story: Story, trouble: Trouble) -> int:
+    """How many operations of the whole story this trouble can hit."""
     disk = Disk(fault=Fault(trouble, _NEVER, False))
-    _attempt(folder, Script(start), disk)
+    _attempt(folder, story, disk)
     shutil.rmtree(folder)
     return disk.concerned
 
 
-def _round(folder: Path, start: Start, fault: Fault, variant: Variant) -> Report:
-    disk, script = Disk(fault=fault), Script(start)
+def _round(folder: Path, story: Story, fault: Fault, variant: Variant) -> Report:
+    disk = Disk(fault=fault)
     with variant():
-        broken = _attempt(folder, script, disk)
-    report = Report(faults=disk.faults, checked=len(script.outcomes), violations=broken + script.violations)
-    script.violations = []
+        broken = _attempt(folder, story, disk)
+    report = Report(disk.faults, story.answers, broken)
     image = disk.power_cut(Random(fault.at))
     if "darkroom.sqlite3" in image:
         put(image, folder / "cut")
-        report.violations += asyncio.run(_kept(folder / "cut", script))
-    report.violations += asyncio.run(_kept(folder / "data", script))
-    asyncio.run(_later(folder / "data", script))
-    report.violations += script.violations + asyncio.run(_kept(folder / "data", script))
+        report.violations += asyncio.run(_kept(folder / "cut", story))
+    report.violations += asyncio.run(_kept(folder / "data", story))
+    asyncio.run(_later(folder / "data", story))
+    report.violations += story.violations + asyncio.run(_kept(folder / "data", story))
     shutil.rmtree(folder)
     return report
 
 
-def _attempt(folder: Path, script: Script, disk: Disk) -> list[str]:
-    """Run the script over the disk; what came of it other than answers, or a server that says why it cannot start."""
-    shutil.copytree(script.start.data, folder / "data")
+def _attempt(folder: Path, story: Story, disk: Disk) -> list[str]:
+    """Run the story over the disk; what came of it other than answers, or a server that says why it cannot start."""
+    folder.mkdir()
+    if story.source is not None:
+        shutil.copytree(story.source, folder / "data")
     try:
         with disk.in_use():
-            asyncio.run(_run(folder / "data", script))
+            asyncio.run(_run(folder / "data", story))
     except CannotStart:
         pass
     except Exception:
@@ -98,18 +109,18 @@ def _attempt(folder: Path, script: Script, disk: Disk) -> list[str]:
     return []
 
 
-async def _run(data: Path, script: Script) -> None:
+async def _run(data: Path, story: Story) -> None:
     async with running(data, **_SETTINGS) as edge:
-        await script.play(edge)
+        await story.play(edge)
 
 
-async def _later(data: Path, script: Script) -> None:
+async def _later(data: Path, story: Story) -> None:
     async with running(data, **_SETTINGS) as edge:
-        await script.again(edge)
+        await story.again(edge)
 
 
-async def _kept(data: Path, script: Script) -> list[str]:
+async def _kept(data: Path, story: Story) -> list[str]:
     database = await Database.open(data)
-    found = await database.read(script.broken)
+    found = await database.read(story.broken)
     await database.close()
     return [f"{data.name}: {violation}" for violation in found]

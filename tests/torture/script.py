@@ -46,11 +46,21 @@ class Start:
 
 @dataclass(slots=True)
 class Script:
+    """See story.py."""
+
     start: Start
     outcomes: dict[str, Outcome] = field(default_factory=dict)  # by the name of the request
     facts: dict[str, Any] = field(default_factory=dict)  # the data of those that are done
     violations: list[str] = field(default_factory=list)
     lost: bool = False  # a commit's outcome is unknown
+
+    @property
+    def source(self) -> Path:
+        return self.start.data
+
+    @property
+    def answers(self) -> int:
+        return len(self.outcomes)
 
     async def play(self, edge: Edge) -> None:
         failed, succeeded = self._reports(edge)
@@ -62,7 +72,6 @@ class Script:
         await self._side_by_side(self._keyed(edge, "d"), self._purchase(edge, 2), self._plain(edge, 2))
 
     async def again(self, edge: Edge) -> None:
-        """Over a healthy disk: what may not have happened yet happens now, what has happened is only told again."""
         for key in "abcd":
             before = self.facts.get(f"key {key}")
             for _ in range(2):
@@ -76,7 +85,6 @@ class Script:
         self._require("payment")
 
     def broken(self, connection: Connection) -> list[str]:
-        """Where this database and the answers so far differ."""
         keys = dict(connection.execute("SELECT key, task_id FROM idempotency").fetchall())
         states = dict(connection.execute("SELECT id, status FROM tasks").fetchall())
         orders = dict(connection.execute("SELECT id, status FROM orders").fetchall())
