@@ -25,8 +25,6 @@ from storage.tasks import FailedTask
 
 R = TypeVar("R")
 
-SLOW_COMMIT = 0.01  # seconds; a disk slow enough for an early answer to arrive before its commit
-
 
 @contextmanager
 def answering_early() -> Iterator[None]:
@@ -54,10 +52,18 @@ def answering_early() -> Iterator[None]:
 
 
 class Slow(sqlite3.Connection):
+    """A disk slow enough for an early answer to arrive before its commit."""
+
+    seconds = 0.01
+
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql == "COMMIT":
-            time.sleep(SLOW_COMMIT)
+            time.sleep(self.seconds)
         return super().execute(sql, *parameters)
+
+
+class Slower(Slow):
+    seconds = 0.05
 
 
 @contextmanager
@@ -74,7 +80,7 @@ def leaving_at_once() -> Iterator[None]:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
         return asyncio.Event()
 
-    with answering_before_commit(), patch("server.serve._told_to_stop", told_to_stop):
+    with answering_early(), connections(Slower), patch("server.serve._told_to_stop", told_to_stop):
         yield
 
 
