@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 DIR ?= photos
 
-.PHONY: run test torture install install-dev demo check photos lock clean
+.PHONY: run test torture install install-dev demo check photos bench lock clean
 
 run: install
 	$(BIN)/darkroom serve
@@ -34,6 +34,10 @@ check: install-dev
 # IoU against reference masks, and a contact sheet: make photos DIR=folder/of/photos
 photos: install-dev
 	$(BIN)/python -m tests.bench.photos $(DIR)
+
+# Darkroom beside a bare aiohttp handler and the obvious implementation; writes docs/performance.md. Needs wrk and Linux.
+bench: install-dev
+	$(BIN)/python -m tests.bench.load
 
 # Pins what pyproject.toml asks for, for every supported Python and platform, to the newest versions.
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate pyproject.toml

@@ -93,9 +93,9 @@ class Auth(Actor):
             sent_at=now,
             expires_at=now + self._settings.code_minutes * MINUTE,
         )
-        return self.start_job(self._send(record, code))
+        return self.start_job(self._send_sms(record, code))
 
-    async def _send(self, record: Code, code: str) -> int:
+    async def _send_sms(self, record: Code, code: str) -> int:
         # Counted inside the job, so that a request refused for want of a job has used nothing up.
         await self._db.write(lambda connection: _add_within_limits(connection, record, self._settings))
         async with deadline("sms", SMS_SECONDS):

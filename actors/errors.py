@@ -103,6 +103,10 @@ class OrderNotFound(DomainError):
     """No such order, or somebody else's."""
 
 
+class OrderEnded(DomainError):
+    """The order can no longer be paid, and its gateway never said how it could be. Facts: `status`."""
+
+
 class UnknownChannel(DomainError):
     """Facts: `channel`, `known` (comma-separated)."""
 

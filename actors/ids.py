@@ -7,11 +7,12 @@ twelve bits after the version are a counter).
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 import time
 
 _last = 0
+_random = random.Random()  # noqa: S311  # seeded by the system; ids are unique, not secret, and made by the thousand
 _lock = threading.Lock()  # the event loop and the database's writer both make ids
 
 
@@ -22,7 +23,7 @@ def new_id() -> str:
     with _lock:
         _last = max(tick, _last + 1)
         milliseconds, counter = _last >> 12, _last & 0xFFF
-    return f"{milliseconds << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | secrets.randbits(62):032x}"
+    return f"{milliseconds << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | _random.getrandbits(62):032x}"
 
 
 def is_id(text: str) -> bool:

@@ -40,7 +40,7 @@ class Ping(Message[None]):
     """Answered by every actor: its loop turns."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the price of making one
 class _Letter:
     message: Message[Any]
     reply: asyncio.Future[Any] | None
@@ -87,19 +87,36 @@ class Actor:
 
     async def ask(self, message: Message[R]) -> R:
         """Send and wait for the reply. Raises Overloaded at once when the mailbox is full, or the handler's error."""
-        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._post(_Letter(message, reply))
-        return await reply
+        return await self._send(message)
+
+    async def ask_each(self, messages: Sequence[Message[R]]) -> list[R | Exception]:
+        """Send all, then wait: the reply to each or what was raised, in order. Those that find no room fail alone."""
+        waiting: list[asyncio.Future[R] | Exception] = []
+        for message in messages:
+            try:
+                waiting.append(self._send(message))
+            except Overloaded as fault:
+                waiting.append(fault)
+        outcomes: list[R | Exception] = []
+        for reply in waiting:
+            try:
+                outcomes.append(reply if isinstance(reply, Exception) else await reply)
+            except Exception as fault:
+                outcomes.append(fault)
+        return outcomes
 
     async def report(self, message: Message[R]) -> R:
         """`ask` for the actor's own jobs: a mailbox full of requests does not keep out what one of them has led to."""
-        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._post(_Letter(message, reply), self._capacity + self._job_limit)
-        return await reply
+        return await self._send(message, self._capacity + self._job_limit)
 
     def tell(self, message: Message[Any]) -> None:
         """Send without waiting; a failure is logged. Raises Overloaded."""
         self._post(_Letter(message, None))
+
+    def _send(self, message: Message[R], capacity: int | None = None) -> asyncio.Future[R]:
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._post(_Letter(message, reply), capacity)
+        return reply
 
     def _post(self, letter: _Letter, capacity: int | None = None) -> None:
         if type(letter.message) not in self._handlers:
@@ -115,6 +132,8 @@ class Actor:
         """Handle each message of `kind` by itself; one that raises fails alone."""
 
         async def one_by_one(batch: Sequence[M]) -> Sequence[object]:
+            if len(batch) == 1:
+                return [await handler(batch[0])]  # the usual batch where little goes on, spared the price of a task
             return await asyncio.gather(*map(handler, batch), return_exceptions=True)
 
         self._handlers[kind] = one_by_one

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.deadline import deadline
-from actors.errors import DomainError, OrderNotFound
+from actors.errors import DomainError, OrderEnded, OrderNotFound, UnknownChannel, UnknownPlan
+from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT, IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.payments import Gateways, check_match, check_repeated
 from actors.plans import Plan as Plan
 from actors.plans import Plans
 from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment, PaymentGateway, PaymentState
+from actors.purchase import Offer, place
 from actors.quota import Balance, GetBalance, Grant, Quota
-from storage import orders
+from storage import order_keys, orders
 from storage.database import Connection, Database
 from storage.orders import Order as Order
-from storage.orders import OrderStatus, PaidOrder
+from storage.orders import OrderStatus, PaidOrder, PaymentForm
 
 log = logging.getLogger("darkroom.membership")
 
@@ -36,18 +38,21 @@ class GetPlans(Message[Sequence[Plan]]):
 @dataclass(frozen=True, slots=True)
 class Purchased:
     order: Order
-    pay_params: Mapping[str, str]
-    qrcode_url: str
+    form: PaymentForm
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase(Message[Purchased]):
-    """Order a plan, the first one by default. Raises UnknownChannel, UnknownPlan, ServiceUnavailable."""
+    """Order a plan, the first one by default. The same `key` finds the order of its first time.
+
+    Raises UnknownChannel, UnknownPlan, ServiceUnavailable, IdempotencyKeyReused, OrderEnded.
+    """
 
     user_id: str
     channel: str
     plan: str | None
     auto_renew: bool
+    key: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,11 @@ class Reconcile(Message[None]):
     """Ask the gateways about pending orders: notifications get lost, and orders run out."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetRefusals(Message[None]):
+    """Forget what purchases with an idempotency key were refused more than a day ago."""
+
+
 class Membership(Actor):
     def __init__(
         self,
@@ -129,28 +139,44 @@ class Membership(Actor):
         self.on(Purchase, self._purchase)
         self.on(Notify, self._notify)
         self.on(Confirm, self._confirm)
-        self.on(GetStatus, self._status)
+        self.on_batch((GetStatus,), self._statuses)
         self.on(GetOrder, self._get_order)
         self.on(ListOrders, self._list_orders)
         self.on(Reconcile, self._reconcile)
+        self.on(ForgetRefusals, self._forget_refusals)
         self.every(RECONCILE_SECONDS, Reconcile())
+        self.every(FORGET_SECONDS, ForgetRefusals())
 
     async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
         return self._plans.all()
 
     async def _purchase(self, wanted: Purchase) -> object:
-        gateway = self._gateways.of(wanted.channel)
-        order = self._new_order(wanted, self._plans.find(wanted.plan))
-        return self.start_job(self._prepare(gateway, order))
+        offer = self._offer(wanted)
+        if isinstance(offer, DomainError) and wanted.key is None:
+            raise offer  # nothing has to be remembered
+        return self.start_job(self._buy(wanted, offer))
 
-    async def _prepare(self, gateway: PaymentGateway, order: Order) -> Purchased:
+    async def _buy(self, wanted: Purchase, offer: Offer) -> Purchased:
         # Written inside the job, so that a purchase refused for want of a job leaves no order behind.
-        await self._db.write(lambda connection: orders.add(connection, order))
-        # If this fails the order stays pending, and is closed by `_reconcile` once the gateway has closed the trade.
+        now = self._clock.now()
+        order = await self._db.write(lambda c: place(c, wanted.user_id, offer, wanted.key, now))
+        if isinstance(order, DomainError):
+            raise order
+        form = await self._db.read(lambda connection: orders.find_form(connection, order.id))
+        return Purchased(order, form or await self._open_trade(order))
+
+    async def _open_trade(self, order: Order) -> PaymentForm:
+        """Ask the gateway how the order can be paid.
+
+        If this fails the order stays pending. The same key tries again; `_reconcile` closes what runs out.
+        """
+        if order.status is not OrderStatus.PENDING:
+            raise OrderEnded(status=order.status)
         async with deadline("payment", GATEWAY_SECONDS):
             invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)
-            request = await gateway.prepare(invoice)
-        return Purchased(order, request.pay_params, request.qrcode_url)
+            request = await self._gateways.of(order.channel).prepare(invoice)
+        form = PaymentForm(dict(request.pay_params), request.qrcode_url)
+        return await self._db.write(lambda connection: orders.keep_form(connection, order.id, form))
 
     async def _notify(self, message: Notify) -> Acknowledgement:
         channel = message.channel or self._gateways.channel_of(message.notification)
@@ -172,9 +198,18 @@ class Membership(Actor):
             now = self._clock.now()
             await self._db.write(lambda connection: orders.finish_unpaid(connection, order.id, status, now))
 
-    async def _status(self, query: GetStatus) -> Status:
-        balance = await self._quota.ask(GetBalance(query.user_id))
-        last = await self._db.read(lambda connection: orders.last_paid(connection, query.user_id))
+    async def _statuses(self, batch: Sequence[GetStatus]) -> Sequence[object]:
+        users = {query.user_id for query in batch}
+        balances, last = await asyncio.gather(
+            self._quota.ask_each([GetBalance(query.user_id) for query in batch]),
+            self._db.read(lambda connection: orders.last_paid(connection, users)),
+        )
+        return [
+            balance if isinstance(balance, Exception) else self._status(balance, last.get(query.user_id))
+            for query, balance in zip(batch, balances, strict=True)
+        ]
+
+    def _status(self, balance: Balance, last: Order | None) -> Status:
         if last is None:
             return Status(balance, None, self._plans.default.price, False)
         return Status(balance, last.plan, last.amount, last.auto_renew)
@@ -227,6 +262,17 @@ class Membership(Actor):
         if order is None:
             raise OrderNotFound
         return order
+
+    async def _forget_refusals(self, _: ForgetRefusals) -> None:
+        before = self._clock.now() - REFUSAL_KEPT
+        await self._db.write(lambda connection: order_keys.forget_refusals(connection, before, FORGET_BATCH))
+
+    def _offer(self, wanted: Purchase) -> Offer:
+        try:
+            self._gateways.of(wanted.channel)
+            return self._new_order(wanted, self._plans.find(wanted.plan))
+        except (UnknownChannel, UnknownPlan) as refusal:
+            return refusal
 
     def _new_order(self, wanted: Purchase, plan: Plan) -> Order:
         now = self._clock.now()

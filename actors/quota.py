@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.errors import CommitFailed, StorageError
+from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.ports import Clock
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcome, Receipt, Refund
 from actors.settlement import Change, Facts, settle
 from storage import accounts, adjustments, idempotency, ledger, orders, tasks
 from storage.database import Connection, Database
@@ -29,7 +30,6 @@ __all__ = [
     "GetBalance",
     "GetLedger",
     "Grant",
-    "IdempotencyKey",
     "LedgerPage",
     "Quota",
     "Receipt",
@@ -76,6 +76,11 @@ class ExpireDue(Message[None]):
     """End the memberships whose time is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetRefusals(Message[None]):
+    """Forget what creations with an idempotency key were refused more than a day ago."""
+
+
 class Quota(Actor):
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
@@ -84,7 +89,9 @@ class Quota(Actor):
         self.on_batch((GetBalance,), self._balances)
         self.on(GetLedger, self._ledger)
         self.on(ExpireDue, self._expire_due)
+        self.on(ForgetRefusals, self._forget_refusals)
         self.every(EXPIRE_SECONDS, ExpireDue())
+        self.every(FORGET_SECONDS, ForgetRefusals())
 
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()
@@ -120,6 +127,10 @@ class Quota(Actor):
         due = await self._db.read(lambda connection: accounts.expired(connection, now, EXPIRE_BATCH))
         if due:
             await self._settle([Expire(user_id) for user_id in due])
+
+    async def _forget_refusals(self, _: ForgetRefusals) -> None:
+        before = self._clock.now() - REFUSAL_KEPT
+        await self._db.write(lambda connection: idempotency.forget_refusals(connection, before, FORGET_BATCH))
 
 
 def _balance(account: accounts.Account, now: int) -> Balance:

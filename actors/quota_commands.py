@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.errors import DomainError
+from actors.idempotency import IdempotencyKey
 from actors.kernel import Message
 from storage.adjustments import Adjustment
 from storage.orders import PaidOrder
@@ -18,14 +19,6 @@ class Receipt:
     reference: str
     balance: int
     at: int
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """The caller's key, and a digest of the request it came with."""
-
-    key: str
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Outcome, Receipt, Refund
+from actors.idempotency import IdempotencyKey
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcome, Receipt, Refund
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer
@@ -96,7 +97,7 @@ class _Book:
         account = self.account(user_id)
         balance = account.balance + amount
         assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
-        self.keep(replace(account, balance=balance))
+        self.keep(Account(user_id, balance, account.expires_at))
         self._settled.add((kind, reference))
         self.made.changes.append(Change(user_id, kind, amount, balance, reference))
         return Receipt(reference, balance, self.now)
@@ -144,7 +145,7 @@ def _charge_once(book: _Book, command: Charge) -> Receipt | DomainError:
         return _refusal(name, command.amount, account.balance)
     book.made.tasks.append(command.task)
     receipt = book.enter(command.user_id, Kind.CHARGE, -command.amount, command.task.id)
-    return replace(receipt, at=command.task.created_at)
+    return Receipt(receipt.reference, receipt.balance, command.task.created_at)
 
 
 def _refund(book: _Book, command: Refund) -> Outcome:

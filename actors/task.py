@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.errors import CommitFailed, FileMissing, NotAllowed, Overloaded, StorageError, TaskFinished, TaskNotFound
+from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.picture_job import make_pictures
 from actors.ports import Clock, ObjectStore, PictureRefused, PictureWorkers, Template
-from actors.quota import Charge, IdempotencyKey, Quota, Refund
+from actors.quota import Charge, Quota, Receipt, Refund
 from storage import tasks
 from storage.database import Connection, Database
 from storage.tasks import FailedTask, Holder, NewTask
@@ -174,15 +175,14 @@ class Tasks(Actor):
 
     async def _create(self, batch: Sequence[CreateTask]) -> Sequence[object]:
         now = self._clock.now()
-        outcomes = await asyncio.gather(*(self._charge(wanted, now) for wanted in batch), return_exceptions=True)
+        receipts = await self._quota.ask_each([self._charge(wanted, now) for wanted in batch])
         self._wake()
-        return outcomes
+        return [_created(receipt) for receipt in receipts]
 
-    async def _charge(self, wanted: CreateTask, now: int) -> Created:
+    def _charge(self, wanted: CreateTask, now: int) -> Charge:
         params = {"template": wanted.template.value}
         task = NewTask(new_id(), wanted.user_id, wanted.type, wanted.input_key, params, now)
-        receipt = await self._quota.ask(Charge(task, self._settings.cost[wanted.type], wanted.key))
-        return Created(receipt.reference, receipt.at, receipt.balance)
+        return Charge(task, self._settings.cost[wanted.type], wanted.key)
 
     async def _get(self, batch: Sequence[GetTask]) -> Sequence[object]:
         ids = {query.task_id for query in batch}
@@ -290,6 +290,12 @@ class Tasks(Actor):
             outcome = Fail(task, "abandoned") if task.holder is Holder.OUTSIDE else self._again(task)
             await (self._fail(outcome) if isinstance(outcome, Fail) else self._release(outcome))
         self._wake()
+
+
+def _created(receipt: Receipt | Exception) -> Created | Exception:
+    if isinstance(receipt, Exception):
+        return receipt
+    return Created(receipt.reference, receipt.at, receipt.balance)
 
 
 def _owned(task: Task | None, user_id: str) -> Task | TaskNotFound | NotAllowed:

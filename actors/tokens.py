@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jwt
 
@@ -12,6 +13,7 @@ from actors.ports import Clock
 
 ALGORITHM = "HS256"  # fixed, whatever a token's header says (RFC 8725, section 3.1)
 ISSUER = AUDIENCE = "darkroom"
+REMEMBERED = 8192  # tokens, of some 500 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,24 @@ class Caller:
     session_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A token whose signature and claims are right; times in epoch seconds."""
+
+    caller: Caller
+    issued: int
+    expires: int
+
+
 class Tokens:
     """Makes and checks access tokens that live `seconds`. `secret` has at least 32 bytes (RFC 7518, section 3.2)."""
 
     def __init__(self, secret: str, seconds: int, clock: Clock) -> None:
         self._secret, self._clock = secret, clock
         self.seconds = seconds
+        # Checking a signature costs about as much as all the rest of a simple request (docs/performance.md), and a
+        # token's signature stays good. What is refused raises, and is not remembered.
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._checked)
 
     def issue(self, caller: Caller) -> str:
         now = self._clock.now() // 1000
@@ -48,6 +62,13 @@ class Tokens:
 
     def verify(self, token: str) -> Caller:
         """Raises NotLoggedIn for whatever is not a living access token of ours."""
+        checked = self._remembered(token)
+        if not self._alive(checked.issued, checked.expires):
+            raise NotLoggedIn
+        return checked.caller
+
+    def _checked(self, token: str) -> _Checked:
+        """Everything but the time. Raises NotLoggedIn."""
         try:
             claims = jwt.decode(
                 token,
@@ -58,9 +79,10 @@ class Tokens:
                 # Times are compared below, by the clock of the server; PyJWT would take the machine's.
                 options={"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False},
             )
-            if claims["typ"] != "access" or not self._alive(claims["iat"], claims["exp"]):
+            if claims["typ"] != "access":
                 raise NotLoggedIn
-            return Caller(user_id=claims["userId"], phone=claims["phone"], session_id=claims["sid"])
+            caller = Caller(user_id=claims["userId"], phone=claims["phone"], session_id=claims["sid"])
+            return _Checked(caller, int(claims["iat"]), int(claims["exp"]))
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             raise NotLoggedIn from None
 

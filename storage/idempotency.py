@@ -45,3 +45,14 @@ def add(connection: Connection, answers: Sequence[Answer]) -> None:
         """,
         [v for a in answers for v in (a.user_id, a.key, a.digest, a.task_id, a.refusal, a.balance, a.created_at)],
     )
+
+
+def forget_refusals(connection: Connection, before: int, limit: int) -> None:
+    """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever."""
+    connection.execute(
+        """
+        DELETE FROM idempotency WHERE (user_id, key) IN
+            (SELECT user_id, key FROM idempotency WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
+        """,
+        (before, limit),
+    )

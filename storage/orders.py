@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.database import Connection
+from storage.database import Connection, values
 
 
 class OrderStatus(StrEnum):
@@ -60,6 +61,31 @@ def add(connection: Connection, o: Order) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentForm:
+    """How an order can be paid, as its gateway said: parameters for an in-app payment, an address for a QR code."""
+
+    pay_params: dict[str, str]
+    qrcode_url: str
+
+
+def keep_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
+    """Keep how an order can be paid; the form that counts, which is the first that was kept."""
+    connection.execute(
+        "UPDATE orders SET pay_params = ?, qrcode_url = ? WHERE id = ? AND qrcode_url IS NULL",
+        (json.dumps(form.pay_params), form.qrcode_url, order_id),
+    )
+    return find_form(connection, order_id) or form
+
+
+def find_form(connection: Connection, order_id: str) -> PaymentForm | None:
+    """How an order can be paid, None while its gateway has not said so."""
+    row = connection.execute(
+        "SELECT pay_params, qrcode_url FROM orders WHERE id = ? AND qrcode_url IS NOT NULL", (order_id,)
+    ).fetchone()
+    return PaymentForm(json.loads(row[0]), row[1]) if row else None
+
+
 def find(connection: Connection, order_id: str) -> Order | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE id = ?", (order_id,)).fetchone()
     return _order(row) if row else None
@@ -79,12 +105,17 @@ def count(connection: Connection, user_id: str) -> int:
     return int(total)
 
 
-def last_paid(connection: Connection, user_id: str) -> Order | None:
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM orders WHERE user_id = ? AND status = 'paid' ORDER BY id DESC LIMIT 1",
-        (user_id,),
-    ).fetchone()
-    return _order(row) if row else None
+def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Order]:
+    """The order each of these people paid last, by user id; people who never paid are left out."""
+    rows = connection.execute(
+        f"""
+        SELECT {_COLUMNS} FROM orders WHERE id IN
+            (SELECT MAX(id) FROM orders WHERE status = 'paid' AND user_id IN {values(1, len(user_ids))}
+            GROUP BY user_id)
+        """,
+        tuple(user_ids),
+    )
+    return {order.user_id: order for order in map(_order, rows)}
 
 
 def pending(connection: Connection, after: str, limit: int) -> list[Order]:

@@ -47,6 +47,9 @@ class Body(BaseModel):
     refusals: ClassVar[Refusals] = {}
 
 
+MAX_OFFSET = 10_000  # rows that are read to be passed over; a cursor goes further
+
+
 class Query(BaseModel):
     """A request's query. Values are text, so numbers are parsed here, ASCII digits only."""
 
@@ -82,6 +85,8 @@ async def read_bytes(request: web.Request) -> bytes:
     """The whole body. Raises HTTPRequestEntityTooLarge past the limit, at once where the length is told beforehand."""
     if (length := request.content_length or 0) > JSON_BYTES:
         raise web.HTTPRequestEntityTooLarge(JSON_BYTES, length)
+    if request.content.is_eof() and _is_plain(request):
+        return await request.read()  # nearly every body is here already, and needs no time limit
     async with arriving(request, BODY_SECONDS):
         return await request.read()
 
@@ -90,7 +95,7 @@ async def read_bytes(request: web.Request) -> bytes:
 async def arriving(request: web.Request, seconds: float) -> AsyncIterator[None]:
     """Around reading a body. Raises HTTPRequestTimeout when it trickles in, Refusal when it breaks off or is packed."""
     # Unpacking is the sender's choice of how much work a few bytes make, before anybody has logged in.
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+    if not _is_plain(request):
         raise Refusal(_PACKED)
     try:
         async with asyncio.timeout(seconds):
@@ -101,10 +106,14 @@ async def arriving(request: web.Request, seconds: float) -> AsyncIterator[None]:
         raise Refusal(_BROKEN) from None
 
 
+def _is_plain(request: web.Request) -> bool:
+    return request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() == "identity"
+
+
 def parse_body(raw: bytes, model: type[B]) -> B:
     try:
         _check_depth(raw)
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = _JSON.decode(raw.decode("utf-8"))
     except ValueError as fault:
         raise Refusal(_malformed(fault)) from None
     if not isinstance(value, dict):
@@ -146,6 +155,8 @@ def _malformed(fault: ValueError) -> Meaning:
 
 def _check_depth(raw: bytes) -> None:
     """Interpreters differ in how deep they can read. Raises ValueError."""
+    if raw.count(b"{") + raw.count(b"[") <= JSON_DEPTH:
+        return
     depth = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", raw)):
         depth += 1 if bracket in b"[{" else -1
@@ -162,3 +173,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -101,6 +101,14 @@ _MEANINGS: dict[type[Exception], Meaning] = {
         4022, 422, Text("同一个 Idempotency-Key 已用于不同的请求", "This Idempotency-Key was used with another body")
     ),
     kinds.OrderNotFound: Meaning(5002, 404, Text("订单不存在", "There is no such order")),
+    kinds.OrderEnded: Meaning(
+        4009,
+        409,
+        Text(
+            "订单已结束（{status}），请使用新的 Idempotency-Key 重新下单",
+            "The order has ended ({status}); order again with a new Idempotency-Key",
+        ),
+    ),
     kinds.UnknownChannel: Meaning(
         5003,
         400,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Text:
         return sentence.format(**facts) if facts else sentence
 
 
+@lru_cache(maxsize=256)
 def prefers_english(accept_language: str) -> bool:
     """Whether an Accept-Language header (RFC 9110, section 12.5.4) puts English before Chinese, the default."""
     best = {"zh": 0.0, "en": 0.0}

@@ -20,7 +20,8 @@ from actors.membership import (
     Purchase,
 )
 from actors.ports import Channel, Clock, Notification
-from server.http.body import Body, Line, Query, QueryInteger, Refusals, read_bytes
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, Refusals, read_bytes
+from server.http.idempotency import idempotency_key
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
@@ -40,7 +41,7 @@ class PurchaseBody(Body):
 
 class OrdersQuery(Query):
     limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
-    offset: Annotated[QueryInteger, Field(ge=0, le=1_000_000)] = 0
+    offset: Annotated[QueryInteger, Field(ge=0, le=MAX_OFFSET)] = 0
 
 
 class MembershipRoutes:
@@ -65,15 +66,17 @@ class MembershipRoutes:
 
     async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Reply:
         body = call.body
-        wanted = Purchase(call.caller.user_id, _channel(body.channel), body.plan, body.autoRenew)
+        channel = _channel(body.channel)
+        key = idempotency_key(call.request, channel, body.plan, body.autoRenew)
+        wanted = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
         bought = await self._membership.ask(wanted)
         return Reply(
             {
                 "orderId": bought.order.id,
                 "amount": bought.order.amount,
                 "channel": bought.order.channel,
-                "payParams": dict(bought.pay_params),
-                "qrcodeUrl": bought.qrcode_url,
+                "payParams": bought.form.pay_params,
+                "qrcodeUrl": bought.form.qrcode_url,
                 "expireAt": iso(bought.order.expires_at),
             }
         )

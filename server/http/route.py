@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from actors.errors import NotLoggedIn
 from actors.tokens import Caller, Tokens
@@ -75,6 +75,8 @@ class Route(Generic[B, Q]):
 
 AnyRoute = Route[Any, Any]
 
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
 
 def speaks_english(request: web.Request) -> bool:
     return prefers_english(request.headers.get("Accept-Language", ""))
@@ -95,8 +97,7 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
 
 
 def json_response(content: object, status: int = 200) -> web.Response:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+    return web.Response(body=to_json(content), status=status, headers=_JSON)
 
 
 def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> None:
@@ -109,10 +110,12 @@ def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens)
 
 
 def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # for routes whose models are these
+
     async def endpoint(request: web.Request) -> web.StreamResponse:
         caller = current_user(request, tokens) if route.access is Access.USER else NOBODY
-        query = route.query() if route.query is NoQuery else read_query(request, route.query)
-        body = route.body() if route.body is NoBody else await read_body(request, route.body)
+        query = no_query if route.query is NoQuery else read_query(request, route.query)
+        body = no_body if route.body is NoBody else await read_body(request, route.body)
         reply = await route.handler(Call(request, caller, body, query))
         return envelope(reply, speaks_english(request)) if isinstance(reply, Reply) else reply
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from typing import Annotated, TypedDict
 
 from pydantic import ConfigDict, Field
@@ -12,9 +9,9 @@ from pydantic import ConfigDict, Field
 from actors.errors import BadParameter, UnknownTaskType
 from actors.media import Media
 from actors.ports import ObjectStore, Template
-from actors.quota import IdempotencyKey
 from actors.task import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
-from server.http.body import Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
+from server.http.idempotency import idempotency_key
 from server.http.internal import InternalSignature
 from server.http.language import Text
 from server.http.phrases import task_failure
@@ -22,7 +19,6 @@ from server.http.quota import Cursor
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
 
 
@@ -47,7 +43,7 @@ class ReportBody(Body):
 
 class ListQuery(Query):
     limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
-    offset: Annotated[QueryInteger, Field(ge=0, le=1_000_000)] = 0
+    offset: Annotated[QueryInteger, Field(ge=0, le=MAX_OFFSET)] = 0
     cursor: Cursor | None = None
     status: TaskStatus | None = None
     type: Annotated[str, Field(max_length=64)] | None = None
@@ -85,7 +81,7 @@ class TaskRoutes:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
         params = validate(body.params, BasicCleanParams, "params")
         source = await self._media.own_input(user_id, body.inputImageUrl)
-        key = _idempotency_key(call, source, params)
+        key = idempotency_key(call.request, body.type, source, params.model_dump())
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
         return Reply(
             {
@@ -145,14 +141,3 @@ class TaskRoutes:
 
     def _address(self, result: str) -> str:
         return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)
-
-
-def _idempotency_key(call: Call[CreateBody, NoQuery], source: str, params: BasicCleanParams) -> IdempotencyKey | None:
-    """The caller's key with a digest of what was asked, however it was written. Raises BadParameter."""
-    key = call.request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if _KEY.fullmatch(key) is None:
-        raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
-    asked = json.dumps([call.body.type, source, params.model_dump()], sort_keys=True)
-    return IdempotencyKey(key, hashlib.sha256(asked.encode()).digest())

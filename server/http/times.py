@@ -17,4 +17,4 @@ def iso(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03}Z"

@@ -75,3 +75,6 @@ CREATE INDEX idempotency_refused ON idempotency (created_at) WHERE refusal IS NO
 -- How an order can be paid, once its gateway has said so: every repeated purchase is answered with it.
 ALTER TABLE orders ADD COLUMN pay_params TEXT;
 ALTER TABLE orders ADD COLUMN qrcode_url TEXT;
+
+-- Which plan somebody has is what they paid last.
+CREATE INDEX orders_paid ON orders (user_id, id) WHERE status = 'paid';

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from actors.membership import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
-from actors.ports import Channel
+from actors.errors import OrderEnded, ServiceUnavailable, UnknownPlan
+from actors.idempotency import IdempotencyKey
+from actors.membership import RECONCILE_BATCH, ForgetRefusals, ListOrders, Membership, Plan, Purchase, Reconcile
+from actors.ports import Channel, Invoice, PaymentRequest
 from actors.quota import GetBalance, Quota
 from server.sandbox.gateway import SandboxGateway
 from server.sandbox.trades import Trades
@@ -21,6 +25,7 @@ from storage.users import User
 from tests.edge import MovableClock
 from tests.sums import assert_sums
 
+G = TypeVar("G", bound=SandboxGateway)
 MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
 
 
@@ -52,14 +57,26 @@ class Shop:
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    db, clock, trades = await Database.open(tmp_path / "data"), MovableClock(), Trades(tmp_path / "trades")
+    async with opened(tmp_path, SandboxGateway) as (shop, _):
+        yield shop
+
+
+@pytest.fixture
+async def moody_shop(tmp_path: Path) -> AsyncIterator[tuple[Shop, Moody]]:
+    async with opened(tmp_path, Moody) as (shop, gateway):
+        yield shop, gateway
+
+
+@asynccontextmanager
+async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
+    db, clock, trades = await Database.open(folder / "data"), MovableClock(), Trades(folder / "trades")
     await db.write(lambda connection: users.find_or_add(connection, User("u", "u", 0)))
     quota = Quota(db, clock)
-    gateway = SandboxGateway(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
+    gateway = kind(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
     membership = Membership(db, clock, quota, {"wx": gateway}, [MONTHLY], 30)
     quota.start()
     membership.start()
-    yield Shop(db, clock, quota, membership, trades, tmp_path / "trades")
+    yield Shop(db, clock, quota, membership, trades, folder / "trades"), gateway
     await membership.stop()
     await quota.stop()
     await assert_sums(db)
@@ -109,3 +126,52 @@ async def test_more_orders_than_a_batch_are_all_asked_about(shop: Shop) -> None:
     orders = [await shop.order() for _ in range(RECONCILE_BATCH + 5)]
     await shop.trades.pay(orders[-1], shop.clock.now())
     await shop.reconciled(OrderStatus.PAID, orders[-1])
+
+
+KEY = IdempotencyKey("key", b"digest")
+KEYED = Purchase("u", "wx", None, False, KEY)
+
+
+class Moody(SandboxGateway):
+    """A gateway that cannot be reached when `moody`."""
+
+    moody = True
+
+    async def prepare(self, invoice: Invoice) -> PaymentRequest:
+        if self.moody:
+            raise ServiceUnavailable(service="payment", retry_after=1)
+        return await super().prepare(invoice)
+
+
+async def test_a_key_whose_gateway_was_away_gets_its_one_order_later(moody_shop: tuple[Shop, Moody]) -> None:
+    shop, gateway = moody_shop
+    with pytest.raises(ServiceUnavailable):
+        await shop.membership.ask(KEYED)
+    gateway.moody = False
+    bought = await shop.membership.ask(KEYED)
+    assert await shop.statuses() == {bought.order.id: OrderStatus.PENDING}
+    assert await shop.membership.ask(KEYED) == bought
+
+
+async def test_a_key_whose_order_ran_out_before_it_could_be_paid_says_so(moody_shop: tuple[Shop, Moody]) -> None:
+    shop, gateway = moody_shop
+    with pytest.raises(ServiceUnavailable):
+        await shop.membership.ask(KEYED)
+    (order,) = await shop.statuses()
+    shop.clock.advance(seconds=30 * 60)
+    await shop.reconciled(OrderStatus.CLOSED, order)
+    gateway.moody = False
+    with pytest.raises(OrderEnded):
+        await shop.membership.ask(KEYED)
+
+
+async def test_refusals_are_forgotten_after_a_day_and_orders_never(shop: Shop) -> None:
+    start, bought = shop.clock.time, await shop.membership.ask(KEYED)
+    gold = Purchase("u", "wx", "gold", False, IdempotencyKey("gold", b"gold"))
+    with pytest.raises(UnknownPlan):
+        await shop.membership.ask(gold)
+    for hours, kept in ((24, 2), (25, 1)):
+        shop.clock.time = start + hours * 3_600_000
+        await shop.membership.ask(ForgetRefusals())
+        assert await shop.db.read(lambda c: c.execute("SELECT COUNT(*) FROM order_keys").fetchone()) == (kept,)
+    assert await shop.membership.ask(KEYED) == bought

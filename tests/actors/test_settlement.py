@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, IdempotencyKey, Receipt, Refund
+from actors.idempotency import IdempotencyKey
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
 from actors.settlement import DAY, Facts, Settlement, end_id, settle
 from storage.accounts import Account
 from storage.adjustments import Adjustment

@@ -1,0 +1,147 @@
+"""Who the load comes from: members with a picture and a task, and phones that wait for their login.
+
+They are made once, and put into a data folder of Darkroom and into the obvious implementation's database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.ids import new_id
+from actors.tokens import Caller, Tokens
+from server.clock import SystemClock
+from server.gateways.objects import LocalObjects
+from storage.migrate import migrate
+from tests.edge import SECRETS
+from tests.pictures import shirt
+
+BASE = "http://darkroom.bench"  # public_url: addresses of pictures are signed before the port is known
+CODE = "246810"
+BALANCE = 10_000_000
+PEOPLE = 1000
+DAYS = 30
+DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`picture` is the key of an upload and `picture_url` its signed address, `task` the id of a task of theirs."""
+
+    id: str
+    phone: str
+    session: str
+    order: str
+    token: str
+    picture: str
+    picture_url: str
+    task: str
+
+
+def members(count: int) -> list[Member]:
+    clock = SystemClock()
+    tokens = Tokens(SECRETS["token"], 7 * 86_400, clock)
+    store = LocalObjects(Path("unused"), BASE, SECRETS["media"], clock)
+    return [_member(number, tokens, store) for number in range(count)]
+
+
+def _member(number: int, tokens: Tokens, store: LocalObjects) -> Member:
+    user_id, session, phone = new_id(), new_id(), f"138{number:08}"
+    picture = f"input/{user_id}/{new_id()}/{new_id()}.png"
+    token = tokens.issue(Caller(user_id, phone, session))
+    return Member(user_id, phone, session, new_id(), token, picture, store.sign_download(picture), new_id())
+
+
+def login_phone(number: int) -> str:
+    """Phones that have a code and no user yet: their first login makes one."""
+    return f"139{number:08}"
+
+
+def fill_darkroom(folder: Path, people: Sequence[Member], logins: int) -> None:
+    """A data folder as Darkroom would have left it, with a living code for each of so many phones."""
+    folder.mkdir(parents=True)
+    _put_pictures(folder / "pictures", people)
+    connection = sqlite3.connect(folder / "darkroom.sqlite3", isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        migrate(connection)
+        connection.execute("BEGIN")
+        _add_people(connection, people)
+        _add_codes(connection, logins)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _put_pictures(folder: Path, people: Sequence[Member]) -> None:
+    picture = shirt()
+    for member in people:
+        path = folder / member.picture
+        path.parent.mkdir(parents=True)
+        path.write_bytes(picture)
+
+
+def _add_people(connection: sqlite3.Connection, people: Sequence[Member]) -> None:
+    now = time.time_ns() // 1_000_000
+    until = now + DAYS * DAY
+    insert(connection, "users (id, phone, created_at)", ((m.id, m.phone, now) for m in people))
+    insert(
+        connection,
+        "sessions (id, user_id, refresh_digest, created_at, expires_at)",
+        ((m.session, m.id, hashlib.sha256(m.id.encode()).digest(), now, until) for m in people),
+    )
+    insert(
+        connection,
+        """orders (id, user_id, channel, plan, amount, quota, days, rollover, auto_renew, status, transaction_id,
+            created_at, expires_at, finished_at)""",
+        (
+            (m.order, m.id, "wx", "monthly", 9900, BALANCE, DAYS, 1, 0, "paid", f"t-{m.order}", now, now, now)
+            for m in people
+        ),
+    )
+    insert(
+        connection,
+        "tasks (id, user_id, type, status, input_key, params, created_at, updated_at)",
+        ((m.task, m.id, "basic_clean", "pending", m.picture, '{"template": "all"}', now, now) for m in people),
+    )
+    insert(connection, "accounts (user_id, balance, expires_at)", ((m.id, BALANCE - 1, until) for m in people))
+    insert(
+        connection,
+        "ledger (id, user_id, kind, amount, balance, reference, created_at)",
+        itertools.chain.from_iterable(
+            (
+                (new_id(), m.id, "grant", BALANCE, BALANCE, m.order, now),
+                (new_id(), m.id, "charge", -1, BALANCE - 1, m.task, now),
+            )
+            for m in people
+        ),
+    )
+
+
+def _add_codes(connection: sqlite3.Connection, logins: int) -> None:
+    sent = time.time_ns() // 1_000_000
+    insert(
+        connection,
+        "codes (id, phone, address, digest, sent_at, expires_at)",
+        (
+            (new_id(), phone, "127.0.0.1", code_digest(phone, CODE), sent, sent + DAY)
+            for phone in map(login_phone, range(logins))
+        ),
+    )
+
+
+def code_digest(phone: str, code: str) -> bytes:
+    """As the auth actor keeps codes."""
+    return hmac.digest(SECRETS["code"].encode(), f"{phone}:{code}".encode(), hashlib.sha256)
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """`into` names the table and its columns: `users (id, phone)`."""
+    columns = into.count(",") + 1
+    connection.executemany(f"INSERT INTO {into} VALUES ({', '.join('?' * columns)})", rows)
