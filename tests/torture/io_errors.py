@@ -19,8 +19,8 @@ from storage.database import Database
 from tests.edge import running
 from tests.torture.broken import Confident, connections
 from tests.torture.disk import Disk, put
+from tests.torture.errands import Errands, Start
 from tests.torture.faults import Fault, Trouble
-from tests.torture.script import Script, Start
 from tests.torture.story import FirstStart, Story
 from tests.torture.suite import Report
 
@@ -54,7 +54,7 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
 
 def _plots(folder: Path, start: Start) -> list[Plot]:
     """Every fault that either story can meet."""
-    stories: list[Callable[[], Story]] = [lambda: Script(start), FirstStart]
+    stories: list[Callable[[], Story]] = [lambda: Errands(start), FirstStart]
     return [
         (Fault(trouble, at, lasting), story)
         for story in stories

@@ -1,4 +1,4 @@
-"""A short story of creations, a refund, a purchase and a payment, and what each answer says of the database."""
+"""A member's errands: creations, a refund, a purchase and a payment, and what each answer says of the database."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Start:
 
 
 @dataclass(slots=True)
-class Script:
+class Errands:
     """See story.py."""
 
     start: Start
