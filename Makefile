@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 DIR ?= photos
 
-.PHONY: run test torture install install-dev demo check photos bench lock clean
+.PHONY: run test torture install install-dev demo check photos bench bench-growth lock clean
 
 run: install
 	$(BIN)/darkroom serve
@@ -34,6 +34,10 @@ check: install-dev
 # IoU against reference masks, and a contact sheet: make photos DIR=folder/of/photos
 photos: install-dev
 	$(BIN)/python -m tests.bench.photos $(DIR)
+
+# Is any call slower over 5 million tasks than over 10 thousand? Takes ten minutes and 6 GB of the temporary folder.
+bench-growth: install-dev
+	$(BIN)/python -m tests.bench.growth
 
 # Darkroom beside a bare aiohttp handler and the obvious implementation; writes docs/performance.md. Needs wrk and Linux.
 bench: install-dev

@@ -6,6 +6,8 @@ is typed by that. An actor registers what it handles, either one message at a ti
     self.on(GetPlans, self._plans)                 # async (GetPlans) -> Plans
     self.on_batch((Charge, Refund), self._settle)  # async ([Charge | Refund]) -> [reply or exception, …]
 
+Each handler has a mailbox of its own size: a flood of one kind of message keeps nothing else out.
+
 A turn takes every message that waits, up to `turn`. Handlers of one turn run side by side, so their transactions
 meet in one commit; the next turn starts when all of them are done. A handler may wait for storage and for actors
 below it, never for the outside world: for that it starts a job and returns the job's future as its reply.
@@ -16,10 +18,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
 
 from actors.errors import Overloaded
 
@@ -27,6 +32,10 @@ R = TypeVar("R")
 M = TypeVar("M", bound="Message[Any]")
 
 log = logging.getLogger("darkroom.actor")
+
+_DEPTH = Gauge("darkroom_mailbox_messages", "Messages that wait in an actor's mailbox", ["actor"])
+_WAIT = Histogram("darkroom_mailbox_wait_seconds", "How long the first message of a turn had waited", ["actor"])
+_REFUSED = Counter("darkroom_mailbox_refusals", "Messages refused because a mailbox was full or closing", ["actor"])
 
 
 class Message(Generic[R]):
@@ -40,10 +49,15 @@ class Ping(Message[None]):
     """Answered by every actor: its loop turns."""
 
 
+Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
+
+
 @dataclass(slots=True)  # not frozen: that would double the price of making one
 class _Letter:
     message: Message[Any]
     reply: asyncio.Future[Any] | None
+    handler: Batch
+    posted: float
 
     def settle(self, outcome: object) -> None:
         """Answer the asker, who may be gone. A future as outcome is answered when that is done."""
@@ -65,15 +79,13 @@ class _Letter:
             self.settle(future.exception() or future.result())
 
 
-Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
-
-
 class Actor:
     """Subclass, register handlers in `__init__`, then `start()`. See the module's docstring."""
 
     def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
         self._waiting: deque[_Letter] = deque()
+        self._waiting_for: dict[Batch, int] = {}
         self._mail = asyncio.Event()
         self._handlers: dict[type[Message[Any]], Batch] = {}
         self._jobs: set[asyncio.Task[Any]] = set()
@@ -81,20 +93,22 @@ class Actor:
         self._timers: list[asyncio.Task[None]] = []
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
+        self._name = type(self).__name__.lower()
+        self._wait_seconds = _WAIT.labels(self._name)
         self.on(Ping, self._ping)
 
     # --- for whoever sends ---
 
     async def ask(self, message: Message[R]) -> R:
         """Send and wait for the reply. Raises Overloaded at once when the mailbox is full, or the handler's error."""
-        return await self._send(message)
+        return await self._send(message, self._capacity)
 
     async def ask_each(self, messages: Sequence[Message[R]]) -> list[R | Exception]:
         """Send all, then wait: the reply to each or what was raised, in order. Those that find no room fail alone."""
         waiting: list[asyncio.Future[R] | Exception] = []
         for message in messages:
             try:
-                waiting.append(self._send(message))
+                waiting.append(self._send(message, self._capacity))
             except Overloaded as fault:
                 waiting.append(fault)
         outcomes: list[R | Exception] = []
@@ -111,20 +125,32 @@ class Actor:
 
     def tell(self, message: Message[Any]) -> None:
         """Send without waiting; a failure is logged. Raises Overloaded."""
-        self._post(_Letter(message, None))
+        self._post(message, None, self._capacity)
 
-    def _send(self, message: Message[R], capacity: int | None = None) -> asyncio.Future[R]:
+    def check_room(self, kind: type[Message[Any]]) -> None:
+        """Raises Overloaded if a message of this kind would be: to be asked before the work that leads to it."""
+        self._room_for(self._handlers[kind], self._capacity)
+
+    def _send(self, message: Message[R], capacity: int) -> asyncio.Future[R]:
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._post(_Letter(message, reply), capacity)
+        self._post(message, reply, capacity)
         return reply
 
-    def _post(self, letter: _Letter, capacity: int | None = None) -> None:
-        if type(letter.message) not in self._handlers:
-            raise TypeError(f"{type(self).__name__} does not handle {type(letter.message).__name__}")
-        if self._stopping or len(self._waiting) >= (capacity or self._capacity):
-            raise Overloaded(retry_after=1)
-        self._waiting.append(letter)
+    def _post(self, message: Message[Any], reply: asyncio.Future[Any] | None, capacity: int) -> None:
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise TypeError(f"{type(self).__name__} does not handle {type(message).__name__}")
+        self._waiting_for[handler] = 1 + self._room_for(handler, capacity)
+        self._waiting.append(_Letter(message, reply, handler, time.monotonic()))
         self._mail.set()
+
+    def _room_for(self, handler: Batch, capacity: int) -> int:
+        """How many wait for this handler. Raises Overloaded when no more may."""
+        waiting = self._waiting_for[handler]
+        if self._stopping or waiting >= capacity:
+            _REFUSED.labels(self._name).inc()
+            raise Overloaded(retry_after=1)
+        return waiting
 
     # --- for the subclass ---
 
@@ -136,10 +162,11 @@ class Actor:
                 return [await handler(batch[0])]  # the usual batch where little goes on, spared the price of a task
             return await asyncio.gather(*map(handler, batch), return_exceptions=True)
 
-        self._handlers[kind] = one_by_one
+        self.on_batch((kind,), one_by_one)
 
     def on_batch(self, kinds: Sequence[type[Message[Any]]], handler: Batch) -> None:
         """Handle all messages of `kinds` in a turn together, in order of arrival: one reply or exception for each."""
+        self._waiting_for[handler] = 0
         for kind in kinds:
             self._handlers[kind] = handler
 
@@ -161,6 +188,7 @@ class Actor:
 
     def start(self) -> asyncio.Task[None]:
         """The loop's task. It ends by `stop()`, or with the fault that should end the process."""
+        _DEPTH.labels(self._name).set_function(lambda: len(self._waiting))
         self._loop = asyncio.create_task(self._run(), name=type(self).__name__)
         self._timers = [asyncio.create_task(self._repeat(*periodic)) for periodic in self._periodic]
         return self._loop
@@ -189,6 +217,7 @@ class Actor:
                     await self._mail.wait()
                     continue
                 taken = [self._waiting.popleft() for _ in range(min(self._turn, len(self._waiting)))]
+                self._wait_seconds.observe(time.monotonic() - taken[0].posted)
                 await self._take(taken)
                 taken = []
         finally:  # after a fault nobody may go on waiting, neither for what was taken nor for what is in the mailbox
@@ -205,7 +234,8 @@ class Actor:
     async def _take(self, letters: Sequence[_Letter]) -> None:
         by_handler: dict[Batch, list[_Letter]] = {}
         for letter in letters:
-            by_handler.setdefault(self._handlers[type(letter.message)], []).append(letter)
+            by_handler.setdefault(letter.handler, []).append(letter)
+            self._waiting_for[letter.handler] -= 1
         runs = [self._handle(handler, mail) for handler, mail in by_handler.items()]
         if len(runs) == 1:
             await runs[0]  # the usual turn, spared the price of a task

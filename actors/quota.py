@@ -10,13 +10,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prometheus_client import Counter, Histogram
+
 from actors.errors import CommitFailed, StorageError
 from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.ports import Clock
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcome, Receipt, Refund
-from actors.settlement import Change, Facts, settle
+from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
+from actors.settlement import Change, Facts, Settlement, settle
 from storage import accounts, adjustments, idempotency, ledger, orders, tasks
 from storage.database import Connection, Database
 from storage.ledger import Entry, Kind
@@ -35,6 +37,13 @@ __all__ = [
     "Receipt",
     "Refund",
 ]
+
+_BATCH = Histogram("darkroom_quota_commands", "Commands settled together", buckets=[2**n for n in range(10)])
+_ENTRIES = Counter("darkroom_ledger_entries", "Ledger entries by kind: charge, refund, grant, expire, adjust", ["kind"])
+_GENERATIONS = Counter("darkroom_ledger_generations", "Generations moved by ledger entries, unsigned", ["kind"])
+for _kind in Kind:  # a rate needs its zero
+    _ENTRIES.labels(_kind.value)
+    _GENERATIONS.labels(_kind.value)
 
 EXPIRE_SECONDS = 60  # how often ended memberships are looked for; until then they count as ended all the same
 EXPIRE_BATCH = 256
@@ -96,14 +105,16 @@ class Quota(Actor):
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()
         try:
-            return await self._db.write(lambda connection: _settle(connection, batch, now))
+            settlement = await self._db.write(lambda connection: _settle(connection, batch, now))
         except (StorageError, CommitFailed):
             raise
         except Exception:
             if len(batch) == 1:
                 raise
-        # One command broke the transaction of all. By itself it fails alone.
-        return await asyncio.gather(*(self._settle_alone(command) for command in batch))
+            # One command broke the transaction of all. By itself it fails alone.
+            return await asyncio.gather(*(self._settle_alone(command) for command in batch))
+        _count(settlement)
+        return settlement.outcomes
 
     async def _settle_alone(self, command: Command) -> object:
         try:
@@ -140,14 +151,14 @@ def _balance(account: accounts.Account, now: int) -> Balance:
     return Balance(0 if account.expires_at else account.balance, False, None)
 
 
-def _settle(connection: Connection, batch: Sequence[Command], now: int) -> Sequence[Outcome]:
+def _settle(connection: Connection, batch: Sequence[Command], now: int) -> Settlement:
     settlement = settle(_facts(connection, batch, now), batch)
     tasks.add(connection, settlement.tasks)
     adjustments.add(connection, settlement.adjustments)
     accounts.save(connection, settlement.accounts.values())
     ledger.append(connection, [_entry(change, now) for change in settlement.changes])
     idempotency.add(connection, list(settlement.answers.values()))
-    return settlement.outcomes
+    return settlement
 
 
 def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
@@ -164,6 +175,16 @@ def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
         adjusted=adjustments.known(connection, adjusting),
         answers=idempotency.load(connection, keys),
     )
+
+
+def _count(settlement: Settlement) -> None:
+    _BATCH.observe(len(settlement.outcomes))
+    amounts: dict[Kind, list[int]] = {}
+    for change in settlement.changes:
+        amounts.setdefault(change.kind, []).append(abs(change.amount))
+    for kind, moved in amounts.items():
+        _ENTRIES.labels(kind.value).inc(len(moved))
+        _GENERATIONS.labels(kind.value).inc(sum(moved))
 
 
 def _entry(change: Change, now: int) -> Entry:

@@ -62,6 +62,21 @@ def show_config(config: Path | None, data: Path | None) -> None:
         click.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}")
 
 
+@main.command()
+@click.option("--config", type=_FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=_FOLDER, help="Folder of the database; the settings are not read then.")
+def verify(config: Path | None, data: Path | None) -> None:
+    """Audit a data folder, also while a server runs on it.
+
+    Every balance is the sum of its ledger, every charge has its task, every failure its refund, every payment its
+    grant; the file, its references and its counters are in order. Exits with 0 when all is sound, 1 when something is
+    broken (each offender is named), 2 when there is nothing that can be audited.
+    """
+    from server.verify import verify
+
+    sys.exit(verify(data or _load(config, {}, generate=False).config.data))
+
+
 def _served(settings: Config) -> int:
     from server.serve import AddressInUse, configure_logging, run
     from server.system import CannotStart

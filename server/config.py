@@ -100,6 +100,12 @@ def _long_enough(secret: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
+class Metrics(Section):
+    """`token` is what a scraper shows as bearer token. Without one, only this machine itself is answered."""
+
+    token: Secret = SecretStr("")
+
+
 class Secrets(Section):
     """`token` signs access tokens, `code` keys the hashes of login codes, `media` signs picture addresses,
     `internal` signs the internal status call. Empty means not given.
@@ -119,4 +125,5 @@ class Config(Section):
     membership: Membership = Membership()
     tasks: Tasks = Tasks()
     pictures: Pictures = Pictures()
+    metrics: Metrics = Metrics()
     secrets: Secrets = Secrets()

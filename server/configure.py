@@ -147,7 +147,8 @@ def _fault_line(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
-    got = "" if key.startswith("secrets") or isinstance(error["input"], dict | list) else f" (got {error['input']!r})"
+    secret = key.startswith("secrets") or key == "metrics.token"
+    got = "" if secret or isinstance(error["input"], dict | list) else f" (got {error['input']!r})"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 

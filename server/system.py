@@ -31,6 +31,7 @@ from server.http.files import FileRoutes
 from server.http.internal import InternalSignature
 from server.http.media import MediaRoutes
 from server.http.membership import MembershipRoutes
+from server.http.metrics import MetricRoutes
 from server.http.operations import OperationRoutes
 from server.http.quota import QuotaRoutes
 from server.http.route import AnyRoute
@@ -145,6 +146,7 @@ class System:
             *MediaRoutes(media).routes(),
             *FileRoutes(self._store, self._uploads).routes(),
             *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
+            *MetricRoutes(self._config.metrics.token.get_secret_value()).routes(),
             *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
+from prometheus_client import Histogram
 
 from storage.lock import FolderLock
 from storage.migrate import migrate
@@ -25,6 +26,12 @@ Connection = sqlite3.Connection
 R = TypeVar("R")
 
 GROUP = 512  # transactions in one commit, at most
+STATEMENTS = 256  # prepared ones that a connection keeps: batches of each size have their own text
+
+_COMMIT_SECONDS = Histogram("darkroom_commit_seconds", "Time from beginning a group of transactions to its commit")
+_COMMIT_TRANSACTIONS = Histogram(
+    "darkroom_commit_transactions", "Transactions in one commit", buckets=[2**n for n in range(10)]
+)
 
 
 class StorageError(Exception):
@@ -142,7 +149,9 @@ class Database:
         try:
             if self.failed.done():
                 raise StorageError("a commit before this one failed")
-            outcomes = await self._writer.run(lambda connection: commit_group(connection, [w.fn for w in group]))
+            with _COMMIT_SECONDS.time():
+                outcomes = await self._writer.run(lambda connection: commit_group(connection, [w.fn for w in group]))
+            _COMMIT_TRANSACTIONS.observe(len(group))
         except Exception as fault:
             outcomes = [fault] * len(group)
             if isinstance(fault, CommitFailed) and not self.failed.done():
@@ -228,7 +237,7 @@ def _snapshot(connection: Connection, fn: Callable[[Connection], R]) -> R:
 
 async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
     """Raises StorageError."""
-    worker = _Worker(lambda: sqlite3.connect(uri, uri=True, isolation_level=None), 64)
+    worker = _Worker(lambda: sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=STATEMENTS), 64)
     opened.append(worker)
     try:
         await worker.begin()
@@ -245,6 +254,7 @@ def _prepare(connection: Connection) -> None:
         connection.execute("PRAGMA fullfsync=ON")  # macOS needs it for the drive to flush; elsewhere it means nothing
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")  # where savepoints keep what they may have to undo
         faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
         if faults != ["ok"]:
             raise sqlite3.DatabaseError("; ".join(faults[:3]))

@@ -22,13 +22,17 @@ class Answer:
 
 
 def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
-    """The stored answers to these (user id, key) pairs."""
+    """The stored answers to these (user id, key) pairs.
+
+    Joined, since for `(user_id, key) IN (VALUES …)` of more than one row SQLite scans the table.
+    """
     if not keys:
         return {}
     rows = connection.execute(
         f"""
-        SELECT user_id, key, digest, task_id, refusal, balance, created_at FROM idempotency
-        WHERE (user_id, key) IN (VALUES {values(len(keys), 2)})
+        WITH wanted (user_id, key) AS (VALUES {values(len(keys), 2)})
+        SELECT user_id, key, digest, task_id, refusal, balance, created_at
+        FROM wanted JOIN idempotency USING (user_id, key)
         """,
         [part for key in keys for part in key],
     )

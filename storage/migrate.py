@@ -21,6 +21,11 @@ def migrate(connection: sqlite3.Connection) -> None:
         _apply(connection, number, script)
 
 
+def newest() -> int:
+    """The schema that this Darkroom brings every database to."""
+    return len(_numbered())
+
+
 def _numbered() -> list[str]:
     found = sorted(
         (entry for entry in files("storage").joinpath("migrations").iterdir() if entry.name.endswith(".sql")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from actors.tokens import Tokens
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
 from server.http.errors import Refusal, failure_of, http_failure
+from server.http.metrics import count_refusal, count_request, route_template
 from server.http.route import AnyRoute, add_routes, failure_response, speaks_english
 
 log = logging.getLogger("darkroom.http")
@@ -46,6 +48,13 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
 async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
     request[REQUEST_ID] = _request_id(request)
+    began = time.monotonic()
+    response = await _answer(request, handler)
+    count_request(request.method, route_template(request), response.status, time.monotonic() - began)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     english = speaks_english(request)
     try:
         return await handler(request)
@@ -59,16 +68,11 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         failure = failure_of(fault, english)
     except Exception as fault:
         failure = failure_of(fault, english)
-        log.exception("%s %s failed, request %s", request.method, _template(request), request[REQUEST_ID])
+        log.exception("%s %s failed, request %s", request.method, route_template(request), request[REQUEST_ID])
+    count_refusal(failure.code)
     return failure_response(failure, request[REQUEST_ID])
 
 
 def _request_id(request: web.Request) -> str:
     given = request.headers.get("X-Request-Id", "")
     return given if _SANE_ID.fullmatch(given) else new_id()
-
-
-def _template(request: web.Request) -> str:
-    """The route's pattern: the path itself may hold what does not belong in a log."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "(no route)"

@@ -65,12 +65,15 @@ NOBODY = Caller(user_id="", phone="", session_id="")
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[B, Q]):
+    """`room` raises Overloaded where the handler would; asked first, so that a refusal costs next to nothing."""
+
     method: str
     path: str
     handler: Callable[[Call[B, Q]], Awaitable[Reply | web.StreamResponse]]
     access: Access = Access.USER
     body: type[B] = NoBody  # type: ignore[assignment]  # a default for a type parameter needs Python 3.13
     query: type[Q] = NoQuery  # type: ignore[assignment]
+    room: Callable[[], None] | None = None
 
 
 AnyRoute = Route[Any, Any]
@@ -113,6 +116,8 @@ def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awa
     no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # for routes whose models are these
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        if route.room is not None:
+            route.room()
         caller = current_user(request, tokens) if route.access is Access.USER else NOBODY
         query = no_query if route.query is NoQuery else read_query(request, route.query)
         body = no_body if route.body is NoBody else await read_body(request, route.body)

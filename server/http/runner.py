@@ -12,6 +12,7 @@ from aiohttp.web_request import BaseRequest
 from actors.ids import new_id
 from server.http.errors import http_failure
 from server.http.language import prefers_english
+from server.http.metrics import NO_ROUTE, count_refusal, count_request
 from server.http.route import failure_response
 
 log = logging.getLogger("darkroom.http")
@@ -86,6 +87,9 @@ class _Protocol(RequestHandler):
 
 def _refused(request: BaseRequest, status: int, reason: str) -> web.Response:
     english = prefers_english(request.headers.get("Accept-Language", ""))
-    response = failure_response(http_failure(status, reason, english), new_id())
+    failure = http_failure(status, reason, english)
+    count_refusal(failure.code)
+    count_request(request.method, NO_ROUTE, status, 0)
+    response = failure_response(failure, new_id())
     response.force_close()
     return response

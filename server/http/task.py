@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, TypedDict
 
 from pydantic import ConfigDict, Field
@@ -68,10 +69,11 @@ class TaskRoutes:
         self._tasks, self._media, self._store, self._signature = tasks, media, store, signature
 
     def routes(self) -> list[AnyRoute]:
+        room = self._tasks.check_room
         return [
-            Route("POST", "/api/task/create", self._create, body=CreateBody),
-            Route("GET", "/api/task/list", self._list, query=ListQuery),
-            Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get),
+            Route("POST", "/api/task/create", self._create, body=CreateBody, room=partial(room, CreateTask)),
+            Route("GET", "/api/task/list", self._list, query=ListQuery, room=partial(room, ListTasks)),
+            Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, room=partial(room, GetTask)),
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 

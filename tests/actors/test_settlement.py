@@ -1,14 +1,11 @@
-"""The pure quota function against hand-made cases and against random batches."""
+"""The pure quota function, case by case; test_settlement_properties.py holds it against a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
+from actors.errors import IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
 from actors.settlement import DAY, Facts, Settlement, end_id, settle
@@ -189,80 +186,3 @@ def test_a_key_belongs_to_its_person() -> None:
     key = IdempotencyKey("k", b"body")
     made = settled([charge("t1", "u", key=key), charge("t2", "v", key=key)], member(1, "u"), member(1, "v"))
     assert [task.id for task in made.tasks] == ["t1", "t2"]
-
-
-USERS = st.sampled_from(["u", "v"])
-KEYS = st.none() | st.builds(IdempotencyKey, st.sampled_from(["k1", "k2"]), st.sampled_from([b"x", b"y"]))
-NAMES = st.integers(0, 4).map(str)
-COMMANDS = st.one_of(
-    st.builds(charge, st.uuids().map(str), USERS, st.integers(1, 4), KEYS),
-    st.builds(lambda name, user: refund(f"task {user}{name}", user), NAMES, USERS),
-    st.builds(
-        lambda name, user, quota, roll: grant(f"order {user}{name}", user, quota, roll),
-        NAMES,
-        USERS,
-        st.integers(1, 9),
-        st.booleans(),
-    ),
-    st.builds(
-        lambda name, user, amount: adjust(amount, f"adjustment {user}{name}", user),
-        NAMES,
-        USERS,
-        st.integers(-9, 9).filter(bool),
-    ),
-    st.builds(Expire, USERS),
-)
-ACCOUNTS = st.builds(lambda balance, end: (balance, end), st.integers(0, 9), st.sampled_from([0, NOW - 5, NOW, LATER]))
-
-
-WHAT = st.sampled_from(["task", "order", "adjustment"])
-LOST = st.frozensets(st.builds(lambda what, user, name: f"{what} {user}{name}", WHAT, USERS, NAMES))
-
-
-@given(st.lists(COMMANDS, max_size=30), ACCOUNTS, ACCOUNTS, LOST)
-def test_any_batch_leaves_no_debt_and_explains_each_change_once(
-    batch: list[Command], u: tuple[int, int], v: tuple[int, int], lost: frozenset[str]
-) -> None:
-    """`lost` are the records somebody else had settled before."""
-    before = {"u": Account("u", *u), "v": Account("v", *v)}
-    made = settled(batch, *before.values(), **facts_of(batch, lost))
-
-    balances = {user: account.balance for user, account in before.items()}
-    for change in made.changes:
-        balances[change.user_id] += change.amount
-        assert change.balance == balances[change.user_id] >= 0 and change.amount
-    for user, account in made.accounts.items():
-        assert account.balance == balances[user]
-    assert len({(c.kind, c.reference) for c in made.changes}) == len(made.changes)
-    assert len(made.outcomes) == len(batch)
-    assert {c.reference for c in made.changes if c.kind is Kind.CHARGE} == {task.id for task in made.tasks}
-    assert not {c.reference for c in made.changes if c.kind in (Kind.REFUND, Kind.GRANT, Kind.ADJUST)} & lost
-
-
-@given(st.lists(COMMANDS, max_size=20), st.lists(COMMANDS, max_size=20), ACCOUNTS, ACCOUNTS)
-def test_how_commands_fall_into_batches_changes_nothing(
-    first: list[Command], second: list[Command], u: tuple[int, int], v: tuple[int, int]
-) -> None:
-    before = {"u": Account("u", *u), "v": Account("v", *v)}
-    together = settled([*first, *second], *before.values(), **facts_of([*first, *second]))
-    one = settled(first, *before.values(), **facts_of(first))
-    done = frozenset(change.reference for change in one.changes)
-    two = settled(second, *(before | one.accounts).values(), answers=one.answers, **facts_of(second, done))
-    assert told(together) == [*told(one), *told(two)]
-    assert changes(together) == [*changes(one), *changes(two)]
-
-
-def facts_of(batch: Sequence[Command], lost: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """What is on disk for a batch whose records can be won, but for those in `lost`."""
-    refunds = {c.task for c in batch if isinstance(c, Refund) and c.task.id not in lost}
-    grants = {c.paid for c in batch if isinstance(c, Grant) and c.paid.order.id not in lost}
-    return {
-        "charged": {f"task {user}{number}": 2 for user in "uv" for number in range(5)},
-        "won": refunds | grants,
-        "adjusted": lost,
-    }
-
-
-def told(settlement: Settlement) -> list[object]:
-    """The outcomes, with refusals in a form that can be compared."""
-    return [(type(o), o.facts) if isinstance(o, DomainError) else o for o in settlement.outcomes]

@@ -1,0 +1,216 @@
+"""What must hold of every person, ledger entry, task, order and adjustment, as the SQL that finds whoever breaks it.
+
+Each statement looks at one chunk, the ids from :low up to but without :high. It compares only what is committed
+together, so it is right in whatever snapshot it gets: a balance with its person's entries, a task with its charge, a
+failure with its refund, a payment with its grant.
+
+Ids grow with time and so do rows, so a chunk of tasks, orders or entries lies together on the disk. What one person has
+does not: by way of the index on people, each entry would be a page to fetch of its own. NOT INDEXED reads the table
+from end to end instead and sorts, in temporary files where there is much of it; a chunk of people is a whole pass over
+the table, and large.
+
+Uniqueness is counted rather than believed, and so is ownership: a task's charge is one that its own person paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`sql` finds those in a chunk that break the promise; `tells` says with the found columns how."""
+
+    promise: str
+    sql: str
+    tells: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Rules over the same ids, those of `table`, `step` rows of it at a time."""
+
+    noun: str
+    table: str
+    step: int
+    rules: tuple[Rule, ...]
+
+
+_BALANCE = Rule(
+    "a balance is the sum of its ledger",
+    """
+    SELECT user_id, COALESCE(balance, 'missing'), total FROM
+        (SELECT user_id, SUM(amount) AS total FROM ledger NOT INDEXED
+            WHERE user_id >= :low AND user_id < :high GROUP BY user_id)
+        LEFT JOIN accounts USING (user_id)
+    WHERE balance IS NOT total
+    UNION ALL
+    SELECT user_id, balance, 0 FROM accounts
+    WHERE user_id >= :low AND user_id < :high AND balance <> 0
+      AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.user_id = accounts.user_id)
+    """,
+    "person {}: the balance is {}, the ledger adds up to {}",
+)
+
+# In the order in which entries were appended: ids grow with the clock, and that may be set back between two starts.
+# One altered amount makes every later sum differ, so only an entry at which the difference changes is named.
+_HISTORY = Rule(
+    "an entry leaves the sum of all up to it, and never less than nothing",
+    """
+    SELECT (SELECT id FROM ledger WHERE rowid = entry), user_id, balance, total FROM (
+        SELECT rowid AS entry, user_id, amount, balance,
+            SUM(amount) OVER history AS total, LAG(balance, 1, 0) OVER history AS before
+        FROM ledger NOT INDEXED WHERE user_id >= :low AND user_id < :high
+        WINDOW history AS (PARTITION BY user_id ORDER BY rowid ROWS UNBOUNDED PRECEDING)
+    )
+    WHERE (balance <> total AND balance <> before + amount) OR total < 0
+    """,
+    "entry {} of person {}: it says that it left {}, the entries up to it add up to {}",
+)
+
+_COUNTS = Rule(
+    "tasks are counted right",
+    """
+    SELECT user_id, type, status, SUM(counted), SUM(present) FROM (
+        SELECT user_id, type, status, tasks AS counted, 0 AS present FROM task_counts
+        WHERE user_id >= :low AND user_id < :high
+        UNION ALL
+        SELECT user_id, type, status, 0, COUNT(*) FROM tasks NOT INDEXED
+        WHERE user_id >= :low AND user_id < :high GROUP BY user_id, status, type
+    )
+    GROUP BY user_id, type, status HAVING SUM(counted) <> SUM(present)
+    """,
+    "person {}, {} {}: counted are {} tasks, there are {}",
+)
+
+# "+kind" keeps SQLite from searching by kind, which in a chunk of ids would be a scan of all that was ever charged.
+_DIRECTION = Rule(
+    "charges and expiries take, grants and refunds give",
+    """
+    SELECT id, user_id, kind, amount FROM ledger
+    WHERE id >= :low AND id < :high
+      AND ((+kind IN ('charge', 'expire') AND amount >= 0) OR (+kind IN ('grant', 'refund') AND amount <= 0))
+    """,
+    "entry {} of person {}: the amount of this {} is {}",
+)
+
+_TASK_CHARGED = Rule(
+    "a task has one charge",
+    """
+    SELECT * FROM (
+        SELECT id, user_id, (
+            SELECT COUNT(*) FROM ledger
+            WHERE kind = 'charge' AND reference = tasks.id AND ledger.user_id = tasks.user_id
+        ) AS charges
+        FROM tasks WHERE id >= :low AND id < :high
+    )
+    WHERE charges <> 1
+    """,
+    "task {} of person {}: its person has {} charges for it",
+)
+
+_CHARGE_EXPLAINED = Rule(
+    "a charge has its task",
+    """
+    SELECT id, user_id, -amount, reference FROM ledger
+    WHERE kind = 'charge' AND reference >= :low AND reference < :high
+      AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = reference AND tasks.user_id = ledger.user_id)
+    """,
+    "entry {} of person {}: {} were charged for task {}, which this person does not have",
+)
+
+_FAILURE_REFUNDED = Rule(
+    "a failed task has one refund",
+    """
+    SELECT * FROM (
+        SELECT id, user_id, (
+            SELECT COUNT(*) FROM ledger
+            WHERE kind = 'refund' AND reference = tasks.id AND ledger.user_id = tasks.user_id
+        ) AS refunds
+        FROM tasks WHERE id >= :low AND id < :high AND status = 'failed'
+    )
+    WHERE refunds <> 1
+    """,
+    "task {} of person {}: it failed, and its person has {} refunds for it",
+)
+
+_REFUND_EXPLAINED = Rule(
+    "a refund has its failed task",
+    """
+    SELECT ledger.id, ledger.user_id, amount, reference, COALESCE(tasks.status, 'missing')
+    FROM ledger LEFT JOIN tasks ON tasks.id = reference AND tasks.user_id = ledger.user_id
+    WHERE kind = 'refund' AND reference >= :low AND reference < :high AND tasks.status IS NOT 'failed'
+    """,
+    "entry {} of person {}: {} were refunded for task {}, which is {}",
+)
+
+# CROSS JOIN looks at the refunds first, which are few.
+_REFUND_EXACT = Rule(
+    "a refund is what was charged",
+    """
+    SELECT refund.id, refund.user_id, refund.amount, refund.reference, -charge.amount
+    FROM ledger AS refund CROSS JOIN ledger AS charge ON charge.kind = 'charge' AND charge.reference = refund.reference
+    WHERE refund.kind = 'refund' AND refund.reference >= :low AND refund.reference < :high
+      AND refund.amount <> -charge.amount
+    """,
+    "entry {} of person {}: {} were refunded for task {}, charged were {}",
+)
+
+# An order that was refunded keeps its grant: what becomes of the quota then is an adjustment of its own.
+_ORDER_GRANTED = Rule(
+    "a paid order has one grant, of the order's quota",
+    """
+    SELECT orders.id, orders.user_id, status, quota, COUNT(grants.id), COALESCE(SUM(grants.amount), 0)
+    FROM orders LEFT JOIN ledger AS grants
+        ON grants.kind = 'grant' AND grants.reference = orders.id AND grants.user_id = orders.user_id
+    WHERE orders.id >= :low AND orders.id < :high AND status IN ('paid', 'refunded')
+    GROUP BY orders.id HAVING COUNT(grants.id) <> 1 OR SUM(grants.amount) <> quota
+    """,
+    "order {} of person {}: it is {} and its quota is {}; its person has {} grants for it, of {} in all",
+)
+
+_GRANT_EXPLAINED = Rule(
+    "a grant has its paid order",
+    """
+    SELECT ledger.id, ledger.user_id, ledger.amount, reference, COALESCE(status, 'missing')
+    FROM ledger LEFT JOIN orders ON orders.id = reference AND orders.user_id = ledger.user_id
+    WHERE kind = 'grant' AND reference >= :low AND reference < :high
+      AND (status IS NULL OR status NOT IN ('paid', 'refunded'))
+    """,
+    "entry {} of person {}: {} were granted for order {}, which is {}",
+)
+
+_ADJUSTMENT_ENTERED = Rule(
+    "an adjustment has one entry",
+    """
+    SELECT * FROM (
+        SELECT id, user_id, (
+            SELECT COUNT(*) FROM ledger
+            WHERE kind = 'adjust' AND reference = adjustments.id AND ledger.user_id = adjustments.user_id
+        ) AS entries
+        FROM adjustments WHERE id >= :low AND id < :high
+    )
+    WHERE entries <> 1
+    """,
+    "adjustment {} of person {}: its person has {} entries for it",
+)
+
+_ADJUST_EXPLAINED = Rule(
+    "an adjust entry has its adjustment",
+    """
+    SELECT id, user_id, amount, reference FROM ledger
+    WHERE kind = 'adjust' AND reference >= :low AND reference < :high
+      AND NOT EXISTS (SELECT 1 FROM adjustments AS a WHERE a.id = reference AND a.user_id = ledger.user_id)
+    """,
+    "entry {} of person {}: {:+} for adjustment {}, which this person does not have",
+)
+
+_OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAINED, _REFUND_EXACT)
+
+WALKS = (
+    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _COUNTS)),
+    Walk("ledger entries", "ledger", 20_000, (_DIRECTION,)),
+    Walk("tasks", "tasks", 20_000, _OF_TASKS),
+    Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),
+    Walk("adjustments", "adjustments", 20_000, (_ADJUSTMENT_ENTERED, _ADJUST_EXPLAINED)),
+)

@@ -1,0 +1,224 @@
+"""No call may scan a table that grows: the plans of all the statements a server really runs, over all its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.idempotency import IdempotencyKey
+from actors.ids import new_id
+from actors.membership import GetStatus, Reconcile
+from actors.ports import Template
+from actors.quota import Adjust, ExpireDue, Refund
+from actors.task import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
+from server.http.internal import SIGNATURE, TIMESTAMP, sign
+from storage.adjustments import Adjustment
+from storage.migrate import migrate
+from storage.tasks import FailedTask
+from storage.totals import overview
+from tests.edge import SECRETS, Edge, running
+from tests.pictures import shirt
+
+STORAGE = Path(__file__).parent.parent.parent / "storage"
+APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
+BOUNDED = {"totals", "heartbeat", "wanted"}  # tables that do not grow, and what a statement brings with it
+OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
+# By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
+FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
+NEEDED = ["accounts_to_expire", "codes_by_address", "ledger_by_user", "orders_by_user", "orders_pending"]
+NEEDED += ["tasks_leased", "tasks_waiting"]
+
+# "SCAN tasks USING INDEX tasks_by_user", but not a scan of VALUES; and "SEARCH tasks USING INDEX tasks_by_user (id<?)",
+# where no column has to be equal to anything.
+_INDEX = r"(?: USING (?:COVERING )?(?:INDEX|PRIMARY KEY|INTEGER PRIMARY KEY)(?: (?P<index>\w+))?)?"
+_READ = re.compile(rf"(?:(?P<all>SCAN)|SEARCH) (?P<table>[a-z]\w*){_INDEX}(?: \([^=]*\))?$")
+
+
+@dataclass(slots=True)
+class Seen:
+    """Statements with the parameters they were first run with, and the functions of storage/ that ran them."""
+
+    statements: dict[str, Any] = field(default_factory=dict)
+    functions: set[str] = field(default_factory=set)
+
+    def note(self, sql: str, parameters: Any) -> None:
+        caller = sys._getframe(2)
+        if caller.f_globals["__name__"].removeprefix("storage.") not in APART:
+            self.statements.setdefault(sql, parameters)
+            self.functions.add(f"{caller.f_globals['__name__']}.{caller.f_code.co_name}")
+
+
+SEEN = Seen()
+
+
+class Noting(sqlite3.Connection):
+    """A connection that notes what is run on it, as it is written: the planner knows no parameter's value."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        SEEN.note(sql, parameters)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+        rows = list(parameters)
+        SEEN.note(sql, rows[0] if rows else ())
+        return super().executemany(sql, rows)
+
+
+@pytest.fixture
+async def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What a server runs in its life."""
+    SEEN.statements.clear()
+    SEEN.functions.clear()
+    connect = sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Noting, **named))
+        async with running(tmp_path / "data") as edge:
+            await every_call(edge)
+            await every_batch(edge)
+            await every_repair(edge)
+            await edge.system._db.read(overview)
+    return SEEN
+
+
+async def every_call(edge: Edge) -> None:
+    member = await edge.member("alipay")
+    image_url = await edge.uploaded(member, shirt(200))
+    body = {"type": "basic_clean", "inputImageUrl": image_url}
+    for key in ("once", "once", "twice"):
+        created = (await edge.post("/api/task/create", body, who=member, headers={"Idempotency-Key": key})).data
+    task = await edge.finished(member, created["taskId"])
+    assert task["status"] == "success"
+    again = {"Idempotency-Key": "once"}
+    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member, headers=again)).data["orderId"]
+    for path in (
+        *("/api/auth/me", "/api/quota", "/api/membership/status", "/api/membership/plans", "/ready"),
+        *("/api/quota/ledger", f"/api/quota/ledger?cursor={task['id']}", f"/api/membership/orders/{order}"),
+        *("/api/membership/orders", f"/api/task/list?cursor={task['id']}", "/api/task/list?type=basic_clean"),
+        *("/api/task/list?status=failed", "/api/task/list?status=failed&type=basic_clean&offset=5"),
+    ):
+        assert (await edge.get(path, who=member)).status == 200, path
+
+
+async def every_batch(edge: Edge) -> None:
+    """What is asked for together is written and read in one statement, which may have another plan than one row's."""
+    edge.system._tasks.take_no_more()
+    people = [await edge.member(), await edge.member()]
+    keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
+    asked = [CreateTask(p.id, "basic_clean", "input", Template.ALL, key) for p in people for key in keys]
+    made = await asyncio.gather(*map(edge.system._tasks.ask, asked))
+    await asyncio.gather(
+        *(edge.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
+    )
+    await asyncio.gather(*(edge.system._membership.ask(GetStatus(p.id)) for p in people))
+    await asyncio.gather(
+        *(
+            edge.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
+            for a, m in zip(asked, made, strict=True)
+        ),
+        *(edge.system._quota.ask(Adjust(Adjustment(new_id(), p.id, "a gift", 0), 1)) for p in people),
+    )
+
+
+async def every_repair(edge: Edge) -> None:
+    """Workers elsewhere that report, one that falls silent, work that is put back, a gift, a membership that ends."""
+    member = await edge.member()
+    image_url = await edge.uploaded(member, shirt(200))
+    tasks = [(await edge.create(member, image_url))["taskId"] for _ in range(3)]
+    assert await report(edge, tasks[0], status="processing") == 200
+    assert await report(edge, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
+    assert await report(edge, tasks[1], status="failed") == 200
+    assert await report(edge, tasks[2], status="processing") == 200
+    await edge.system._tasks.ask(Release(await edge.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True))
+    await edge.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
+    assert (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member)).status == 200
+    edge.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
+    for repair, actor in ((Sweep(), edge.system._tasks), (ExpireDue(), edge.system._quota)):
+        await actor.ask(repair)
+    await edge.system._membership.ask(Reconcile())
+    await edge.system._membership._reconciliation  # type: ignore[misc]
+
+
+async def report(edge: Edge, task_id: str, **said: object) -> int:
+    path, raw = f"/api/task/{task_id}/status", json.dumps(said).encode()
+    timestamp = str(edge.clock.now() // 1000)
+    signature = sign(SECRETS["internal"].encode(), timestamp, "PUT", path, raw)
+    answer = await edge.put(path, raw=raw, headers={TIMESTAMP: timestamp, SIGNATURE: signature})
+    return answer.status
+
+
+def scans(connection: sqlite3.Connection, statements: dict[str, Any]) -> list[str]:
+    """What these statements read without end, of what grows: a whole table or index, or all of it to one side."""
+    found = []
+    for sql, parameters in statements.items():
+        for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
+            read = _READ.match(step)
+            if read and read["table"] not in BOUNDED and read["index"] not in (OPEN_WORK if read["all"] else FEW):
+                found.append(f"{step}: {' '.join(sql.split())}")
+    return found
+
+
+def in_triggers(connection: sqlite3.Connection) -> dict[str, Any]:
+    """The statements inside triggers, with a parameter for each column of the row that fires them."""
+    triggers = connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    bodies = [
+        re.sub(r"\b(NEW|OLD)\.(\w+)", r":\1_\2", sql.partition("BEGIN")[2].rpartition("END")[0]) for (sql,) in triggers
+    ]
+    statements = [sql for body in bodies for sql in body.split(";") if sql.strip() and "RAISE" not in sql]
+    return {sql: dict.fromkeys(re.findall(r":(\w+)", sql)) for sql in statements}
+
+
+def sql_functions() -> Iterator[str]:
+    """The functions of storage/ that run SQL on the connection they are given."""
+    for path in STORAGE.glob("*.py"):
+        if path.stem not in APART:
+            module = import_module(f"storage.{path.stem}")
+            for name, function in inspect.getmembers(module, inspect.isfunction):
+                if function.__module__ == module.__name__ and "connection.execute" in inspect.getsource(function):
+                    yield f"{module.__name__}.{name}"
+
+
+def empty(*, without: str | None = None) -> sqlite3.Connection:
+    """A database with the schema only; the plans are the same, since nothing is ever analyzed."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    if without is not None:
+        connection.execute(f"DROP INDEX {without}")
+    return connection
+
+
+async def test_no_call_scans_what_grows(seen: Seen) -> None:
+    with closing(empty()) as connection:
+        assert scans(connection, seen.statements | in_triggers(connection)) == []
+
+
+async def test_every_statement_of_storage_was_run(seen: Seen) -> None:
+    """Or the test above proves nothing about it: a new statement needs a call in `every_call` or `every_repair`."""
+    assert set(sql_functions()) - seen.functions == set()
+
+
+async def test_an_index_that_is_gone_is_noticed(seen: Seen) -> None:
+    for index in NEEDED:
+        with closing(empty(without=index)) as connection:
+            assert scans(connection, seen.statements), index
+
+
+def test_a_list_of_pairs_is_noticed() -> None:
+    """SQLite searches for one pair, and scans for two."""
+    wanted = "SELECT digest FROM idempotency WHERE (user_id, key) IN (VALUES {})"
+    one, two = wanted.format("(?, ?)"), wanted.format("(?, ?), (?, ?)")
+    with closing(empty()) as connection:
+        assert scans(connection, {one: "ab", two: "abcd"}) == [
+            f"SCAN idempotency: {two}",
+        ]
