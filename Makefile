@@ -5,13 +5,18 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 DIR ?= photos
 
-.PHONY: run test install install-dev demo check photos bench bench-growth lock clean
+.PHONY: run test torture install install-dev demo check photos bench bench-growth lock clean
 
 run: install
 	$(BIN)/darkroom serve
 
 test: install-dev
 	$(BIN)/python -m pytest
+
+# Crashes, power cuts, I/O errors and overload, for as many rounds as wanted; about half a minute a seed: make torture SEEDS=100
+SEEDS ?= 20
+torture: install-dev
+	$(BIN)/python -m tests.torture --seeds $(SEEDS)
 
 install: .venv/installed
 

@@ -49,6 +49,13 @@ class MissingReference(Exception):
 class _Worker(aiosqlite.Connection):
     """aiosqlite pays a thread hop for each statement; this pays one for a whole function."""
 
+    async def begin(self) -> None:
+        try:
+            await self
+        except BaseException:
+            await asyncio.to_thread(self._thread.join)  # aiosqlite lets it end later, when the loop may be gone
+            raise
+
     async def run(self, fn: Callable[[Connection], R]) -> R:
         return await self._execute(lambda: fn(self._conn))  # type: ignore[no-any-return,no-untyped-call]  # untyped there
 
@@ -104,7 +111,10 @@ class Database:
         return await done
 
     async def read(self, fn: Callable[[Connection], R]) -> R:
-        """Run `fn` on a read-only connection, over one snapshot of the database."""
+        """Run `fn` on a read-only connection, over one snapshot of the database.
+
+        Raises what `fn` raises, StorageError when the disk cannot be read.
+        """
         self._next_reader = (self._next_reader + 1) % len(self._readers)
         return await self._readers[self._next_reader].run(lambda connection: _snapshot(connection, fn))
 
@@ -216,18 +226,24 @@ def _told(fault: Exception) -> Exception:
 
 
 def _snapshot(connection: Connection, fn: Callable[[Connection], R]) -> R:
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         return fn(connection)
+    except sqlite3.Error as fault:
+        raise _told(fault) from fault
     finally:
-        connection.execute("ROLLBACK")
+        _roll_back(connection)
 
 
 async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
+    """Raises StorageError."""
     worker = _Worker(lambda: sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=STATEMENTS), 64)
     opened.append(worker)
-    await worker
-    await worker.run(lambda connection: connection.execute("PRAGMA busy_timeout=5000").close())
+    try:
+        await worker.begin()
+        await worker.run(lambda connection: connection.execute("PRAGMA busy_timeout=5000").close())
+    except sqlite3.Error as fault:
+        raise StorageError(f"the database cannot be opened: {fault}") from fault
     return worker
 
 

@@ -6,14 +6,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 
 from server.serve import READY
+
+PROGRAM = ("server.cli",)  # the module that is run, with what comes before the command
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -24,12 +28,18 @@ def environment(**settings: str) -> dict[str, str]:
 
 async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
     """Start the command; its output is for reading."""
+    return await _start(PROGRAM, arguments, cwd, PIPE, settings)
+
+
+async def _start(
+    program: Sequence[str], arguments: Sequence[str], cwd: Path, stderr: int | IO[bytes], settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "server.cli", *arguments),
+        *(sys.executable, "-P", "-m", *program, *arguments),
         cwd=cwd,
         env=environment(**settings) | {"PYTHONPATH": str(Path(__file__).parent.parent)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=stderr,
     )
 
 
@@ -37,24 +47,30 @@ async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subpr
 class Server:
     base: str
     process: asyncio.subprocess.Process
+    output: str = ""
 
     async def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; the exit status."""
-        self.process.send_signal(number)
-        await self.process.communicate()
+        """Send a signal and wait for the end; the exit status. Then `output` is what was printed since the start."""
+        with suppress(ProcessLookupError):  # it may have been quicker
+            self.process.send_signal(number)
+        output, _ = await self.process.communicate()
+        self.output = output.decode()
         assert self.process.returncode is not None
         return self.process.returncode
 
 
 @asynccontextmanager
-async def serving(data: Path, **settings: str) -> AsyncIterator[Server]:
-    """A ready server on a free port; killed at the end if it still runs."""
-    generous = {"AUTH__ADDRESS_PER_HOUR": "1000000", "TASKS__WORKERS": "1"}
-    process = await darkroom("serve", "--data", str(data), "--port", "0", cwd=data.parent, **{**generous, **settings})
-    assert process.stdout is not None and process.stderr is not None
+async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[Server]:
+    """A ready server on a free port; killed at the end if it still runs. Its log is the folder's name with `.log`."""
+    generous = {"AUTH__ADDRESS_PER_HOUR": "1000000", "TASKS__WORKERS": "1"} | settings
+    log = data.with_suffix(".log")
+    with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
+        serve = ("serve", "--data", str(data), "--port", "0")
+        process = await _start(program, serve, data.parent, stderr, generous)
+    assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()
-        assert line.startswith(READY), (await process.stderr.read()).decode()
+        assert line.startswith(READY), log.read_text()
         yield Server(line.removeprefix(READY).strip(), process)
     finally:
         if process.returncode is None:
@@ -63,6 +79,6 @@ async def serving(data: Path, **settings: str) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def browsing() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as http:
+async def browsing(connections: int = 256) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as http:
         yield http

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
-import aiohttp
-
 from storage.database import Database
-from tests.edge import Api, Person
+from tests.edge import Api
 from tests.pictures import shirt
 from tests.process import browsing, serving
 from tests.sums import assert_sums
@@ -78,40 +72,6 @@ async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Pa
             assert (order["status"], order["transactionId"]) == ("paid", "t1")
             assert await api.remaining(person) == 100
     await check_sums(data)
-
-
-async def test_kills_at_random_moments_under_64_writers(tmp_path: Path) -> None:
-    """Each answered creation is there after the kill, and the sums hold; the moment is the number of answers so far."""
-    data = tmp_path / "data"
-    answered: list[str] = []
-    async with browsing() as http:
-        for answers in (20, 90, 250):
-            async with serving(data, TASKS__WORKERS="0") as server:
-                api = Api(server.base, http)
-                member = await api.member()
-                image_url = await api.uploaded(member, shirt())
-                await _create_until_killed(api, member, image_url, answered, server.process.pid, answers)
-                await server.process.communicate()
-    assert set(answered) <= await check_sums(data)
-    assert len(answered) >= 20 + 90 + 100, "each round answered something before its kill"
-
-
-async def _create_until_killed(
-    api: Api, member: Person, image_url: str, answered: list[str], pid: int, answers: int
-) -> None:
-    body = {"type": "basic_clean", "inputImageUrl": image_url}
-    count = itertools.count(1)
-
-    async def write() -> None:
-        with suppress(aiohttp.ClientError):
-            while True:
-                answer = await api.post("/api/task/create", body, who=member)
-                if answer.status == 200:
-                    answered.append(answer.data["taskId"])
-                if next(count) == answers:
-                    os.kill(pid, signal.SIGKILL)
-
-    await asyncio.gather(*(write() for _ in range(64)))
 
 
 async def check_sums(data: Path) -> set[str]:

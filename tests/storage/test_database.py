@@ -96,7 +96,7 @@ async def test_a_caller_that_is_gone_does_not_stop_its_transaction(db: Database)
 
 
 async def test_readers_cannot_write(db: Database) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(StorageError, match="readonly"):
         await db.read(add(1))
 
 

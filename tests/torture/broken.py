@@ -1,0 +1,178 @@
+"""Darkroom broken on purpose, one way each: the controls. Nothing else in tests/torture changes the product's code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import server.system
+from actors.ports import Clock
+from actors.quota import Charge, Quota
+from actors.quota_commands import Outcome
+from actors.settlement import Facts, Settlement, settle
+from storage import accounts, ledger, tasks
+from storage.database import Connection, Database
+from storage.ledger import Entry
+from storage.tasks import FailedTask
+
+R = TypeVar("R")
+
+
+@contextmanager
+def answering_early() -> Iterator[None]:
+    """A transaction is answered when its function has run; its commit follows."""
+    honest = Database.write
+
+    async def write(self: Database, fn: Callable[[Connection], R]) -> R:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+
+        def run_and_tell(connection: Connection) -> R:
+            outcome = fn(connection)
+            loop.call_soon_threadsafe(lambda: None if answer.done() else answer.set_result(outcome))
+            return outcome
+
+        def tell_fault(commit: asyncio.Task[R]) -> None:
+            if not commit.cancelled() and (fault := commit.exception()) and not answer.done():
+                answer.set_exception(fault)
+
+        asyncio.create_task(honest(self, run_and_tell)).add_done_callback(tell_fault)
+        return await answer
+
+    with patch.object(Database, "write", write):
+        yield
+
+
+class Slow(sqlite3.Connection):
+    """A disk slow enough for an early answer to arrive before its commit."""
+
+    seconds = 0.01
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            time.sleep(self.seconds)
+        return super().execute(sql, *parameters)
+
+
+class Slower(Slow):
+    seconds = 0.05
+
+
+@contextmanager
+def answering_before_commit() -> Iterator[None]:
+    with answering_early(), connections(Slow):
+        yield
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """SIGTERM ends the process there and then, and calls it an orderly end; answers do not wait for their commit."""
+
+    def told_to_stop() -> asyncio.Event:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
+        return asyncio.Event()
+
+    with answering_early(), connections(Slower), patch("server.serve._told_to_stop", told_to_stop):
+        yield
+
+
+class Relaxed(sqlite3.Connection):
+    """Does not wait for the disk at a commit."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        return super().execute(sql.replace("synchronous=FULL", "synchronous=NORMAL"), *parameters)
+
+
+class Confident(sqlite3.Connection):
+    """Takes a COMMIT for done even when it failed."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, *parameters)
+        except sqlite3.Error:
+            if sql != "COMMIT":
+                raise
+            return super().execute("ROLLBACK" if self.in_transaction else "SELECT 1")
+
+
+@contextmanager
+def connections(kind: type[sqlite3.Connection]) -> Iterator[None]:
+    """Connections that are opened meanwhile are of this kind."""
+    with patch.object(sqlite3, "connect", partial(sqlite3.connect, factory=kind)):
+        yield
+
+
+class CheckThenAct(Quota):
+    """Reads the balance in one transaction and writes what follows from it in another."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        super().__init__(db, clock)
+        self._database, self._time = db, clock
+        self.on_batch((Charge,), self._charge_each)
+
+    async def _charge_each(self, batch: Sequence[Charge]) -> Sequence[object]:
+        return await asyncio.gather(*map(self._charge, batch), return_exceptions=True)
+
+    async def _charge(self, charge: Charge) -> Outcome:
+        now = self._time.now()
+        found = await self._database.read(lambda connection: accounts.load(connection, {charge.user_id}))
+        settlement = settle(Facts(now, found, {}, set(), set(), {}), [charge])
+        await self._database.write(lambda connection: _keep(connection, settlement, now))
+        return settlement.outcomes[0]
+
+
+def _keep(connection: Connection, settlement: Settlement, now: int) -> None:
+    tasks.add(connection, settlement.tasks)
+    accounts.save(connection, settlement.accounts.values())
+    entries = [
+        Entry(change.reference, change.user_id, change.kind, change.amount, change.balance, change.reference, now)
+        for change in settlement.changes
+    ]
+    ledger.append(connection, entries)
+
+
+@contextmanager
+def checking_then_acting() -> Iterator[None]:
+    with patch.object(server.system, "Quota", CheckThenAct):
+        yield
+
+
+@contextmanager
+def setting_final_states() -> Iterator[None]:
+    """A final state is set, whatever the task's state was."""
+    with patch.object(tasks, "win_success", _set_success), patch.object(tasks, "win_failed", _set_failed):
+        yield
+
+
+def _set_success(connection: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
+    return _set(connection, task_id, "success", now)
+
+
+def _set_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
+    return {task for task in failed if _set(connection, task.id, "failed", now)}
+
+
+def _set(connection: Connection, task_id: str, state: str, now: int) -> bool:
+    changed = connection.execute(
+        """
+        UPDATE tasks SET status = ?, waiting = 0, holder = NULL, lease_until = NULL, updated_at = ?, completed_at = ?
+        WHERE id = ?
+        """,
+        (state, now, now, task_id),
+    )
+    return changed.rowcount == 1
+
+
+SERVERS = {  # those that a server process can be started with
+    "answering-before-commit": answering_before_commit,
+    "leaving-at-once": leaving_at_once,
+    "checking-then-acting": checking_then_acting,
+}

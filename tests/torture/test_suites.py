@@ -1,0 +1,24 @@
+"""Each torture suite for a round, and its control, which has to turn red."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.torture.__main__ import SUITES, Suite
+
+every_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.__name__.rpartition(".")[2])
+ROUND = [1]
+
+
+@every_suite
+def test_nothing_is_violated(suite: Suite, tmp_path: Path) -> None:
+    report = suite.run(tmp_path, ROUND)
+    assert report.violations == []
+    assert report.faults > 0 and report.checked > 0, "a round in which nothing happened proves nothing"
+
+
+@every_suite
+def test_the_control_turns_red(suite: Suite, tmp_path: Path) -> None:
+    assert suite.run(tmp_path, ROUND, broken=True).violations
