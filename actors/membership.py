@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.deadline import deadline
-from actors.errors import DomainError, OrderEnded, OrderNotFound, UnknownChannel, UnknownPlan
+from actors.errors import (
+    DomainError,
+    OrderEnded,
+    OrderNotFound,
+    ServiceUnavailable,
+    StorageError,
+    UnknownChannel,
+    UnknownPlan,
+)
 from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT, IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
@@ -162,8 +170,11 @@ class Membership(Actor):
         order = await self._db.write(lambda c: place(c, wanted.user_id, offer, wanted.key, now))
         if isinstance(order, DomainError):
             raise order
-        form = await self._db.read(lambda connection: orders.find_form(connection, order.id))
-        return Purchased(order, form or await self._open_trade(order))
+        try:
+            form = await self._db.read(lambda connection: orders.find_form(connection, order.id))
+            return Purchased(order, form or await self._open_trade(order))
+        except StorageError as fault:  # which says that nothing was changed, and there is an order
+            raise ServiceUnavailable(service="payment", retry_after=1) from fault
 
     async def _open_trade(self, order: Order) -> PaymentForm:
         """Ask the gateway how the order can be paid.

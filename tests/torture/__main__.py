@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.torture import io_errors, kill_writers, overspending, power_cut, settle_once, stop_under_load
+from tests.torture import io_errors, kill_writers, overspending, power_cut, settle_once, simulation, stop_under_load
 from tests.torture.suite import Report
 
 
@@ -39,6 +39,7 @@ SUITES: tuple[Suite, ...] = (
     stop_under_load,
     overspending,
     settle_once,
+    simulation,
 )
 
 CONTROL_SEEDS = 5  # a control that is not red by then proves nothing
@@ -125,12 +126,18 @@ def _carry_out(result: Result, seeds: Sequence[int], progress: Progress) -> None
 def _one(result: Result, seed: int) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="darkroom-torture-"))
     try:
-        return result.suite.run(folder / "round", [seed], broken=result.broken)
+        return result.suite.run(folder / "round", _rounds(result.suite, seed), broken=result.broken)
     except Exception:  # an hour of other rounds is not to be lost; for a control it is no proof
         print(traceback.format_exc(), file=sys.stderr)
         return Report(violations=[] if result.broken else [f"seed {seed}: the suite itself failed, see above"])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rounds(suite: Suite, seed: int) -> Sequence[int]:
+    """The suite's own seeds that this one stands for."""
+    many: int = getattr(suite, "ROUNDS", 1)
+    return range(seed * many, (seed + 1) * many)
 
 
 def _tell(runs: Sequence[Result], console: Console) -> None:

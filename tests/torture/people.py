@@ -13,7 +13,7 @@ from actors.errors import (
     QuotaInsufficient,
 )
 from actors.idempotency import IdempotencyKey
-from actors.membership import GetOrder, GetStatus, ListOrders, Purchase
+from actors.membership import GetOrder, GetStatus, ListOrders, Purchase, Purchased
 from actors.ports import PaymentState, Template
 from actors.quota import Adjust, GetBalance
 from actors.task import Created, CreateTask, Filter, GetTask, ListTasks
@@ -32,6 +32,7 @@ class Person:
         self.user_id = ""
         self._orders: list[str] = []
         self._wishes: list[Wish] = []
+        self._keys = 0
 
     async def live(self) -> None:
         """Log in, then use two devices at the same time."""
@@ -176,7 +177,7 @@ class Person:
     async def _buy(self) -> None:
         channel = self._script.random.choice(list(self._outside.gateways))
         plan = self._script.random.choice(("monthly", "trial", None))
-        purchased = await self._outside.ask(Purchase(self.user_id, channel, plan, False))
+        purchased = await self._ordered(Purchase(self.user_id, channel, plan, False, self._order_key()))
         if purchased is None:
             return
         order = purchased.order
@@ -188,6 +189,29 @@ class Person:
             state = PaymentState.PAID if self._script.chance(0.9) else PaymentState.FAILED
             if self._outside.gateways[channel].settle(order.id, state):
                 await Notifications(self._outside, channel).about(order.id)
+
+    def _order_key(self) -> IdempotencyKey | None:
+        self._keys += 1
+        return IdempotencyKey(f"order {self._keys}", b"body") if self._script.chance(0.6) else None
+
+    async def _ordered(self, wanted: Purchase) -> Purchased | None:
+        """With a key: twice at once, and again until somebody answers. Whoever answers names the same order."""
+        if wanted.key is None:
+            unnamed = await self._outside.ask(wanted)
+            return unnamed
+        for _ in range(TRIES):
+            answers = await asyncio.gather(self._outside.ask(wanted), self._outside.ask(wanted))
+            given = [answer for answer in answers if answer is not None]
+            if given:
+                made = self._witness.rows(
+                    "SELECT order_id FROM order_keys WHERE user_id = ? AND key = ?", self.user_id, wanted.key.key
+                )
+                self._witness.check(made == [(given[0].order.id,)], f"{wanted.key.key} is {made}")
+                self._witness.check(given[0].form == given[-1].form, f"{wanted.key.key} was answered in two ways")
+                self._witness.check(given[0].order.id == given[-1].order.id, f"{wanted.key.key} made two orders")
+                return given[0]
+            await asyncio.sleep(self._script.pause(5))
+        return None
 
     async def _look_at_order(self) -> None:
         if not self._orders:

@@ -38,6 +38,7 @@ from tests.torture.witness import Witness
 
 NAME = "seeded interleavings"
 CONTROL = f"{len(BROKEN)} variants, one a seed, such as an answer before the commit"
+ROUNDS = 100
 
 PEOPLE = 3
 DAY = 86_400_000  # milliseconds
@@ -155,7 +156,7 @@ def _seeded_ids(seed: int) -> Iterator[None]:
     """Ids that are the same in each run, so that their order and the steps' text are, too."""
     bits, now = Random(seed), SimpleNamespace(time_ns=lambda: 0)
     with (
-        patch.object(ids, "secrets", SimpleNamespace(randbits=bits.getrandbits)),
+        patch.object(ids, "_random", bits),
         patch.object(ids, "time", now),
         patch.object(ids, "_last", 0),
     ):

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture import simulation
 from tests.torture.__main__ import SUITES, Suite
 
-every_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.__name__.rpartition(".")[2])
+OWN_TEST = (simulation,)
+every_suite = pytest.mark.parametrize(
+    "suite", [s for s in SUITES if s not in OWN_TEST], ids=lambda suite: suite.__name__.rpartition(".")[2]
+)
 ROUND = [1]
 
 
