@@ -196,11 +196,14 @@ class Person:
 
     async def _ordered(self, wanted: Purchase) -> Purchased | None:
         """With a key: twice at once, and again until somebody answers. Whoever answers names the same order."""
+
+        async def try_once() -> Purchased | None:
+            return await self._outside.ask(wanted)
+
         if wanted.key is None:
-            unnamed = await self._outside.ask(wanted)
-            return unnamed
+            return await try_once()
         for _ in range(TRIES):
-            answers = await asyncio.gather(self._outside.ask(wanted), self._outside.ask(wanted))
+            answers = await asyncio.gather(try_once(), try_once())
             given = [answer for answer in answers if answer is not None]
             if given:
                 made = self._witness.rows(
