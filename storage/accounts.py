@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from storage.database import Connection, values
+from storage.database import Connection, at_once, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,8 @@ class Account:
 
 def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
     """The accounts of these people; an empty one for who has none yet."""
-    rows = connection.execute(
-        f"SELECT user_id, balance, expires_at FROM accounts WHERE user_id IN {values(1, len(user_ids))}",
-        tuple(user_ids),
-    )
+    rest = f"FROM accounts WHERE user_id IN {values(1, len(user_ids))}"
+    rows = at_once(connection, "user_id, balance, expires_at", rest, tuple(user_ids))
     return {user_id: Account(user_id) for user_id in user_ids} | {row[0]: Account(*row) for row in rows}
 
 

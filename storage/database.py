@@ -9,6 +9,7 @@ with `synchronous=FULL` means that the change is on disk.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ Connection = sqlite3.Connection
 R = TypeVar("R")
 
 GROUP = 512  # transactions in one commit, at most
+CACHE_KB = 65_536  # pages a connection keeps, at most; SQLite's own default is 2 MB
 STATEMENTS = 256  # prepared ones that a connection keeps: batches of each size have their own text
 
 _COMMIT_SECONDS = Histogram("darkroom_commit_seconds", "Time from beginning a group of transactions to its commit")
@@ -192,6 +194,17 @@ def values(rows: int, columns: int) -> str:
     return ", ".join([f"({', '.join('?' * columns)})"] * rows)
 
 
+def at_once(connection: Connection, columns: str, rest: str, arguments: Sequence[object]) -> list[Any]:
+    """The rows of `SELECT columns rest`, each a list, found in a single step of SQLite.
+
+    Python lets go of the GIL at each step, one a row, and has to win it back from the event loop each time.
+    """
+    query = f"SELECT json_group_array(json_array({columns})) {rest}"
+    (found,) = connection.execute(query, arguments).fetchone()
+    rows: list[Any] = json.loads(found)
+    return rows
+
+
 def _roll_back(connection: Connection) -> None:
     """Best effort: what makes a commit fail may well make this fail too, and the first fault is the one to tell."""
     if connection.in_transaction:
@@ -241,16 +254,23 @@ async def _connect(uri: str, opened: list[_Worker]) -> _Worker:
     opened.append(worker)
     try:
         await worker.begin()
-        await worker.run(lambda connection: connection.execute("PRAGMA busy_timeout=5000").close())
+        await worker.run(_settings)
     except sqlite3.Error as fault:
         raise StorageError(f"the database cannot be opened: {fault}") from fault
     return worker
+
+
+def _settings(connection: Connection) -> None:
+    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
 
 
 def _prepare(connection: Connection) -> None:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        # 16 MB instead of 4: pages that change again and again are moved less often. 60 -> 48 us of CPU a creation.
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA fullfsync=ON")  # macOS needs it for the drive to flush; elsewhere it means nothing
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.database import Connection, values
+from storage.database import Connection, at_once, values
 
 
 class TaskStatus(StrEnum):
@@ -103,7 +103,7 @@ def add(connection: Connection, tasks: Sequence[NewTask]) -> None:
 
 def load(connection: Connection, ids: Collection[str]) -> dict[str, Task]:
     """Tasks by id; those that do not exist are left out."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM tasks WHERE id IN {values(1, len(ids))}", tuple(ids))
+    rows = at_once(connection, _COLUMNS, f"FROM tasks WHERE id IN {values(1, len(ids))}", tuple(ids))
     return {row[0]: _task(row) for row in rows}
 
 
@@ -130,8 +130,8 @@ def page(connection: Connection, wanted: Filter, limit: int, offset: int) -> lis
 def count(connection: Connection, wanted: Filter) -> int:
     """How many there are in all, whatever `before` says."""
     where, arguments = _where(wanted)
-    row = connection.execute(f"SELECT COALESCE(SUM(tasks), 0) FROM task_counts WHERE {where}", arguments).fetchone()
-    return int(row[0])
+    (total,) = connection.execute(f"SELECT COUNT(*) FROM tasks WHERE {where}", arguments).fetchone()
+    return int(total)
 
 
 def claim(connection: Connection, type: str, limit: int, now: int, lease_until: int) -> list[Task]:

@@ -68,7 +68,6 @@ _LEDGER_WITHOUT_UNIQUE = (
 )
 _BALANCE = "a balance is the sum of its ledger"
 _HISTORY = "an entry leaves the sum of all up to it, and never less than nothing"
-_COUNTS = "tasks are counted right"
 _CHARGED, _CHARGE = "a task has one charge", "a charge has its task"
 _REFUNDED, _REFUND = "a failed task has one refund", "a refund has its failed task"
 _EXACT = "a refund is what was charged"
@@ -126,14 +125,6 @@ CORRUPTIONS = (
             "INSERT INTO adjustments VALUES ('gg', :user_id, '', 0)",
         ),
     ),
-    Corruption(
-        "a count",
-        _COUNTS,
-        _PERSON,
-        ("UPDATE task_counts SET tasks = tasks + 1 WHERE user_id = :id AND status = 'failed'",),
-        alone=True,
-    ),
-    Corruption("a count that is gone", _COUNTS, _PERSON, ("DELETE FROM task_counts WHERE user_id = :id",), alone=True),
     Corruption("a direction", _DIRECTION, _ENTRY.format("charge"), ("UPDATE ledger SET amount = 1 WHERE id = :id",)),
     Corruption(
         "a task without its charge", _CHARGED, _TASK.format("success"), ("DELETE FROM ledger WHERE reference = :id",)

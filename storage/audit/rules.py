@@ -68,21 +68,6 @@ _HISTORY = Rule(
     "entry {} of person {}: it says that it left {}, the entries up to it add up to {}",
 )
 
-_COUNTS = Rule(
-    "tasks are counted right",
-    """
-    SELECT user_id, type, status, SUM(counted), SUM(present) FROM (
-        SELECT user_id, type, status, tasks AS counted, 0 AS present FROM task_counts
-        WHERE user_id >= :low AND user_id < :high
-        UNION ALL
-        SELECT user_id, type, status, 0, COUNT(*) FROM tasks NOT INDEXED
-        WHERE user_id >= :low AND user_id < :high GROUP BY user_id, status, type
-    )
-    GROUP BY user_id, type, status HAVING SUM(counted) <> SUM(present)
-    """,
-    "person {}, {} {}: counted are {} tasks, there are {}",
-)
-
 # "+kind" keeps SQLite from searching by kind, which in a chunk of ids would be a scan of all that was ever charged.
 _DIRECTION = Rule(
     "charges and expiries take, grants and refunds give",
@@ -208,7 +193,7 @@ _ADJUST_EXPLAINED = Rule(
 _OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAINED, _REFUND_EXACT)
 
 WALKS = (
-    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _COUNTS)),
+    Walk("people", "users", 250_000, (_BALANCE, _HISTORY)),
     Walk("ledger entries", "ledger", 20_000, (_DIRECTION,)),
     Walk("tasks", "tasks", 20_000, _OF_TASKS),
     Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),

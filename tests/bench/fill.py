@@ -169,15 +169,11 @@ _TASKS = (
 )
 
 _COUNTERS = (
-    """
-    INSERT INTO task_counts (user_id, type, status, tasks)
-    SELECT user_id, type, status, COUNT(*) FROM tasks GROUP BY user_id, status, type
-    """,
     "DELETE FROM totals",
     """
     INSERT INTO totals (name, amount)
     SELECT 'users', COUNT(*) FROM users
-    UNION ALL SELECT 'tasks.' || status, SUM(tasks) FROM task_counts GROUP BY status
+    UNION ALL SELECT 'tasks.' || status, COUNT(*) FROM tasks GROUP BY status
     UNION ALL SELECT 'orders.' || status, COUNT(*) FROM orders GROUP BY status
     UNION ALL SELECT 'revenue', COALESCE(SUM(amount), 0) FROM orders WHERE status = 'paid'
     """,

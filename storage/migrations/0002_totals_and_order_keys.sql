@@ -1,14 +1,3 @@
--- How many tasks a person has, so that the total of a list costs the same for one task and for a million.
-CREATE TABLE task_counts (
-    user_id TEXT NOT NULL,
-    type    TEXT NOT NULL,
-    status  TEXT NOT NULL,
-    tasks   INTEGER NOT NULL CHECK (tasks >= 0),
-    PRIMARY KEY (user_id, type, status)
-) STRICT, WITHOUT ROWID;
-INSERT INTO task_counts (user_id, type, status, tasks) SELECT user_id, type, status, COUNT(*) FROM tasks GROUP BY 1, 2, 3;
-CREATE INDEX tasks_by_status ON tasks (user_id, status, id);
-
 -- What an operator's overview adds up: 'users', 'tasks.STATUS', 'orders.STATUS', and 'revenue' in fen.
 CREATE TABLE totals (
     name   TEXT PRIMARY KEY,
@@ -27,16 +16,11 @@ END;
 
 CREATE TRIGGER tasks_are_counted_1 AFTER INSERT ON tasks
 BEGIN
-    INSERT INTO task_counts (user_id, type, status, tasks) VALUES (NEW.user_id, NEW.type, NEW.status, 1)
-        ON CONFLICT (user_id, type, status) DO UPDATE SET tasks = tasks + 1;
     INSERT INTO totals (name, amount) VALUES ('tasks.' || NEW.status, 1)
         ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
 END;
 CREATE TRIGGER tasks_are_counted_2 AFTER UPDATE OF status ON tasks WHEN OLD.status <> NEW.status
 BEGIN
-    UPDATE task_counts SET tasks = tasks - 1 WHERE user_id = OLD.user_id AND type = OLD.type AND status = OLD.status;
-    INSERT INTO task_counts (user_id, type, status, tasks) VALUES (NEW.user_id, NEW.type, NEW.status, 1)
-        ON CONFLICT (user_id, type, status) DO UPDATE SET tasks = tasks + 1;
     UPDATE totals SET amount = amount - 1 WHERE name = 'tasks.' || OLD.status;
     INSERT INTO totals (name, amount) VALUES ('tasks.' || NEW.status, 1)
         ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
