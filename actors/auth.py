@@ -124,7 +124,7 @@ class Auth(Actor):
         return Login(user, token, refresh_token, self._tokens.seconds)
 
     async def _get_user(self, query: GetUser) -> User:
-        user = await self._db.read(lambda connection: users.find(connection, query.user_id))
+        user = await self._db.fetch(lambda connection: users.find(connection, query.user_id))
         if user is None:
             raise UserNotFound
         return user

@@ -213,7 +213,7 @@ class Membership(Actor):
         users = {query.user_id for query in batch}
         balances, last = await asyncio.gather(
             self._quota.ask_each([GetBalance(query.user_id) for query in batch]),
-            self._db.read(lambda connection: orders.last_paid(connection, users)),
+            self._db.fetch(lambda connection: orders.last_paid(connection, users)),
         )
         return [
             balance if isinstance(balance, Exception) else self._status(balance, last.get(query.user_id))

@@ -124,7 +124,7 @@ class Quota(Actor):
 
     async def _balances(self, batch: Sequence[GetBalance]) -> Sequence[Balance]:
         users = {query.user_id for query in batch}
-        found = await self._db.read(lambda connection: accounts.load(connection, users))
+        found = await self._db.fetch(lambda connection: accounts.load(connection, users))
         now = self._clock.now()
         return [_balance(found[query.user_id], now) for query in batch]
 

@@ -186,7 +186,7 @@ class Tasks(Actor):
 
     async def _get(self, batch: Sequence[GetTask]) -> Sequence[object]:
         ids = {query.task_id for query in batch}
-        found = await self._db.read(lambda connection: tasks.load(connection, ids))
+        found = await self._db.fetch(lambda connection: tasks.load(connection, ids))
         return [_owned(found.get(query.task_id), query.user_id) for query in batch]
 
     async def _list(self, query: ListTasks) -> TaskPage:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from actors.errors import DomainError, MissingReference
-from actors.ids import new_id
 from actors.tokens import Tokens
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
@@ -20,35 +21,34 @@ from server.http.route import AnyRoute, add_routes, failure_response, speaks_eng
 
 log = logging.getLogger("darkroom.http")
 
-REQUEST_ID = web.RequestKey("request_id", str)
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_START, _numbers = secrets.token_hex(8), itertools.count(1)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+ANSWER: web.AppKey[Answer] = web.AppKey("answer")
+"""Goes around the whole application, where a middleware would stand: aiohttp takes 5 us more for each of those."""
 
 
 def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.Application:
-    @web.middleware
-    async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[REQUEST_ID] = _request_id(request)
-        began = time.monotonic()
-        response = cors.preflight(request) or await _answer(request, handler)
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began, request_id = time.monotonic(), _request_id(request)
+        response = cors.preflight(request) or await _enveloped(request, handler, request_id)
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            cors.add_headers(request, response)
         count_request(request.method, route_template(request), response.status, time.monotonic() - began)
         return response
 
-    app = web.Application(middlewares=[envelope], client_max_size=JSON_BYTES)
+    app = web.Application(client_max_size=JSON_BYTES)
+    app[ANSWER] = answer
     add_routes(app, routes, tokens)
-
-    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        if REQUEST_ID in request:  # an expectation that cannot be met is answered before the middlewares run
-            response.headers["X-Request-Id"] = request[REQUEST_ID]
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        cors.add_headers(request, response)
-
-    app.on_response_prepare.append(add_headers)
     return app
 
 
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _enveloped(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
     try:
         return await handler(request)
@@ -62,11 +62,11 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         failure = failure_of(fault, speaks_english(request))
     except Exception as fault:
         failure = failure_of(fault, speaks_english(request))
-        log.exception("%s %s failed, request %s", request.method, route_template(request), request[REQUEST_ID])
+        log.exception("%s %s failed, request %s", request.method, route_template(request), request_id)
     count_refusal(failure.code)
-    return failure_response(failure, request[REQUEST_ID])
+    return failure_response(failure, request_id)
 
 
 def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-Id", "")
-    return given if _SANE_ID.fullmatch(given) else new_id()
+    given = request.headers.get("X-Request-Id")
+    return given if given is not None and _SANE_ID.fullmatch(given) else f"{_START}-{next(_numbers)}"

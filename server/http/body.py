@@ -85,8 +85,10 @@ async def read_bytes(request: web.Request) -> bytes:
     """The whole body. Raises HTTPRequestEntityTooLarge past the limit, at once where the length is told beforehand."""
     if (length := request.content_length or 0) > JSON_BYTES:
         raise web.HTTPRequestEntityTooLarge(JSON_BYTES, length)
-    if request.content.is_eof() and _is_plain(request):
-        return await request.read()  # nearly every body is here already, and needs no time limit
+    if request.content.is_eof() and _is_plain(request):  # nearly every body is here already: nothing to wait for
+        if request.content.total_bytes > JSON_BYTES:
+            raise web.HTTPRequestEntityTooLarge(JSON_BYTES, request.content.total_bytes)
+        return request.content.read_nowait()
     async with arriving(request, BODY_SECONDS):
         return await request.read()
 

@@ -18,7 +18,7 @@ class OperationRoutes:
     """`checks` by name: each returns when its part works, and raises when it does not."""
 
     def __init__(self, checks: dict[str, Check]) -> None:
-        self._checks = checks
+        self._checks, self._version = checks, version("darkroom")
 
     def routes(self) -> list[AnyRoute]:
         return [
@@ -27,7 +27,7 @@ class OperationRoutes:
         ]
 
     async def _health(self, call: Call[NoBody, NoQuery]) -> Reply:
-        return Reply({"status": "ok", "version": version("darkroom")})
+        return Reply({"status": "ok", "version": self._version})
 
     async def _ready(self, call: Call[NoBody, NoQuery]) -> Reply:
         async with deadline("storage", READY_SECONDS):

@@ -35,7 +35,7 @@ class Reply:
     message: Text | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(Generic[B, Q]):
     """One request, parsed. `caller` exists on routes for users."""
 

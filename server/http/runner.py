@@ -10,6 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from actors.ids import new_id
+from server.http.app import ANSWER
 from server.http.errors import http_failure
 from server.http.language import prefers_english
 from server.http.metrics import NO_ROUTE, count_refusal, count_request
@@ -40,12 +41,11 @@ class EnvelopeRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:  # aiohttp has no public way to choose the protocol
         made = await super()._make_server()
+        answer = self.app[ANSWER]
 
         async def handle(request: BaseRequest) -> web.StreamResponse:
-            try:
-                return await made.request_handler(request)
-            except web.HTTPException as fault:  # refused before the application's own middlewares
-                return _refused(request, fault.status, fault.reason)
+            assert isinstance(request, web.Request)
+            return await answer(request, made.request_handler)
 
         return _Server(handle, request_factory=made.request_factory, **made._kwargs)
 

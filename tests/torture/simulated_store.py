@@ -121,6 +121,8 @@ class SimulatedStore:
         await asyncio.sleep(self._stalled("a read is answered late", self._read_seconds))
         return found
 
+    fetch = read
+
     async def close(self) -> None:
         self._closing = True
         self._arrived.set()

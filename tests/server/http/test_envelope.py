@@ -74,7 +74,7 @@ async def test_the_request_id_is_echoed_where_it_is_sane(edge: Edge) -> None:
         assert refused.content["error"]["requestId"] == refused.headers["X-Request-Id"] == sane
     for odd in ("", " ", "f" * 65, "a b", "é", "<script>", "a\tb", '"', "../x", "f" * 7000):
         given = (await edge.get("/health", headers={"X-Request-Id": odd})).headers["X-Request-Id"]
-        assert given != odd and len(given) == 32, odd
+        assert given != odd and len(given) >= 18, odd
 
 
 async def test_every_answer_says_not_to_guess_its_type(edge: Edge) -> None:
