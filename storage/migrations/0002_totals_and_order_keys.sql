@@ -30,6 +30,7 @@ CREATE TRIGGER orders_are_counted_1 AFTER INSERT ON orders
 BEGIN
     INSERT INTO totals (name, amount) VALUES ('orders.' || NEW.status, 1)
         ON CONFLICT (name) DO UPDATE SET amount = amount + 1;
+    UPDATE totals SET amount = amount + NEW.amount WHERE name = 'revenue' AND NEW.status = 'paid';
 END;
 CREATE TRIGGER orders_are_counted_2 AFTER UPDATE OF status ON orders WHEN OLD.status <> NEW.status
 BEGIN

@@ -37,7 +37,7 @@ class QuotaModel:
     tasks: dict[str, ModelTask] = field(default_factory=dict)
     paid: dict[str, str] = field(default_factory=dict)  # transaction ids by order id
     adjusted: set[str] = field(default_factory=set)
-    answers: dict[tuple[str, str], tuple[bytes, Told]] = field(default_factory=dict)
+    answers: dict[tuple[str, str], tuple[bytes, Told, int]] = field(default_factory=dict)  # with when it was
 
     def carry_out(self, command: Command, now: int) -> Told:
         """What the command's sender has to be told."""
@@ -57,13 +57,19 @@ class QuotaModel:
             case Expire():
                 return None
 
+    def forget_refusals(self, now: int) -> None:
+        """After a day; a task that was made is remembered for ever."""
+        for key, (_, told, at) in list(self.answers.items()):
+            if told is not None and told[0] != "Receipt" and at < now - DAY:
+                del self.answers[key]
+
     def _charge(self, charge: Charge) -> Told:
         if charge.key is None:
             return self._new_charge(charge)
         key = (charge.user_id, charge.key.key)
         if key not in self.answers:
-            self.answers[key] = (charge.key.digest, self._new_charge(charge))
-        digest, told = self.answers[key]
+            self.answers[key] = (charge.key.digest, self._new_charge(charge), charge.task.created_at)
+        digest, told, _ = self.answers[key]
         return told if digest == charge.key.digest else ("IdempotencyKeyReused",)
 
     def _new_charge(self, charge: Charge) -> Told:

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Message
-from actors.quota import Adjust, Charge, Expire, ExpireDue, GetBalance, Grant, Quota, Refund
+from actors.quota import Adjust, Charge, Expire, ExpireDue, ForgetRefusals, GetBalance, Grant, Quota, Refund
 from actors.quota_commands import Command
 from storage import accounts, idempotency, orders, tasks, users
 from storage.adjustments import Adjustment
@@ -148,10 +148,12 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """An actor that starts looks for ended memberships at once."""
+        """An actor that starts looks for ended memberships and old refusals at once."""
         self.run(self._close())
         self.run(self._open())
         self.expire_due()
+        self.run(self.ask(ForgetRefusals()))
+        self.model.forget_refusals(self.clock.now())
 
     # --- what holds after each of them ---
 
