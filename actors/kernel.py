@@ -94,7 +94,7 @@ class Actor:
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._name = type(self).__name__.lower()
-        self._wait_seconds = _WAIT.labels(self._name)
+        self._wait_seconds, self._refused = _WAIT.labels(self._name), _REFUSED.labels(self._name)
         self.on(Ping, self._ping)
 
     # --- for whoever sends ---
@@ -148,7 +148,7 @@ class Actor:
         """How many wait for this handler. Raises Overloaded when no more may."""
         waiting = self._waiting_for[handler]
         if self._stopping or waiting >= capacity:
-            _REFUSED.labels(self._name).inc()
+            self._refused.inc()
             raise Overloaded(retry_after=1)
         return waiting
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import accumulate
 
@@ -60,8 +61,13 @@ _REFUSALS = Counter("darkroom_http_refusals", "Failures by the code in their env
 count_request = _REQUESTS.add
 
 
+@lru_cache(maxsize=256)
+def _refusals(code: int) -> Counter:
+    return _REFUSALS.labels(str(code))
+
+
 def count_refusal(code: int) -> None:
-    _REFUSALS.labels(str(code)).inc()
+    _refusals(code).inc()
 
 
 def route_template(request: web.Request) -> str:
