@@ -193,3 +193,31 @@ async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> 
     doubler.gate.set()
     assert await report == 200
     assert len(await asyncio.gather(*asked)) == 9
+
+
+async def test_each_kind_of_message_has_room_of_its_own(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    held = asyncio.create_task(doubler.ask(Double(0)))
+    await doubler.busy.wait()
+    waiting = [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        doubler.check_room(Double)
+    doubler.check_room(Ping)
+    ping = asyncio.create_task(doubler.ask(Ping()))
+    doubler.gate.set()
+    await asyncio.gather(held, *waiting, ping)
+    doubler.check_room(Double)
+
+
+async def test_each_of_many_is_answered_in_order_and_fails_alone(doubler: Doubler) -> None:
+    doubler.gate.clear()
+    held = asyncio.create_task(doubler.ask(Double(0)))
+    await doubler.busy.wait()
+    many = asyncio.create_task(doubler.ask_each([Double(n) for n in (1, -1, 3, 4, 5, 6, 7, 8, 9, 10)]))
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    outcomes = await many
+    assert [o for o in outcomes if isinstance(o, int)] == [2, 6, 8, 10, 12, 14, 16]
+    assert [type(o) for o in outcomes if not isinstance(o, int)] == [BadParameter, Overloaded, Overloaded]
+    assert await held == 0

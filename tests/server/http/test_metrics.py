@@ -1,0 +1,91 @@
+"""/metrics: what happened is counted once, under labels that nobody outside can multiply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.edge import Edge, running
+from tests.server.http.holdings import creation, placed
+from tests.server.http.sockets import bare, exchange, status
+
+
+async def samples(edge: Edge, **headers: str) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels, in the order of their names."""
+    answer = await edge.get("/metrics", headers=headers)
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(answer.raw.decode())
+        for sample in family.samples
+    }
+
+
+async def test_charges_refusals_and_commits_are_counted(edge: Edge) -> None:
+    before = await samples(edge)
+    member = await edge.member()
+    await edge.create(member, await placed(edge, member))
+    beggar = await edge.person()
+    poor = await edge.post("/api/task/create", creation(await placed(edge, beggar)), who=beggar)
+    assert poor.refusal == (403, 1002)
+    after = await samples(edge)
+
+    def grown(*sample: str) -> float:
+        return after[sample] - before.get(sample, 0)
+
+    assert grown("darkroom_ledger_entries_total", "charge") == grown("darkroom_ledger_generations_total", "charge") == 1
+    assert grown("darkroom_ledger_entries_total", "grant") == 1
+    assert grown("darkroom_ledger_generations_total", "grant") == 100
+    assert grown("darkroom_ledger_entries_total", "refund") == 0
+    assert grown("darkroom_http_refusals_total", "1002") == 1
+    assert grown("darkroom_http_requests_total", "POST", "/api/task/create", "200") == 1
+    assert grown("darkroom_http_requests_total", "POST", "/api/task/create", "403") == 1
+    assert grown("darkroom_http_request_seconds_count", "POST", "/api/task/create", "200") == 1
+    assert grown("darkroom_quota_commands_count") == grown("darkroom_quota_commands_sum") == 3
+    assert grown("darkroom_commit_seconds_count") == grown("darkroom_commit_transactions_count") >= 3
+    assert grown("darkroom_mailbox_wait_seconds_count", "quota") >= 3
+    assert after["darkroom_mailbox_messages", "tasks"] == 0
+
+
+async def test_a_request_is_counted_under_its_template_and_a_known_method(edge: Edge) -> None:
+    person = await edge.person()
+    before = await samples(edge)
+    for number, odd in enumerate(("LOCK", "PROPFIND", "DELETE")):
+        assert (await edge.get(f"/api/task/{number:032}", who=person)).status == 404
+        assert (await edge.get(f"/nowhere/{number}")).status == 404
+        assert status(await exchange(edge, bare(odd, "/health"))) == 405
+        assert status(await exchange(edge, b"no http\r\n\r\n")) == 400
+    new = {
+        sample for sample in await samples(edge) if sample not in before and sample[0] == "darkroom_http_requests_total"
+    }
+    assert new <= {
+        ("darkroom_http_requests_total", "GET", "/api/task/{taskId}", "404"),
+        ("darkroom_http_requests_total", "GET", "(no route)", "404"),
+        ("darkroom_http_requests_total", "other", "(no route)", "405"),
+        ("darkroom_http_requests_total", "other", "(no route)", "400"),
+    }
+
+
+async def test_only_this_machine_itself_may_read_them_without_a_token(edge: Edge) -> None:
+    for passed_on in (
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"X-Forwarded-For": "127.0.0.1"},
+    ):
+        assert (await edge.get("/metrics", headers=passed_on)).refusal == (403, 4003)
+    assert (await edge.get("/metrics")).status == 200
+
+
+@pytest.fixture
+def token() -> str:
+    return "a scraper's token, long enough to be one"
+
+
+async def test_a_token_opens_them_to_who_shows_it(tmp_path: Path, token: str) -> None:
+    async with running(tmp_path, metrics={"token": token}) as edge:
+        assert await samples(edge, **{"Authorization": f"Bearer {token}", "X-Forwarded-For": "192.0.2.1"})
+        for shown in ("", "Bearer ", f"Bearer {token}x", f"Bearer {token[:-1]}", f"Basic {token}", token):
+            assert (await edge.get("/metrics", headers={"Authorization": shown})).refusal == (401, 1001)
+        assert (await edge.get("/metrics")).refusal == (401, 1001)
