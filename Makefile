@@ -13,7 +13,7 @@ run: install
 test: install-dev
 	$(BIN)/python -m pytest
 
-# Crashes, power cuts, I/O errors and overload, for as many rounds as wanted; about half a minute a seed: make torture SEEDS=100
+# Crashes, power cuts, I/O errors, interleavings: as many rounds as wanted, about a minute each: make torture SEEDS=100
 SEEDS ?= 20
 torture: install-dev
 	$(BIN)/python -m tests.torture --seeds $(SEEDS)
