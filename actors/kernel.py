@@ -61,6 +61,8 @@ class _Letter:
 
     def settle(self, outcome: object) -> None:
         """Answer the asker, who may be gone. A future as outcome is answered when that is done."""
+        if isinstance(outcome, asyncio.CancelledError):  # something the handler waited for was; nobody cancels handlers
+            outcome = Overloaded(retry_after=1)
         if isinstance(outcome, asyncio.Future):
             outcome.add_done_callback(self._settle_from)
         elif self.reply is None:
@@ -158,8 +160,6 @@ class Actor:
         """Handle each message of `kind` by itself; one that raises fails alone."""
 
         async def one_by_one(batch: Sequence[M]) -> Sequence[object]:
-            if len(batch) == 1:
-                return [await handler(batch[0])]  # the usual batch where little goes on, spared the price of a task
             return await asyncio.gather(*map(handler, batch), return_exceptions=True)
 
         self.on_batch((kind,), one_by_one)

@@ -143,6 +143,7 @@ class Membership(Actor):
         self._plans = Plans(plans)
         self._order_milliseconds = order_minutes * 60_000
         self._reconciliation: asyncio.Future[None] | None = None
+        self._forgetting: asyncio.Future[None] | None = None
         self.on(GetPlans, self._get_plans)
         self.on(Purchase, self._purchase)
         self.on(Notify, self._notify)
@@ -169,7 +170,7 @@ class Membership(Actor):
         now = self._clock.now()
         order = await self._db.write(lambda c: place(c, wanted.user_id, offer, wanted.key, now))
         if isinstance(order, DomainError):
-            raise order
+            raise order  # which `write` has done already; this says so to the reader and to mypy
         try:
             form = await self._db.read(lambda connection: orders.find_form(connection, order.id))
             return Purchased(order, form or await self._open_trade(order))
@@ -274,9 +275,16 @@ class Membership(Actor):
             raise OrderNotFound
         return order
 
-    async def _forget_refusals(self, _: ForgetRefusals) -> None:
-        before = self._clock.now() - REFUSAL_KEPT
-        await self._db.write(lambda connection: order_keys.forget_refusals(connection, before, FORGET_BATCH))
+    async def _forget_refusals(self, _: ForgetRefusals) -> object:
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = self.start_job(self._forget_all(self._clock.now() - REFUSAL_KEPT))
+        return self._forgetting
+
+    async def _forget_all(self, before: int) -> None:
+        """Batch by batch, so that nobody waits for long behind one."""
+        forgotten = FORGET_BATCH
+        while forgotten == FORGET_BATCH:
+            forgotten = await self._db.write(lambda c: order_keys.forget_refusals(c, before, FORGET_BATCH))
 
     def _offer(self, wanted: Purchase) -> Offer:
         try:

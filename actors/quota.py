@@ -94,6 +94,7 @@ class Quota(Actor):
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
         self._db, self._clock = db, clock
+        self._forgetting: asyncio.Future[None] | None = None
         self.on_batch((Charge, Refund, Grant, Expire, Adjust), self._settle)
         self.on_batch((GetBalance,), self._balances)
         self.on(GetLedger, self._ledger)
@@ -139,9 +140,16 @@ class Quota(Actor):
         if due:
             await self._settle([Expire(user_id) for user_id in due])
 
-    async def _forget_refusals(self, _: ForgetRefusals) -> None:
-        before = self._clock.now() - REFUSAL_KEPT
-        await self._db.write(lambda connection: idempotency.forget_refusals(connection, before, FORGET_BATCH))
+    async def _forget_refusals(self, _: ForgetRefusals) -> object:
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = self.start_job(self._forget_all(self._clock.now() - REFUSAL_KEPT))
+        return self._forgetting
+
+    async def _forget_all(self, before: int) -> None:
+        """Batch by batch, so that nobody waits for long behind one."""
+        forgotten = FORGET_BATCH
+        while forgotten == FORGET_BATCH:
+            forgotten = await self._db.write(lambda c: idempotency.forget_refusals(c, before, FORGET_BATCH))
 
 
 def _balance(account: accounts.Account, now: int) -> Balance:

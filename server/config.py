@@ -101,7 +101,7 @@ Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 class Metrics(Section):
-    """`token` is what a scraper shows as bearer token. Without one, only this machine itself is answered."""
+    """`token` is what a scraper shows. Without one, production answers nobody and development this machine itself."""
 
     token: Secret = SecretStr("")
 

@@ -61,10 +61,7 @@ async def _serve(config: Config, listening: socket.socket) -> int:
 
 
 def _collect_less_often() -> None:
-    """Requests leave nearly no cycles, and Python looks for them among all that was ever imported.
-
-    GC_NUMBER
-    """
+    """Requests leave nearly no cycles, and Python looks for them among all that was ever imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)

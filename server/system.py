@@ -146,7 +146,7 @@ class System:
             *MediaRoutes(media).routes(),
             *FileRoutes(self._store, self._uploads).routes(),
             *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
-            *MetricRoutes(self._config.metrics.token.get_secret_value()).routes(),
+            *MetricRoutes(self._config.metrics.token.get_secret_value(), local=self._sandbox is not None).routes(),
             *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
 

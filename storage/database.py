@@ -2,8 +2,8 @@
 
 A transaction is a plain function over a connection. `await db.write(fn)` runs it start to finish on the writer's
 thread: there is no await inside, so no cancellation inside. Functions that arrive while a commit is under way run
-together in the next one, each behind a savepoint of its own; callers are answered when the commit has returned, which
-with `synchronous=FULL` means that the change is on disk.
+together in the next one, each behind a savepoint of its own if they are several; callers are answered when the commit
+has returned, which with `synchronous=FULL` means that the change is on disk.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Database:
         self._lock, self._writer, self._readers = lock, writer, readers
         self._next_reader = 0
         self._waiting: list[_Write] = []
+        self._group: Sequence[_Write] = []
         self._arrived = asyncio.Event()
         self._closing = False
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -102,7 +103,8 @@ class Database:
     async def write(self, fn: Callable[[Connection], R]) -> R:
         """Run `fn` as a transaction; its result comes after the commit.
 
-        Raises what `fn` raises (then none of its changes are kept), StorageError when the disk refuses (likewise), and
+        Raises what `fn` raises (then none of its changes are kept) or returns as an exception (then they are: a refusal
+        that is to be remembered), StorageError when the disk refuses (likewise), and
         CommitFailed when the outcome is unknown; after that the database takes no more writes.
         """
         if self._closing or self.failed.done():
@@ -143,15 +145,15 @@ class Database:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-            await self._commit(group)
+            self._group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            await self._commit(self._group)
 
     def _ended(self, loop: asyncio.Task[None]) -> None:
         """A loop that ends by a fault leaves nobody waiting for it."""
         fault = None if loop.cancelled() else loop.exception()
         if isinstance(fault, Exception) and not self.failed.done():
             self.failed.set_result(fault)
-        for write in self._waiting:
+        for write in (*self._group, *self._waiting):
             if not write.done.done():
                 write.done.set_exception(StorageError("the database has stopped writing"))
 
@@ -207,7 +209,8 @@ def values(rows: int, columns: int) -> str:
 def at_once(connection: Connection, columns: str, rest: str, arguments: Sequence[object]) -> list[Any]:
     """The rows of `SELECT columns rest`, each a list, found in a single step of SQLite.
 
-    Python lets go of the GIL at each step, one a row, and has to win it back from the event loop each time.
+    Python lets go of the GIL at each step, one a row, and has to win it back from the event loop each time. For
+    text and numbers only. The JSON functions are SQLite's; PostgreSQL has json_agg.
     """
     query = f"SELECT json_group_array(json_array({columns})) {rest}"
     (found,) = connection.execute(query, arguments).fetchone()
@@ -225,11 +228,14 @@ def _roll_back(connection: Connection) -> None:
 def _alone(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
     """Without a savepoint: what is to be undone is the transaction. Two steps less, see `values`."""
     try:
-        return fn(connection)
+        outcome = fn(connection)
     except Exception as fault:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         return _told(fault)
+    if not connection.in_transaction:
+        raise sqlite3.OperationalError("SQLite gave the transaction up, and its function did not say so")
+    return outcome
 
 
 def _guarded(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
@@ -250,7 +256,7 @@ def _guarded(connection: Connection, fn: Callable[[Connection], Any]) -> Any:
 def _told(fault: Exception) -> Exception:
     """The fault as the caller gets it."""
     wrong = getattr(fault, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # the statement is, not the disk
-    if isinstance(fault, sqlite3.OperationalError) and not wrong:
+    if type(fault) in (sqlite3.OperationalError, sqlite3.DatabaseError) and not wrong:  # the latter of a damaged file
         return StorageError(str(fault))
     if isinstance(fault, sqlite3.IntegrityError) and "FOREIGN KEY" in str(fault):
         return MissingReference(str(fault))

@@ -51,12 +51,13 @@ def add(connection: Connection, answers: Sequence[Answer]) -> None:
     )
 
 
-def forget_refusals(connection: Connection, before: int, limit: int) -> None:
-    """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever."""
-    connection.execute(
+def forget_refusals(connection: Connection, before: int, limit: int) -> int:
+    """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever. How many."""
+    forgotten = connection.execute(
         """
         DELETE FROM idempotency WHERE (user_id, key) IN
             (SELECT user_id, key FROM idempotency WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
         """,
         (before, limit),
     )
+    return forgotten.rowcount

@@ -34,12 +34,13 @@ def add(connection: Connection, a: OrderAnswer) -> None:
     )
 
 
-def forget_refusals(connection: Connection, before: int, limit: int) -> None:
-    """Forget up to `limit` refusals from before that moment; what led to an order is kept for ever."""
-    connection.execute(
+def forget_refusals(connection: Connection, before: int, limit: int) -> int:
+    """Forget up to `limit` refusals from before that moment; what led to an order is kept for ever. How many."""
+    forgotten = connection.execute(
         """
         DELETE FROM order_keys WHERE (user_id, key) IN
             (SELECT user_id, key FROM order_keys WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
         """,
         (before, limit),
     )
+    return forgotten.rowcount

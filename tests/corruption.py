@@ -125,6 +125,19 @@ CORRUPTIONS = (
             "INSERT INTO adjustments VALUES ('gg', :user_id, '', 0)",
         ),
     ),
+    Corruption(
+        "a kind",
+        "an entry is of a known kind",
+        _ENTRY.format("charge"),
+        ("UPDATE ledger SET kind = 'bonus' WHERE id = :id",),
+    ),
+    Corruption(
+        "a key's owner",
+        "what a key led to belongs to the key's person",
+        "SELECT key AS id, user_id FROM idempotency WHERE task_id IS NOT NULL LIMIT 1",
+        ("UPDATE idempotency SET user_id = (SELECT MAX(id) FROM users WHERE id <> :user_id) WHERE key = :id",),
+        alone=True,
+    ),
     Corruption("a direction", _DIRECTION, _ENTRY.format("charge"), ("UPDATE ledger SET amount = 1 WHERE id = :id",)),
     Corruption(
         "a task without its charge", _CHARGED, _TASK.format("success"), ("DELETE FROM ledger WHERE reference = :id",)

@@ -61,7 +61,7 @@ class LocalObjects:
         return parts[1]
 
     async def exists(self, key: str) -> bool:
-        """Asked on every creation, so what was seen lately is not looked for again: nothing takes pictures away."""
+        """Asked on every creation, so thousands that were seen are not looked for again: nothing takes them away."""
         if key not in self._seen and Path(self._locate(key)).is_file():
             self._see(key)
         return key in self._seen

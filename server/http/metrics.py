@@ -74,16 +74,16 @@ def route_template(request: web.Request) -> str:
     """The route's pattern: the path itself may hold what belongs neither in a log nor in a label."""
     try:
         resource = request.match_info.route.resource
-    except AssertionError:  # aiohttp's word for a request that was answered before its route was looked for
+    except (AssertionError, AttributeError):  # aiohttp's word for no route, when none was looked for yet
         return NO_ROUTE
     return resource.canonical if resource is not None else NO_ROUTE
 
 
 class MetricRoutes:
-    """With a `token`, a scraper shows it as bearer token; without one, only this machine itself is answered."""
+    """A scraper shows the `token` as bearer token. Where there is none, nobody is answered, or `local` callers are."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
+    def __init__(self, token: str, *, local: bool) -> None:
+        self._token, self._local = token.encode(), local
 
     def routes(self) -> list[AnyRoute]:
         return [Route("GET", "/metrics", self._metrics, Access.PUBLIC)]
@@ -93,12 +93,12 @@ class MetricRoutes:
         return web.Response(body=generate_latest(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
 
     def _check(self, request: web.Request) -> None:
-        """Raises NotLoggedIn for another token than the configured one, NotAllowed for others than this machine."""
+        """Raises NotLoggedIn for another token than the configured one, NotAllowed where there is none."""
         if self._token:
             shown = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(shown, b"Bearer " + self._token):
                 raise NotLoggedIn
-        elif not _is_local(request):
+        elif not (self._local and _is_local(request)):
             raise NotAllowed
 
 

@@ -78,7 +78,7 @@ class Route(Generic[B, Q]):
 
 AnyRoute = Route[Any, Any]
 
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
+_JSON = {"Content-Type": "application/json; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 def speaks_english(request: web.Request) -> bool:

@@ -79,6 +79,30 @@ _DIRECTION = Rule(
     "entry {} of person {}: the amount of this {} is {}",
 )
 
+# A CHECK says so too, but a read-only connection does not check CHECKs.
+_KIND = Rule(
+    "an entry is of a known kind",
+    """
+    SELECT id, user_id, kind, amount FROM ledger
+    WHERE id >= :low AND id < :high AND +kind NOT IN ('charge', 'refund', 'grant', 'expire', 'adjust')
+    """,
+    "entry {} of person {}: its kind is {}, its amount {}",
+)
+
+_KEYS = Rule(
+    "what a key led to belongs to the key's person",
+    """
+    SELECT k.key, k.user_id, 'task', tasks.id, tasks.user_id
+    FROM idempotency AS k CROSS JOIN tasks ON tasks.id = k.task_id
+    WHERE k.user_id >= :low AND k.user_id < :high AND tasks.user_id <> k.user_id
+    UNION ALL
+    SELECT k.key, k.user_id, 'order', orders.id, orders.user_id
+    FROM order_keys AS k CROSS JOIN orders ON orders.id = k.order_id
+    WHERE k.user_id >= :low AND k.user_id < :high AND orders.user_id <> k.user_id
+    """,
+    "key {!r} of person {}: it led to {} {} of person {}",
+)
+
 _TASK_CHARGED = Rule(
     "a task has one charge",
     """
@@ -187,14 +211,14 @@ _ADJUST_EXPLAINED = Rule(
     WHERE kind = 'adjust' AND reference >= :low AND reference < :high
       AND NOT EXISTS (SELECT 1 FROM adjustments AS a WHERE a.id = reference AND a.user_id = ledger.user_id)
     """,
-    "entry {} of person {}: {:+} for adjustment {}, which this person does not have",
+    "entry {} of person {}: {} for adjustment {}, which this person does not have",
 )
 
 _OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAINED, _REFUND_EXACT)
 
 WALKS = (
-    Walk("people", "users", 250_000, (_BALANCE, _HISTORY)),
-    Walk("ledger entries", "ledger", 20_000, (_DIRECTION,)),
+    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _KEYS)),
+    Walk("ledger entries", "ledger", 20_000, (_DIRECTION, _KIND)),
     Walk("tasks", "tasks", 20_000, _OF_TASKS),
     Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),
     Walk("adjustments", "adjustments", 20_000, (_ADJUSTMENT_ENTERED, _ADJUST_EXPLAINED)),

@@ -59,7 +59,8 @@ def _reference(connection: sqlite3.Connection, table: str, row: int, key: int) -
     keys = connection.execute(f'PRAGMA foreign_key_list("{table}")')
     column = next(str(found[3]) for found in keys if found[0] == key)
     (first,) = connection.execute("SELECT name FROM pragma_table_info(?) WHERE cid = 0", (table,)).fetchone()
-    of, value = connection.execute(f'SELECT "{first}", "{column}" FROM "{table}" WHERE rowid = ?', (row,)).fetchone()
+    found = connection.execute(f'SELECT "{first}", "{column}" FROM "{table}" WHERE rowid = ?', (row,)).fetchone()
+    of, value = found or (f"row {row}", "gone since")
     return column, of, value
 
 

@@ -21,7 +21,7 @@ from storage.adjustments import Adjustment
 from storage.ledger import Kind
 from tests.torture.notifications import Notifications
 from tests.torture.outside import NO_ANSWER, NOTHING_DONE, TRIES, UNKNOWN, Outside, adjusted
-from tests.torture.witness import REMEMBERED, Wish
+from tests.torture.witness import Wish
 
 
 class Person:
@@ -141,12 +141,7 @@ class Person:
         self._witness.check(isinstance(got, IdempotencyKeyReused), f"{wish.key} with another body was answered {got!r}")
 
     def _answered(self) -> Wish | None:
-        now = self._witness.clock.now()
-        known = [
-            wish
-            for wish in self._wishes
-            if wish.key and (isinstance(wish.answer, Created) or (wish.answer and now < wish.answered_at + REMEMBERED))
-        ]
+        known = [wish for wish in self._wishes if wish.key and wish.answer]
         return self._script.random.choice(known) if known else None
 
     async def _look_at_tasks(self) -> None:

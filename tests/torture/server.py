@@ -10,9 +10,7 @@ import threading
 from contextlib import ExitStack
 
 from server.cli import main
-from tests.torture.broken import SERVERS
-
-THREADS_LEFT = "threads left:"
+from tests.torture.broken import SERVERS, THREADS_LEFT
 
 
 def _run() -> None:

@@ -22,7 +22,7 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from actors import ids
+from actors import ids, membership, quota
 from actors.task import OUTSIDE_LEASE
 from tests.torture.broken_variants import BROKEN, PRODUCT, Variant
 from tests.torture.outside import Outside
@@ -90,7 +90,7 @@ class Simulation:
 
 def simulate(folder: Path, seed: int, variant: Variant = PRODUCT) -> Simulation:
     simulation = Simulation(folder, seed, variant)
-    with _silence(), _seeded_ids(seed), variant.patched():
+    with _silence(), _seeded_ids(seed), _refusals_kept(), variant.patched():
         try:
             run_virtually(simulation.run)
         except Stuck as fault:
@@ -149,6 +149,13 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _refusals_kept() -> Iterator[None]:
+    """Time leaps by months here, and a refusal that was forgotten makes the next request with its key a new wish."""
+    with patch.object(quota, "REFUSAL_KEPT", 1000 * DAY), patch.object(membership, "REFUSAL_KEPT", 1000 * DAY):
+        yield
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from storage.database import Database
 from tests.edge import SECRETS, Api
 from tests.pictures import shirt
 from tests.process import Server, browsing, serving
+from tests.torture.broken import THREADS_LEFT
 from tests.torture.crowd import PLENTY, Crowd
-from tests.torture.server import THREADS_LEFT
 from tests.torture.suite import Report
 
 NAME = "SIGTERM under 64 writers"

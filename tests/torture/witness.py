@@ -18,7 +18,6 @@ from tests.torture.script import Script
 from tests.torture.simulated_services import SimulatedClock
 
 FINAL = (TaskStatus.SUCCESS, TaskStatus.FAILED)
-REMEMBERED = 23 * 3_600_000  # milliseconds for which a refusal is surely kept under its key
 
 
 @dataclass(slots=True)
@@ -30,7 +29,6 @@ class Wish:
     input_key: str
     key: IdempotencyKey | None
     answer: Created | DomainError | None = None
-    answered_at: int = 0
     open: int = 0  # attempts under way
     unknown: int = 0  # attempts whose outcome nobody was told
 
@@ -68,7 +66,7 @@ class Witness:
             self.check(answer == wish.answer, f"one key, one answer: {wish.answer}, then {answer}")
             return
         self.check(wish.answer is None, f"{wish.input_key} was refused ({wish.answer!r}), then created")
-        wish.answer, wish.answered_at = answer, self.clock.now()
+        wish.answer = answer
         balance = self.confirm(wish.user_id, Kind.CHARGE, answer.task_id)
         self.check(balance == answer.balance, f"the charge of {wish.input_key} left {balance}, not {answer.balance}")
         self.check(self.tasks_of(wish) == [answer.task_id], f"{wish.input_key} has one task when that is answered")
@@ -76,7 +74,7 @@ class Witness:
     def refused(self, wish: Wish, refusal: DomainError) -> None:
         self.script.step(f"{wish.input_key} is refused: {refusal!r}")
         if wish.answer is None:
-            wish.answer, wish.answered_at = refusal, self.clock.now()
+            wish.answer = refusal
             return
         same = type(wish.answer) is type(refusal) and str(wish.answer) == str(refusal)
         self.check(same, f"one key, one answer: {wish.answer!r}, then {refusal!r}")
