@@ -103,9 +103,9 @@ class Database:
     async def write(self, fn: Callable[[Connection], R]) -> R:
         """Run `fn` as a transaction; its result comes after the commit.
 
-        Raises what `fn` raises (then none of its changes are kept) or returns as an exception (then they are: a refusal
-        that is to be remembered), StorageError when the disk refuses (likewise), and
-        CommitFailed when the outcome is unknown; after that the database takes no more writes.
+        Raises what `fn` raises, and StorageError when the disk refuses: then none of its changes are kept. Raises an
+        exception that `fn` returns: then they are, which is how a refusal is remembered. Raises CommitFailed when the
+        outcome is unknown; after that the database takes no more writes.
         """
         if self._closing or self.failed.done():
             raise StorageError("the database is closed for writing")

@@ -106,7 +106,7 @@ def count(connection: Connection, user_id: str) -> int:
 
 
 def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Order]:
-    """The order each of these people paid last, by user id; people who never paid are left out."""
+    """The newest paid order of each of these people, by user id; people who never paid are left out."""
     rows = connection.execute(
         f"""
         SELECT {_COLUMNS} FROM orders WHERE id IN
