@@ -5,12 +5,14 @@ is typed by that. An actor registers what it handles, either one message at a ti
 
     self.on(GetPlans, self._plans)                 # async (GetPlans) -> Plans
     self.on_batch((Charge, Refund), self._settle)  # async ([Charge | Refund]) -> [reply or exception, …]
+    self.forward(CreateTask, self._create, quota, Charge)  # async (CreateTask) -> Created, by way of a Charge
 
-Each handler has a mailbox of its own size: a flood of one kind of message keeps nothing else out.
+Each kind of message has room of its own: a flood of one keeps no other out.
 
 A turn takes every message that waits, up to `turn`. Handlers of one turn run side by side, so their transactions
-meet in one commit; the next turn starts when all of them are done. A handler may wait for storage and for actors
-below it, never for the outside world: for that it starts a job and returns the job's future as its reply.
+meet in one commit; the next turn starts when all of them are done. What an actor merely translates for another it
+forwards, without a turn of its own. A handler may wait for storage and for actors below it, never for the outside
+world: for that it starts a job and returns the job's future as its reply.
 """
 
 from __future__ import annotations
@@ -33,6 +35,13 @@ M = TypeVar("M", bound="Message[Any]")
 
 log = logging.getLogger("darkroom.actor")
 
+ROUNDS = 3
+"""Turns of the event loop that mail waits for more of it, unless there is enough for a turn.
+
+It takes three from the arrival of a request's bytes to its message. Without them 64 clients, whom one commit answers
+together, come back as one and sixty-three, in two commits; with them a wave shares one, and creations gain 9 %.
+"""
+
 _DEPTH = Gauge("darkroom_mailbox_messages", "Messages that wait in an actor's mailbox", ["actor"])
 _WAIT = Histogram("darkroom_mailbox_wait_seconds", "How long the first message of a turn had waited", ["actor"])
 _REFUSED = Counter("darkroom_mailbox_refusals", "Messages refused because a mailbox was full or closing", ["actor"])
@@ -50,6 +59,12 @@ class Ping(Message[None]):
 
 
 Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    translate: Callable[[Any], Awaitable[Any]]
+    check_room: Callable[[], None]
 
 
 @dataclass(slots=True)  # not frozen: that would double the price of making one
@@ -87,9 +102,10 @@ class Actor:
     def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
         self._waiting: deque[_Letter] = deque()
-        self._waiting_for: dict[Batch, int] = {}
+        self._waiting_for: dict[type[Message[Any]], int] = {}
         self._mail = asyncio.Event()
         self._handlers: dict[type[Message[Any]], Batch] = {}
+        self._forwards: dict[type[Message[Any]], _Forward] = {}
         self._jobs: set[asyncio.Task[Any]] = set()
         self._periodic: list[tuple[float, Message[Any]]] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -103,6 +119,11 @@ class Actor:
 
     async def ask(self, message: Message[R]) -> R:
         """Send and wait for the reply. Raises Overloaded at once when the mailbox is full, or the handler's error."""
+        if type(message) in self._forwards:
+            if self._stopping:
+                raise self._refusal()
+            reply: R = await self._forwards[type(message)].translate(message)
+            return reply
         return await self._send(message, self._capacity)
 
     async def ask_each(self, messages: Sequence[Message[R]]) -> list[R | Exception]:
@@ -131,7 +152,14 @@ class Actor:
 
     def check_room(self, kind: type[Message[Any]]) -> None:
         """Raises Overloaded if a message of this kind would be: to be asked before the work that leads to it."""
-        self._room_for(self._handlers[kind], self._capacity)
+        if kind in self._forwards and not self._stopping:
+            self._forwards[kind].check_room()
+        else:
+            self._room_for(kind, self._capacity)
+
+    def has_waiting(self, kind: type[Message[Any]]) -> bool:
+        """Whether a message of this kind waits for its turn."""
+        return self._waiting_for[kind] > 0
 
     def _send(self, message: Message[R], capacity: int) -> asyncio.Future[R]:
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -142,17 +170,21 @@ class Actor:
         handler = self._handlers.get(type(message))
         if handler is None:
             raise TypeError(f"{type(self).__name__} does not handle {type(message).__name__}")
-        self._waiting_for[handler] = 1 + self._room_for(handler, capacity)
+        kind = type(message)
+        self._waiting_for[kind] = 1 + self._room_for(kind, capacity)
         self._waiting.append(_Letter(message, reply, handler, time.monotonic()))
         self._mail.set()
 
-    def _room_for(self, handler: Batch, capacity: int) -> int:
-        """How many wait for this handler. Raises Overloaded when no more may."""
-        waiting = self._waiting_for[handler]
+    def _room_for(self, kind: type[Message[Any]], capacity: int) -> int:
+        """How many of this kind wait. Raises Overloaded when no more may."""
+        waiting = self._waiting_for.get(kind, 0)
         if self._stopping or waiting >= capacity:
-            self._refused.inc()
-            raise Overloaded(retry_after=1)
+            raise self._refusal()
         return waiting
+
+    def _refusal(self) -> Overloaded:
+        self._refused.inc()
+        return Overloaded(retry_after=1)
 
     # --- for the subclass ---
 
@@ -166,9 +198,18 @@ class Actor:
 
     def on_batch(self, kinds: Sequence[type[Message[Any]]], handler: Batch) -> None:
         """Handle all messages of `kinds` in a turn together, in order of arrival: one reply or exception for each."""
-        self._waiting_for[handler] = 0
         for kind in kinds:
-            self._handlers[kind] = handler
+            self._handlers[kind], self._waiting_for[kind] = handler, 0
+
+    def forward(
+        self, kind: type[M], translate: Callable[[M], Awaitable[object]], actor: Actor, sent: type[Any]
+    ) -> None:
+        """Let whoever asks `kind` run `translate`, which asks `actor` a `sent` and makes its reply into theirs.
+
+        For what changes nothing here: it waits in no mailbox of this actor, and nothing waits behind it. It runs in the
+        asker's task, ends when that is cancelled, and `stop()` does not wait for it; it can be asked, not told.
+        """
+        self._forwards[kind] = _Forward(translate, lambda: actor.check_room(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:
         """Tell the actor itself `message` again and again, from when it starts."""
@@ -216,6 +257,8 @@ class Actor:
                     self._mail.clear()
                     await self._mail.wait()
                     continue
+                for _ in range(ROUNDS if len(self._waiting) < self._turn else 0):
+                    await asyncio.sleep(0)
                 taken = [self._waiting.popleft() for _ in range(min(self._turn, len(self._waiting)))]
                 self._wait_seconds.observe(time.monotonic() - taken[0].posted)
                 await self._take(taken)
@@ -235,7 +278,7 @@ class Actor:
         by_handler: dict[Batch, list[_Letter]] = {}
         for letter in letters:
             by_handler.setdefault(letter.handler, []).append(letter)
-            self._waiting_for[letter.handler] -= 1
+            self._waiting_for[type(letter.message)] -= 1
         runs = [self._handle(handler, mail) for handler, mail in by_handler.items()]
         if len(runs) == 1:
             await runs[0]  # the usual turn, spared the price of a task

@@ -15,7 +15,7 @@ from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.picture_job import make_pictures
 from actors.ports import Clock, ObjectStore, PictureRefused, PictureWorkers, Template
-from actors.quota import Charge, Quota, Receipt, Refund
+from actors.quota import Charge, Quota, Refund
 from storage import tasks
 from storage.database import Connection, Database
 from storage.tasks import FailedTask, Holder, NewTask
@@ -151,7 +151,7 @@ class Tasks(Actor):
         self._store, self._pictures, self._settings = store, pictures, settings
         self._busy = 0
         self._closing = False
-        self.on_batch((CreateTask,), self._create)
+        self.forward(CreateTask, self._create, quota, Charge)
         self.on_batch((GetTask,), self._get)
         self.on(ListTasks, self._list)
         self.on(Report, self._report)
@@ -173,11 +173,12 @@ class Tasks(Actor):
 
     # --- for people ---
 
-    async def _create(self, batch: Sequence[CreateTask]) -> Sequence[object]:
-        now = self._clock.now()
-        receipts = await self._quota.ask_each([self._charge(wanted, now) for wanted in batch])
-        self._wake()
-        return [_created(receipt) for receipt in receipts]
+    async def _create(self, wanted: CreateTask) -> Created:
+        try:
+            receipt = await self._quota.ask(self._charge(wanted, self._clock.now()))
+        finally:  # the asker may be gone, or the outcome unknown; there may be a task all the same
+            self._wake()
+        return Created(receipt.reference, receipt.at, receipt.balance)
 
     def _charge(self, wanted: CreateTask, now: int) -> Charge:
         params = {"template": wanted.template.value}
@@ -235,7 +236,7 @@ class Tasks(Actor):
     # --- the queue ---
 
     def _wake(self) -> None:
-        if self._settings.workers and not self._closing:
+        if self._settings.workers and not self._closing and not self.has_waiting(Work):
             with contextlib.suppress(Overloaded):  # the sweep wakes up whoever is left waiting
                 self.tell(Work())
 
@@ -290,12 +291,6 @@ class Tasks(Actor):
             outcome = Fail(task, "abandoned") if task.holder is Holder.OUTSIDE else self._again(task)
             await (self._fail(outcome) if isinstance(outcome, Fail) else self._release(outcome))
         self._wake()
-
-
-def _created(receipt: Receipt | Exception) -> Created | Exception:
-    if isinstance(receipt, Exception):
-        return receipt
-    return Created(receipt.reference, receipt.at, receipt.balance)
 
 
 def _owned(task: Task | None, user_id: str) -> Task | TaskNotFound | NotAllowed:

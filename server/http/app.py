@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from actors.errors import DomainError, MissingReference
 from actors.tokens import Tokens
@@ -34,21 +34,28 @@ ANSWER: web.AppKey[Answer] = web.AppKey("answer")
 def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.Application:
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         began, request_id = time.monotonic(), _request_id(request)
-        response = cors.preflight(request) or await _enveloped(request, handler, request_id)
+        # aiohttp looks for a route by trying one after the other (7 us), and sees to what a request may expect.
+        # A request that takes this short way has no match_info.
+        path = request.rel_url.raw_path
+        endpoint = fixed.get((request.method, path)) if hdrs.EXPECT not in request.headers else None
+        template = None if endpoint is None else path  # any other path has its template from aiohttp
+        response = cors.preflight(request) or await _enveloped(request, endpoint or handler, request_id, template)
         if not response.prepared:
             response.headers["X-Request-Id"] = request_id
             response.headers["X-Content-Type-Options"] = "nosniff"
             cors.add_headers(request, response)
-        count_request(request.method, route_template(request), response.status, time.monotonic() - began)
+        count_request(request.method, template or route_template(request), response.status, time.monotonic() - began)
         return response
 
     app = web.Application(client_max_size=JSON_BYTES)
     app[ANSWER] = answer
-    add_routes(app, routes, tokens)
+    fixed = add_routes(app, routes, tokens)
     return app
 
 
-async def _enveloped(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+async def _enveloped(
+    request: web.Request, handler: Handler, request_id: str, template: str | None
+) -> web.StreamResponse:
     """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
     try:
         return await handler(request)
@@ -62,9 +69,9 @@ async def _enveloped(request: web.Request, handler: Handler, request_id: str) ->
         failure = failure_of(fault, speaks_english(request))
     except Exception as fault:
         failure = failure_of(fault, speaks_english(request))
-        log.exception("%s %s failed, request %s", request.method, route_template(request), request_id)
+        log.exception("%s %s failed, request %s", request.method, template or route_template(request), request_id)
     count_refusal(failure.code)
-    return failure_response(failure, request_id)
+    return failure_response(request, failure, request_id)
 
 
 def _request_id(request: web.Request) -> str:

@@ -54,7 +54,7 @@ class MembershipRoutes:
             Route("GET", "/api/membership/plans", self._plans, Access.PUBLIC),
             Route("POST", "/api/membership/purchase", self._purchase, body=PurchaseBody),
             Route("POST", notify, self._notified, Access.PUBLIC),
-            Route("POST", f"{notify}/{{channel}}", self._notified, Access.PUBLIC),
+            Route("POST", f"{notify}/{{channel}}", self._notified_by, Access.PUBLIC),
             Route("GET", "/api/membership/status", self._status, room=partial(self._membership.check_room, GetStatus)),
             Route("GET", "/api/membership/orders", self._orders, query=OrdersQuery),
             Route("GET", "/api/membership/orders/{orderId}", self._order),
@@ -82,11 +82,15 @@ class MembershipRoutes:
         )
 
     async def _notified(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._notify(call.request, None)
+
+    async def _notified_by(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._notify(call.request, _channel(call.path("channel")))
+
+    async def _notify(self, request: web.Request, channel: Channel | None) -> web.Response:
         """A gateway calls: it is answered in its own terms, refused in the envelope (any 4xx makes it try again)."""
-        headers = {name.lower(): value for name, value in call.request.headers.items()}
-        notification = Notification(headers, await read_bytes(call.request))
-        named = call.request.match_info.get("channel")
-        channel = _channel(named) if named is not None else None
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        notification = Notification(headers, await read_bytes(request))
         acknowledgement = await self._membership.ask(Notify(channel, notification))
         return web.Response(body=acknowledgement.body, content_type=acknowledgement.content_type)
 

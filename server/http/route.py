@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from aiohttp import web
-from pydantic_core import to_json
 
 from actors.errors import NotLoggedIn
 from actors.tokens import Caller, Tokens
 from server.http.body import Body, Query, read_body, read_query
 from server.http.errors import Failure
+from server.http.json_response import json_response
 from server.http.language import Text, prefers_english
 
 B = TypeVar("B", bound=Body)
@@ -77,42 +77,42 @@ class Route(Generic[B, Q]):
 
 
 AnyRoute = Route[Any, Any]
-
-_JSON = {"Content-Type": "application/json; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def speaks_english(request: web.Request) -> bool:
     return prefers_english(request.headers.get("Accept-Language", ""))
 
 
-def envelope(reply: Reply, english: bool) -> web.Response:
+def envelope(request: web.Request, reply: Reply) -> web.StreamResponse:
     content: dict[str, object] = {"success": True, "data": reply.data}
     if reply.message is not None:
-        content["message"] = reply.message.words(english)
-    return json_response(content)
+        content["message"] = reply.message.words(speaks_english(request))
+    return json_response(request, content)
 
 
-def failure_response(failure: Failure, request_id: str) -> web.Response:
+def failure_response(request: web.BaseRequest, failure: Failure, request_id: str) -> web.StreamResponse:
     error = {"code": failure.code, "message": failure.message, "requestId": request_id}
-    response = json_response({"success": False, "error": error}, failure.status)
+    response = json_response(request, {"success": False, "error": error}, failure.status)
     response.headers.update({**failure.headers, "X-Request-Id": request_id})
     return response
 
 
-def json_response(content: object, status: int = 200) -> web.Response:
-    return web.Response(body=to_json(content), status=status, headers=_JSON)
-
-
-def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> None:
+def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> dict[tuple[str, str], Endpoint]:
+    """The endpoints whose path is always the same are returned, by method and path."""
+    fixed = {}
     for route in routes:
         endpoint = _endpoint(route, tokens)
+        if "{" not in route.path:
+            fixed[route.method, route.path] = endpoint
         if route.method == "GET":
             app.router.add_get(route.path, endpoint)  # which answers HEAD as well
         else:
             app.router.add_route(route.method, route.path, endpoint)
+    return fixed
 
 
-def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _endpoint(route: Route[B, Q], tokens: Tokens) -> Endpoint:
     no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # for routes whose models are these
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -122,7 +122,7 @@ def _endpoint(route: Route[B, Q], tokens: Tokens) -> Callable[[web.Request], Awa
         query = no_query if route.query is NoQuery else read_query(request, route.query)
         body = no_body if route.body is NoBody else await read_body(request, route.body)
         reply = await route.handler(Call(request, caller, body, query))
-        return envelope(reply, speaks_english(request)) if isinstance(reply, Reply) else reply
+        return envelope(request, reply) if isinstance(reply, Reply) else reply
 
     return endpoint
 

@@ -85,11 +85,11 @@ class _Protocol(RequestHandler):
         return _refused(request, status, "Bad Request")
 
 
-def _refused(request: BaseRequest, status: int, reason: str) -> web.Response:
+def _refused(request: BaseRequest, status: int, reason: str) -> web.StreamResponse:
     english = prefers_english(request.headers.get("Accept-Language", ""))
     failure = http_failure(status, reason, english)
     count_refusal(failure.code)
     count_request(request.method, NO_ROUTE, status, 0)
-    response = failure_response(failure, new_id())
+    response = failure_response(request, failure, new_id())
     response.force_close()
     return response

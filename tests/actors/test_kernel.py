@@ -221,3 +221,47 @@ async def test_each_of_many_is_answered_in_order_and_fails_alone(doubler: Double
     assert [o for o in outcomes if isinstance(o, int)] == [2, 6, 8, 10, 12, 14, 16]
     assert [type(o) for o in outcomes if not isinstance(o, int)] == [BadParameter, Overloaded, Overloaded]
     assert await held == 0
+
+
+class Front(Actor):
+    """Forwards `Double` to another actor, as the text of its reply."""
+
+    def __init__(self, behind: Doubler) -> None:
+        super().__init__()
+        self._behind = behind
+        self.forward(AsText, self._as_text, behind, Double)
+
+    async def _as_text(self, message: AsText) -> str:
+        doubled = await self._behind.ask(Double(message.number))
+        return str(doubled)
+
+
+@dataclass(frozen=True, slots=True)
+class AsText(Message[str]):
+    number: int
+
+
+async def test_what_is_forwarded_has_the_room_and_the_faults_of_where_it_goes(doubler: Doubler) -> None:
+    front = Front(doubler)
+    front.start()
+    assert await front.ask(AsText(4)) == "8"
+    with pytest.raises(BadParameter):
+        await front.ask(AsText(-1))
+    doubler.gate.clear()
+    doubler.busy.clear()
+    held = asyncio.create_task(front.ask(AsText(0)))
+    await doubler.busy.wait()
+    waiting = [asyncio.create_task(front.ask(AsText(n))) for n in range(1, 9)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        front.check_room(AsText)
+    with pytest.raises(Overloaded):
+        await front.ask(AsText(9))
+    await front.ask(Ping())  # nothing waits here
+    doubler.gate.set()
+    assert await asyncio.gather(held, *waiting) == [str(2 * n) for n in range(9)]
+    await front.stop()
+    with pytest.raises(Overloaded):
+        await front.ask(AsText(1))
+    with pytest.raises(Overloaded):
+        front.check_room(AsText)
