@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-REFUSAL_KEPT = 24 * 3_600_000  # milliseconds; what took effect is remembered for ever
-FORGET_SECONDS = 600  # how often old refusals are looked for
-FORGET_BATCH = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:

@@ -17,7 +17,8 @@ from actors.errors import (
     UnknownChannel,
     UnknownPlan,
 )
-from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT, IdempotencyKey
+from actors.forgetting import Forgetting
+from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.payments import Gateways, check_match, check_repeated
@@ -123,11 +124,6 @@ class Reconcile(Message[None]):
     """Ask the gateways about pending orders: notifications get lost, and orders run out."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetRefusals(Message[None]):
-    """Forget what purchases with an idempotency key were refused more than a day ago."""
-
-
 class Membership(Actor):
     def __init__(
         self,
@@ -143,7 +139,6 @@ class Membership(Actor):
         self._plans = Plans(plans)
         self._order_milliseconds = order_minutes * 60_000
         self._reconciliation: asyncio.Future[None] | None = None
-        self._forgetting: asyncio.Future[None] | None = None
         self.on(GetPlans, self._get_plans)
         self.on(Purchase, self._purchase)
         self.on(Notify, self._notify)
@@ -152,9 +147,8 @@ class Membership(Actor):
         self.on(GetOrder, self._get_order)
         self.on(ListOrders, self._list_orders)
         self.on(Reconcile, self._reconcile)
-        self.on(ForgetRefusals, self._forget_refusals)
         self.every(RECONCILE_SECONDS, Reconcile())
-        self.every(FORGET_SECONDS, ForgetRefusals())
+        Forgetting(self, db, clock, order_keys.forget_refusals)
 
     async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
         return self._plans.all()
@@ -274,17 +268,6 @@ class Membership(Actor):
         if order is None:
             raise OrderNotFound
         return order
-
-    async def _forget_refusals(self, _: ForgetRefusals) -> object:
-        if self._forgetting is None or self._forgetting.done():
-            self._forgetting = self.start_job(self._forget_all(self._clock.now() - REFUSAL_KEPT))
-        return self._forgetting
-
-    async def _forget_all(self, before: int) -> None:
-        """Batch by batch, so that nobody waits for long behind one."""
-        forgotten = FORGET_BATCH
-        while forgotten == FORGET_BATCH:
-            forgotten = await self._db.write(lambda c: order_keys.forget_refusals(c, before, FORGET_BATCH))
 
     def _offer(self, wanted: Purchase) -> Offer:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Histogram
 
 from actors.errors import CommitFailed, StorageError
-from actors.idempotency import FORGET_BATCH, FORGET_SECONDS, REFUSAL_KEPT
+from actors.forgetting import Forgetting
 from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.ports import Clock
@@ -85,23 +85,16 @@ class ExpireDue(Message[None]):
     """End the memberships whose time is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetRefusals(Message[None]):
-    """Forget what creations with an idempotency key were refused more than a day ago."""
-
-
 class Quota(Actor):
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
         self._db, self._clock = db, clock
-        self._forgetting: asyncio.Future[None] | None = None
         self.on_batch((Charge, Refund, Grant, Expire, Adjust), self._settle)
         self.on_batch((GetBalance,), self._balances)
         self.on(GetLedger, self._ledger)
         self.on(ExpireDue, self._expire_due)
-        self.on(ForgetRefusals, self._forget_refusals)
         self.every(EXPIRE_SECONDS, ExpireDue())
-        self.every(FORGET_SECONDS, ForgetRefusals())
+        Forgetting(self, db, clock, idempotency.forget_refusals)
 
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()
@@ -139,17 +132,6 @@ class Quota(Actor):
         due = await self._db.read(lambda connection: accounts.expired(connection, now, EXPIRE_BATCH))
         if due:
             await self._settle([Expire(user_id) for user_id in due])
-
-    async def _forget_refusals(self, _: ForgetRefusals) -> object:
-        if self._forgetting is None or self._forgetting.done():
-            self._forgetting = self.start_job(self._forget_all(self._clock.now() - REFUSAL_KEPT))
-        return self._forgetting
-
-    async def _forget_all(self, before: int) -> None:
-        """Batch by batch, so that nobody waits for long behind one."""
-        forgotten = FORGET_BATCH
-        while forgotten == FORGET_BATCH:
-            forgotten = await self._db.write(lambda c: idempotency.forget_refusals(c, before, FORGET_BATCH))
 
 
 def _balance(account: accounts.Account, now: int) -> Balance:

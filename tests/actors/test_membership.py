@@ -12,8 +12,9 @@ from typing import TypeVar
 import pytest
 
 from actors.errors import OrderEnded, ServiceUnavailable, UnknownPlan
+from actors.forgetting import ForgetRefusals
 from actors.idempotency import IdempotencyKey
-from actors.membership import RECONCILE_BATCH, ForgetRefusals, ListOrders, Membership, Plan, Purchase, Reconcile
+from actors.membership import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
 from actors.ports import Channel, Invoice, PaymentRequest
 from actors.quota import GetBalance, Quota
 from server.sandbox.gateway import SandboxGateway

@@ -23,10 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from actors.forgetting import ForgetRefusals
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Message
-from actors.quota import Adjust, Charge, Expire, ExpireDue, ForgetRefusals, GetBalance, Grant, Quota, Refund
+from actors.quota import Adjust, Charge, Expire, ExpireDue, GetBalance, Grant, Quota, Refund
 from actors.quota_commands import Command
 from storage import accounts, idempotency, orders, tasks, users
 from storage.adjustments import Adjustment

@@ -22,7 +22,7 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from actors import ids, membership, quota
+from actors import forgetting, ids
 from actors.task import OUTSIDE_LEASE
 from tests.torture.broken_variants import BROKEN, PRODUCT, Variant
 from tests.torture.outside import Outside
@@ -154,7 +154,7 @@ def _silence() -> Iterator[None]:
 @contextmanager
 def _refusals_kept() -> Iterator[None]:
     """Time leaps by months here, and a refusal that was forgotten makes the next request with its key a new wish."""
-    with patch.object(quota, "REFUSAL_KEPT", 1000 * DAY), patch.object(membership, "REFUSAL_KEPT", 1000 * DAY):
+    with patch.object(forgetting, "REFUSAL_KEPT", 1000 * DAY):
         yield
 
 
