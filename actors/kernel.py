@@ -177,7 +177,7 @@ class Actor:
 
     def _room_for(self, kind: type[Message[Any]], capacity: int) -> int:
         """How many of this kind wait. Raises Overloaded when no more may."""
-        waiting = self._waiting_for.get(kind, 0)
+        waiting = self._waiting_for[kind]
         if self._stopping or waiting >= capacity:
             raise self._refusal()
         return waiting
@@ -209,6 +209,7 @@ class Actor:
         For what changes nothing here: it waits in no mailbox of this actor, and nothing waits behind it. It runs in the
         asker's task, ends when that is cancelled, and `stop()` does not wait for it; it can be asked, not told.
         """
+        self._waiting_for[kind] = 0
         self._forwards[kind] = _Forward(translate, lambda: actor.check_room(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:

@@ -66,6 +66,16 @@ async def doubler() -> AsyncIterator[Doubler]:
     await actor.stop()
 
 
+async def filled(doubler: Doubler) -> list[asyncio.Task[int]]:
+    """Nine messages: one whose turn goes on until the gate opens, and eight that take all the room."""
+    doubler.gate.clear()
+    asked = [asyncio.create_task(doubler.ask(Double(0)))]
+    await doubler.busy.wait()
+    asked += [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
+    await asyncio.sleep(0)
+    return asked
+
+
 async def test_an_answer_comes_back_to_its_asker(doubler: Doubler) -> None:
     assert await asyncio.gather(*(doubler.ask(Double(n)) for n in range(5))) == [0, 2, 4, 6, 8]
 
@@ -82,15 +92,11 @@ async def test_a_turn_takes_all_that_waits_up_to_its_bound_in_order(doubler: Dou
 
 
 async def test_a_full_mailbox_refuses_at_once(doubler: Doubler) -> None:
-    doubler.gate.clear()
-    held = asyncio.create_task(doubler.ask(Double(0)))
-    await doubler.busy.wait()
-    waiting = [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
-    await asyncio.sleep(0)
+    asked = await filled(doubler)
     with pytest.raises(Overloaded):
         await doubler.ask(Double(9))
     doubler.gate.set()
-    assert len(await asyncio.gather(held, *waiting)) == 9
+    assert len(await asyncio.gather(*asked)) == 9
 
 
 async def test_one_refused_message_of_a_batch_fails_alone(doubler: Doubler) -> None:
@@ -183,11 +189,7 @@ async def test_a_loop_that_dies_leaves_nobody_waiting(doubler: Doubler) -> None:
 
 
 async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> None:
-    doubler.gate.clear()
-    asked = [asyncio.create_task(doubler.ask(Double(0)))]
-    await doubler.busy.wait()
-    asked += [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
-    await asyncio.sleep(0)
+    asked = await filled(doubler)
     report = asyncio.create_task(doubler.report(Double(100)))
     await asyncio.sleep(0)
     doubler.gate.set()
@@ -196,17 +198,13 @@ async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> 
 
 
 async def test_each_kind_of_message_has_room_of_its_own(doubler: Doubler) -> None:
-    doubler.gate.clear()
-    held = asyncio.create_task(doubler.ask(Double(0)))
-    await doubler.busy.wait()
-    waiting = [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
-    await asyncio.sleep(0)
+    asked = await filled(doubler)
     with pytest.raises(Overloaded):
         doubler.check_room(Double)
     doubler.check_room(Ping)
     ping = asyncio.create_task(doubler.ask(Ping()))
     doubler.gate.set()
-    await asyncio.gather(held, *waiting, ping)
+    await asyncio.gather(*asked, ping)
     doubler.check_room(Double)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from actors import quota
 from actors.ids import new_id
@@ -66,7 +66,7 @@ async def awaited(db: Database, people: Sequence[str]) -> None:
 
     def record(connection: Connection) -> None:
         recorder = Recorder(connection)
-        settling(charges(people, BATCH))(recorder)  # type: ignore[arg-type]  # all that is used of one
+        settling(charges(people, BATCH))(cast(Connection, recorder))  # it has all that is used of one
         said.extend(recorder.said)
         raise Undone
 
