@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.errors import DomainError
 from actors.idempotency import IdempotencyKey
@@ -12,8 +13,7 @@ from storage.orders import PaidOrder
 from storage.tasks import FailedTask, NewTask
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """A command was settled. `balance` is what it left; `reference` what explains it; `at` when it happened first."""
 
     reference: str

@@ -7,8 +7,9 @@ task, an adjustment) or has just been won (a failed task, a paid order); otherwi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
@@ -35,8 +36,7 @@ class Facts:
     answers: Mapping[tuple[str, str], Answer]  # by user id and idempotency key
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A ledger entry to be."""
 
     user_id: str
@@ -107,7 +107,7 @@ class _Book:
         if 0 < account.expires_at <= self.now:
             if account.balance:
                 self.enter(user_id, Kind.EXPIRE, -account.balance, end_id(user_id, account.expires_at))
-            self.keep(replace(self.account(user_id), expires_at=0))
+            self.keep(self.account(user_id)._replace(expires_at=0))
 
 
 def _decide(book: _Book, command: Command) -> Outcome:
@@ -163,7 +163,7 @@ def _grant(book: _Book, command: Grant) -> Outcome:
         book.enter(order.user_id, Kind.EXPIRE, -account.balance, order.id)
     receipt = book.enter(order.user_id, Kind.GRANT, order.quota, order.id)
     ends = max(account.expires_at, book.now) + order.days * DAY
-    book.keep(replace(book.account(order.user_id), expires_at=ends))
+    book.keep(book.account(order.user_id)._replace(expires_at=ends))
     return receipt
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from storage.database import Connection, at_once, values
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """`balance` in generations; `expires_at` is the membership's end in epoch milliseconds, 0 without one."""
 
     user_id: str
@@ -21,7 +21,8 @@ def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account
     """The accounts of these people; an empty one for who has none yet."""
     rest = f"FROM accounts WHERE user_id IN {values(1, len(user_ids))}"
     rows = at_once(connection, "user_id, balance, expires_at", rest, tuple(user_ids))
-    return {user_id: Account(user_id) for user_id in user_ids} | {row[0]: Account(*row) for row in rows}
+    found = {row[0]: Account(*row) for row in rows}
+    return {user_id: found.get(user_id) or Account(user_id) for user_id in user_ids}
 
 
 def save(connection: Connection, accounts: Collection[Account]) -> None:
@@ -32,7 +33,7 @@ def save(connection: Connection, accounts: Collection[Account]) -> None:
         INSERT INTO accounts (user_id, balance, expires_at) VALUES {values(len(accounts), 3)}
         ON CONFLICT (user_id) DO UPDATE SET balance = excluded.balance, expires_at = excluded.expires_at
         """,
-        [value for a in accounts for value in (a.user_id, a.balance, a.expires_at)],
+        list(chain.from_iterable(accounts)),
     )
 
 

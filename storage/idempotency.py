@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from storage.database import Connection, values
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A task that was created, with the balance after it; or the name of the refusal. `digest` is of the body."""
 
     user_id: str
@@ -47,7 +47,7 @@ def add(connection: Connection, answers: Sequence[Answer]) -> None:
         INSERT INTO idempotency (user_id, key, digest, task_id, refusal, balance, created_at)
         VALUES {values(len(answers), 7)}
         """,
-        [v for a in answers for v in (a.user_id, a.key, a.digest, a.task_id, a.refusal, a.balance, a.created_at)],
+        list(chain.from_iterable(answers)),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from storage.database import Connection, values
 
@@ -17,9 +17,10 @@ class Kind(StrEnum):
     ADJUST = "adjust"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """`amount` is signed, `balance` is what it left (both in generations); `reference` names what explains it."""
+class Entry(NamedTuple):
+    """A row. Named tuples, here and for what else a batch is made of, take a third of a frozen dataclass's time.
+
+    `amount` is signed, `balance` is what it left (both in generations); `reference` names what explains it."""
 
     id: str
     user_id: str

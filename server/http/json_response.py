@@ -7,7 +7,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from pydantic_core import to_json
 
-_HEADERS = {hdrs.CONTENT_TYPE: "application/json; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+_TYPE = "application/json; charset=utf-8"
 
 
 def json_response(request: web.BaseRequest, content: object, status: int = 200) -> web.StreamResponse:
@@ -15,7 +15,7 @@ def json_response(request: web.BaseRequest, content: object, status: int = 200) 
     body = to_json(content)
     if request.version == HttpVersion11 and request.keep_alive and request.method != hdrs.METH_HEAD:
         return _AtOnce(body, status)
-    return web.Response(body=body, status=status, headers=_HEADERS)
+    return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _TYPE})
 
 
 class _AtOnce(web.StreamResponse):
@@ -26,7 +26,7 @@ class _AtOnce(web.StreamResponse):
     """
 
     def __init__(self, body: bytes, status: int) -> None:
-        super().__init__(status=status, headers=_HEADERS)
+        super().__init__(status=status)
         self._bytes = body
 
     @property
@@ -39,12 +39,14 @@ class _AtOnce(web.StreamResponse):
         Nothing here looks for line breaks in headers: their values are made by us, but for a request id and an origin,
         which are compared with what they may be.
         """
-        self.headers[hdrs.CONTENT_LENGTH] = str(len(self._bytes))
-        self.headers[hdrs.DATE] = rfc822_formatted_time()
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
-        lines = [f"HTTP/1.1 {self.status} {self.reason}", *[f"{name}: {value}" for name, value in self.headers.items()]]
-        await request.writer.write_eof("\r\n".join([*lines, "", ""]).encode() + self._bytes)
+        head = (
+            f"HTTP/1.1 {self.status} {self.reason}\r\n"
+            f"Content-Type: {_TYPE}\r\nContent-Length: {len(self._bytes)}\r\nDate: {rfc822_formatted_time()}\r\n"
+        )
+        more = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
+        await request.writer.write_eof(f"{head}{more}\r\n".encode() + self._bytes)
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:

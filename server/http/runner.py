@@ -91,5 +91,6 @@ def _refused(request: BaseRequest, status: int, reason: str) -> web.StreamRespon
     count_refusal(failure.code)
     count_request(request.method, NO_ROUTE, status, 0)
     response = failure_response(request, failure, new_id())
+    response.headers["X-Content-Type-Options"] = "nosniff"
     response.force_close()
     return response

@@ -11,7 +11,7 @@ from actors.errors import BadParameter, UnknownTaskType
 from actors.media import Media
 from actors.ports import ObjectStore, Template
 from actors.task import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
-from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, parse_body, read_bytes, validate
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
 from server.http.internal import InternalSignature
 from server.http.language import Text
@@ -39,9 +39,7 @@ class CreateBody(Body):
 
 class ReportBody(Body):
     status: Annotated[TaskStatus, Field(strict=False)]
-    resultUrls: Annotated[
-        list[Annotated[Line, Field(pattern=r"^https?://", max_length=2048)]], Field(max_length=24)
-    ] = []
+    resultUrls: Annotated[list[Annotated[WebAddress, Field(max_length=2048)]], Field(max_length=24)] = []
     errorMessage: Annotated[Line, Field(max_length=500)] = ""
 
 
@@ -86,7 +84,7 @@ class TaskRoutes:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
         params = validate(body.params, BasicCleanParams, "params") if body.params else _DEFAULTS
         source = await self._media.own_input(user_id, body.inputImageUrl)
-        key = idempotency_key(call.request, body.type, source, params.model_dump())
+        key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
         return Reply(
             {

@@ -166,10 +166,10 @@ def _forgetful(facts: Facts, batch: Sequence[Command]) -> Settlement:
 
 def _generous(facts: Facts, batch: Sequence[Command]) -> Settlement:
     """Ignores the balance: there is always something left to charge."""
-    rich = {user: replace(account, balance=account.balance + 100) for user, account in facts.accounts.items()}
+    rich = {user: account._replace(balance=account.balance + 100) for user, account in facts.accounts.items()}
     made = settle(replace(facts, accounts=rich), batch)
-    made.accounts = {user: replace(account, balance=account.balance - 100) for user, account in made.accounts.items()}
-    made.changes = [replace(change, balance=change.balance - 100) for change in made.changes]
+    made.accounts = {user: account._replace(balance=account.balance - 100) for user, account in made.accounts.items()}
+    made.changes = [change._replace(balance=change.balance - 100) for change in made.changes]
     return made
 
 
