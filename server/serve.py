@@ -22,6 +22,7 @@ log = logging.getLogger("darkroom")
 
 READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
 FILES = 65_536  # open at a time, connections included
+SWITCH_SECONDS = 0.0005  # how long the database's threads wait at most for a loop that always has something to do
 BACKLOG = 128  # asyncio accepts as many at a time
 
 
@@ -35,6 +36,7 @@ def run(config: Config) -> int:
     Raises AddressInUse, CannotStart.
     """
     _allow_many_connections()
+    sys.setswitchinterval(SWITCH_SECONDS)
     listening = _listen(config.server.host, config.server.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, listening))

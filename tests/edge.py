@@ -156,6 +156,7 @@ class Edge(Api):
     data: Path
     clock: MovableClock
     system: System = field(repr=False)
+    app: web.Application = field(repr=False)
 
 
 def settings(data: Path, **sections: Any) -> Config:
@@ -173,12 +174,13 @@ async def running(
     with socket.create_server(("127.0.0.1", port)) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         system = await System.start(settings(data, **sections), base, clock)
-        runner = EnvelopeRunner(system.app(), shutdown_seconds=1)
+        app = system.app()
+        runner = EnvelopeRunner(app, shutdown_seconds=1)
         await runner.setup()
         await web.SockSite(runner, listening).start()
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-                yield Edge(base, http, data, clock, system)
+                yield Edge(base, http, data, clock, system, app)
         finally:
             await runner.cleanup()
             await system.stop()

@@ -7,17 +7,23 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
+from multidict import CIMultiDict
+from pydantic_core import to_json
 
-from actors.errors import DomainError, MissingReference
+from actors.errors import DomainError, MissingReference, Overloaded
 from actors.tokens import Tokens
+from server.http.admission import Admission, Admissions
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
 from server.http.errors import Refusal, failure_of, http_failure
+from server.http.json_response import in_one_piece
+from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
-from server.http.route import AnyRoute, add_routes, failure_response, speaks_english
+from server.http.route import AnyRoute, add_routes, failure_content, failure_response, speaks_english
 
 log = logging.getLogger("darkroom.http")
 
@@ -31,9 +37,29 @@ ANSWER: web.AppKey[Answer] = web.AppKey("answer")
 """Goes around the whole application, where a middleware would stand: aiohttp takes 5 us more for each of those."""
 
 
+TURN_AWAY: web.AppKey[Callable[[RawRequestMessage], bytes]] = web.AppKey("turn away")
+"""The whole answer to a request that is refused before it is one."""
+
+ADMISSIONS: web.AppKey[Admissions] = web.AppKey("admissions")
+
+
 def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.Application:
+    def dress(asked: Mapping[str, str], answered: CIMultiDict[str], request_id: str) -> None:
+        answered["X-Request-Id"] = request_id
+        answered["X-Content-Type-Options"] = "nosniff"
+        cors.add_headers(asked, answered)
+
+    def turn_away(message: RawRequestMessage) -> bytes:
+        request_id, english = _request_id(message.headers), prefers_english(message.headers.get("Accept-Language", ""))
+        failure = failure_of(Overloaded(retry_after=1), english)
+        headers = CIMultiDict(failure.headers)
+        dress(message.headers, headers, request_id)
+        count_refusal(failure.code)
+        count_request(message.method, message.path, failure.status, 0)
+        return in_one_piece(failure.status, headers, to_json(failure_content(failure, request_id)))
+
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, request_id = time.monotonic(), _request_id(request)
+        began, request_id = time.monotonic(), _request_id(request.headers)
         # aiohttp looks for a route by trying one after the other (7 us), and sees to what a request may expect.
         # A request that takes this short way has no match_info.
         path = request.rel_url.raw_path
@@ -41,14 +67,14 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
         template = None if endpoint is None else path  # any other path has its template from aiohttp
         response = cors.preflight(request) or await _enveloped(request, endpoint or handler, request_id, template)
         if not response.prepared:
-            response.headers["X-Request-Id"] = request_id
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            cors.add_headers(request, response)
+            dress(request.headers, response.headers, request_id)
         count_request(request.method, template or route_template(request), response.status, time.monotonic() - began)
         return response
 
     app = web.Application(client_max_size=JSON_BYTES)
-    app[ANSWER] = answer
+    app[ANSWER], app[TURN_AWAY] = answer, turn_away
+    limits = {(route.method, route.path): route.under_way for route in routes}
+    app[ADMISSIONS] = {call: Admission(limit) for call, limit in limits.items() if limit is not None}
     fixed = add_routes(app, routes, tokens)
     return app
 
@@ -74,6 +100,6 @@ async def _enveloped(
     return failure_response(request, failure, request_id)
 
 
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-Id")
+def _request_id(asked: Mapping[str, str]) -> str:
+    given = asked.get("X-Request-Id")
     return given if given is not None and _SANE_ID.fullmatch(given) else f"{_START}-{next(_numbers)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 _ALLOWED = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT",
@@ -19,13 +20,14 @@ class Cors:
     def __init__(self, origins: Collection[str] | None) -> None:
         self._origins = origins
 
-    def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        origin = request.headers.get(hdrs.ORIGIN)
+    def add_headers(self, asked: Mapping[str, str], answer: CIMultiDict[str]) -> None:
+        """To the headers of the answer, for those of the request."""
+        origin = asked.get(hdrs.ORIGIN)
         if self._origins is not None:
-            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+            answer.add(hdrs.VARY, hdrs.ORIGIN)
         if origin is not None and self._allows(origin):
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._origins is not None else "*"
-            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "X-Request-Id, Retry-After"
+            answer[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._origins is not None else "*"
+            answer[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "X-Request-Id, Retry-After"
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """The answer to the question a browser asks before the request itself; None for any other request."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from http import HTTPStatus
+
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from pydantic_core import to_json
 
 _TYPE = "application/json; charset=utf-8"
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 def json_response(request: web.BaseRequest, content: object, status: int = 200) -> web.StreamResponse:
@@ -16,6 +20,16 @@ def json_response(request: web.BaseRequest, content: object, status: int = 200) 
     if request.version == HttpVersion11 and request.keep_alive and request.method != hdrs.METH_HEAD:
         return _AtOnce(body, status)
     return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _TYPE})
+
+
+def in_one_piece(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+    """The whole answer, JSON, as it goes over the wire."""
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        f"Content-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
+    )
+    more = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{head}{more}\r\n".encode() + body
 
 
 class _AtOnce(web.StreamResponse):
@@ -41,12 +55,7 @@ class _AtOnce(web.StreamResponse):
         """
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
-        head = (
-            f"HTTP/1.1 {self.status} {self.reason}\r\n"
-            f"Content-Type: {_TYPE}\r\nContent-Length: {len(self._bytes)}\r\nDate: {rfc822_formatted_time()}\r\n"
-        )
-        more = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
-        await request.writer.write_eof(f"{head}{more}\r\n".encode() + self._bytes)
+        await request.writer.write_eof(in_one_piece(self.status, self.headers, self._bytes))
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -65,7 +65,11 @@ NOBODY = Caller(user_id="", phone="", session_id="")
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[B, Q]):
-    """`room` raises Overloaded where the handler would; asked first, so that a refusal costs next to nothing."""
+    """`room` raises Overloaded where the handler would; asked first, so that a refusal costs little.
+
+    `under_way` requests at a time, at most; those beyond are refused before they are requests (admission.py). For
+    calls whose path is always the same.
+    """
 
     method: str
     path: str
@@ -74,6 +78,7 @@ class Route(Generic[B, Q]):
     body: type[B] = NoBody  # type: ignore[assignment]  # a default for a type parameter needs Python 3.13
     query: type[Q] = NoQuery  # type: ignore[assignment]
     room: Callable[[], None] | None = None
+    under_way: int | None = None
 
 
 AnyRoute = Route[Any, Any]
@@ -92,10 +97,14 @@ def envelope(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 def failure_response(request: web.BaseRequest, failure: Failure, request_id: str) -> web.StreamResponse:
-    error = {"code": failure.code, "message": failure.message, "requestId": request_id}
-    response = json_response(request, {"success": False, "error": error}, failure.status)
+    response = json_response(request, failure_content(failure, request_id), failure.status)
     response.headers.update({**failure.headers, "X-Request-Id": request_id})
     return response
+
+
+def failure_content(failure: Failure, request_id: str) -> dict[str, object]:
+    error = {"code": failure.code, "message": failure.message, "requestId": request_id}
+    return {"success": False, "error": error}
 
 
 def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> dict[tuple[str, str], Endpoint]:

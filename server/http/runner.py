@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from actors.ids import new_id
-from server.http.app import ANSWER
+from server.http.admission import Admission, Admissions, is_simple
+from server.http.app import ADMISSIONS, ANSWER, TURN_AWAY
 from server.http.errors import http_failure
 from server.http.language import prefers_english
 from server.http.metrics import NO_ROUTE, count_refusal, count_request
@@ -47,10 +52,15 @@ class EnvelopeRunner(web.AppRunner):
             assert isinstance(request, web.Request)
             return await answer(request, made.request_handler)
 
-        return _Server(handle, request_factory=made.request_factory, **made._kwargs)
+        server = _Server(handle, request_factory=made.request_factory, **made._kwargs)
+        server.admissions, server.turn_away = self.app[ADMISSIONS], self.app[TURN_AWAY]
+        return server
 
 
 class _Server(web.Server):
+    admissions: Admissions
+    turn_away: Callable[[RawRequestMessage], bytes]
+
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
@@ -58,11 +68,20 @@ class _Server(web.Server):
 class _Protocol(RequestHandler):
     """Answers what is not HTTP, or has a line or header past the limits (RFC 9112), without a traceback in the log.
 
-    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out.
+    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out. One that
+    is turned away (admission.py) is none in that sense.
     """
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_admission", "_head_timer", "_is_busy", "_server")
     _head_timer: asyncio.TimerHandle
+
+    def __init__(self, manager: _Server, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._server = manager
+        self._admission: Admission | None = None  # where the request under way is counted
+        self._is_busy = False  # with a request that was passed on to aiohttp and is not answered yet
+        parser = cast(HttpRequestParser, self._parser)
+        self._parser = cast(HttpRequestParser, _Sieve(parser, self._turns_away))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -70,7 +89,42 @@ class _Protocol(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_timer.cancel()
+        self._leave()
         super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._is_busy = bool(self._messages)
+            self._leave()
+
+    def _turns_away(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Whether this request was answered here and now. Answers keep their order: only if no other is under way.
+
+        Nor is anything written to somebody who does not read: aiohttp waits until they do.
+        """
+        if not self._is_busy:
+            admission = self._server.admissions.get((message.method, message.path))
+            if admission is not None and admission.is_full and is_simple(message, payload) and not self.writing_paused:
+                assert self.transport is not None
+                self.transport.write(self._server.turn_away(message))
+                return True
+            self._enter(admission)
+        self._is_busy = True
+        return False
+
+    def _enter(self, admission: Admission | None) -> None:
+        if admission is not None:
+            admission.under_way += 1
+        self._admission = admission
+
+    def _leave(self) -> None:
+        if self._admission is not None:
+            self._admission.under_way -= 1
+        self._admission = None
 
     def _close_if_silent(self, transport: asyncio.BaseTransport) -> None:
         if not self._request_count:
@@ -83,6 +137,26 @@ class _Protocol(RequestHandler):
             return super().handle_error(request, status, exc, message)
         log.info("refused what is not a request: %s", type(exc).__name__)
         return _refused(request, status, "Bad Request")
+
+
+class _Sieve:
+    """A parser of requests that keeps back those which `turns_away` has answered; aiohttp does not hear of them."""
+
+    def __init__(
+        self, parser: HttpRequestParser, turns_away: Callable[[RawRequestMessage, StreamReader], bool]
+    ) -> None:
+        self._parser, self._turns_away = parser, turns_away
+        self.message_consumed = parser.message_consumed  # asked for each request, so not by __getattr__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes) -> tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
+        messages, upgraded, tail = self._parser.feed_data(data)
+        passed = [each for each in messages if not self._turns_away(*each)]
+        for _ in range(len(messages) - len(passed)):
+            self.message_consumed()
+        return passed, upgraded, tail
 
 
 def _refused(request: BaseRequest, status: int, reason: str) -> web.StreamResponse:

@@ -20,6 +20,8 @@ from server.http.quota import Cursor
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
+CREATIONS = 1024  # under way at a time: as many as the quota actor has room for
+
 _PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
 
 
@@ -72,7 +74,14 @@ class TaskRoutes:
     def routes(self) -> list[AnyRoute]:
         room = self._tasks.check_room
         return [
-            Route("POST", "/api/task/create", self._create, body=CreateBody, room=partial(room, CreateTask)),
+            Route(
+                "POST",
+                "/api/task/create",
+                self._create,
+                body=CreateBody,
+                room=partial(room, CreateTask),
+                under_way=CREATIONS,
+            ),
             Route("GET", "/api/task/list", self._list, query=ListQuery, room=partial(room, ListTasks)),
             Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, room=partial(room, GetTask)),
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),

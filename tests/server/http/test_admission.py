@@ -1,0 +1,163 @@
+"""Requests beyond what may be under way: refused before they are requests, and told all that any refusal tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from server.http.admission import Admission
+from server.http.app import ADMISSIONS
+from storage.database import Connection
+from tests.edge import Edge, Person
+from tests.server.http.holdings import creation, placed
+from tests.server.http.sockets import GUARD_SECONDS, exchange, status
+
+CREATE = "/api/task/create"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: darkroom\r\n\r\n"
+LAST = b"GET /health HTTP/1.1\r\nHost: darkroom\r\nConnection: close\r\n\r\n"
+
+
+def admission(edge: Edge) -> Admission:
+    return edge.app[ADMISSIONS]["POST", CREATE]
+
+
+def asked(body: bytes, *headers: str, version: str = "1.1") -> bytes:
+    """A creation on a connection that goes on."""
+    head = [f"POST {CREATE} HTTP/{version}", "Host: darkroom", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [status(b"HTTP/1.1 " + answer) for answer in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+@asynccontextmanager
+async def writer_held(edge: Edge) -> AsyncIterator[None]:
+    """While nothing can be written, what was asked for stays under way."""
+    held, let_go, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def hold(_: Connection) -> None:
+        loop.call_soon_threadsafe(held.set)
+        let_go.wait()
+
+    holding = asyncio.create_task(edge.system._db.write(hold))
+    await held.wait()
+    try:
+        yield
+    finally:
+        let_go.set()
+        await holding
+
+
+async def until_under_way(edge: Edge, count: int) -> None:
+    async with asyncio.timeout(GUARD_SECONDS):
+        while admission(edge).under_way != count:  # noqa: ASYNC110  # a plain number, which tells nobody that it changed
+            await asyncio.sleep(0)
+
+
+async def test_one_more_than_may_be_under_way_is_refused_and_the_rest_is_carried_out(edge: Edge) -> None:
+    member = await edge.member()
+    body = creation(await placed(edge, member))
+    admission(edge).limit = 2
+    async with writer_held(edge):
+        waiting = [asyncio.create_task(edge.post(CREATE, body, who=member)) for _ in range(2)]
+        await until_under_way(edge, 2)
+        refused = await edge.post(CREATE, body, who=member)
+        assert refused.refusal == (503, 9003) and refused.headers["Retry-After"] == "1"
+        assert (await edge.get("/api/task/list", who=member)).status == 200, "other calls are not refused"
+    assert [(await answer).status for answer in waiting] == [200, 200]
+    assert admission(edge).under_way == 0
+    assert (await edge.post(CREATE, body, who=member)).status == 200, "room again"
+    assert await edge.remaining(member) == 97
+
+
+async def test_a_refusal_tells_what_it_would_tell_in_the_ordinary_way(edge: Edge) -> None:
+    """An HTTP/1.0 client is refused in the ordinary way, by the actor that has no room: same words, same headers."""
+    edge.system._quota._capacity = admission(edge).limit = 0
+    wish = ("X-Request-Id: mine-1", "Accept-Language: en", "Origin: https://shop.example")
+    early = await exchange(edge, asked(b"{}", *wish) + LAST)
+    ordinary = await exchange(edge, asked(b"{}", *wish, version="1.0"))
+
+    def told(answer: bytes) -> tuple[set[bytes], bytes]:
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        lines = {
+            line for line in head.split(b"\r\n")[1:] if not line.startswith((b"Date:", b"Server:", b"Connection:"))
+        }
+        return lines, rest.partition(b"HTTP/1.1 ")[0]
+
+    assert told(early) == told(ordinary)
+    lines, body = told(early)
+    assert {b"Retry-After: 1", b"X-Request-Id: mine-1", b"Access-Control-Allow-Origin: *"} <= lines
+    assert json.loads(body)["error"] == {
+        "code": 9003,
+        "message": "The server is busy; try again in 1 s",
+        "requestId": "mine-1",
+    }
+    assert statuses(early) == [503, 200], "the connection goes on"
+    counted = (await edge.get("/metrics")).raw.decode()
+    assert f'darkroom_http_requests_total{{method="POST",route="{CREATE}",status="503"}} ' in counted
+
+
+async def test_answers_keep_their_order_on_a_connection(edge: Edge) -> None:
+    admission(edge).limit = 0
+    answers = await exchange(edge, HEALTH + asked(b"{}") + HEALTH + asked(b"{}") + LAST)
+    assert statuses(answers) == [200, 401, 200, 401, 200], "behind another request it waits, in the ordinary way"
+    answers = await exchange(edge, asked(b"{}") + asked(b"{}") + LAST)
+    assert statuses(answers) == [503, 503, 200]
+
+
+async def test_what_is_not_all_there_goes_the_ordinary_way(edge: Edge) -> None:
+    admission(edge).limit = 0
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    request = asked(b"{}")
+    writer.write(request[:-2])
+    await until_under_way(edge, 1)
+    writer.write(request[-2:])
+    async with asyncio.timeout(GUARD_SECONDS):
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 401
+    writer.close()
+    await until_under_way(edge, 0)
+
+
+async def test_whatever_becomes_of_a_request_its_place_is_free_again(edge: Edge) -> None:
+    member = await edge.member()
+    wrong: list[tuple[object, Person | None]] = [({}, member), ({}, None), (creation("http://elsewhere/x.png"), member)]
+    for body, who in wrong:
+        assert (await edge.post(CREATE, body, who=who)).status in (400, 401)
+        assert admission(edge).under_way == 0
+    await exchange(edge, asked(b"{}", "Connection: close"))
+    await exchange(edge, asked(b"[", "Expect: else", "Connection: close"))
+    await exchange(edge, asked(b"{}")[:-1], then_hang_up=True)  # it hangs up before its body has come
+    await until_under_way(edge, 0)
+    body = creation(await placed(edge, member))
+    async with writer_held(edge):
+        host, port = edge.base.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(asked(json.dumps(body).encode(), f"Authorization: Bearer {member.token}"))
+        await until_under_way(edge, 1)
+        writer.close()  # it hangs up while it waits
+        await until_under_way(edge, 0)
+
+
+async def test_who_does_not_read_is_not_written_to_for_ever(edge: Edge) -> None:
+    """Refusals that nobody fetches must not pile up in memory: once the line is full, the server stops listening."""
+    admission(edge).limit = 0
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    reader._transport.pause_reading()  # type: ignore[attr-defined]  # nothing public stops a stream from reading ahead
+    many = asked(b"{}") * 1000
+    try:
+        for _ in range(1000):
+            writer.write(many)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if writer.transport.get_write_buffer_size() > 4 * len(many):
+                break
+        else:
+            raise AssertionError("a million requests were taken from a client that reads no answer")
+    finally:
+        writer.transport.abort()
