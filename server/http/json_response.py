@@ -56,6 +56,8 @@ class _AtOnce(web.StreamResponse):
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
         await request.writer.write_eof(in_one_piece(self.status, self.headers, self._bytes))
+        if request.protocol.writing_paused:  # somebody asks on and on and does not read: answers must not pile up
+            await request.writer.drain()
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:

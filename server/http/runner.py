@@ -154,9 +154,13 @@ class _Sieve:
     def feed_data(self, data: bytes) -> tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
         messages, upgraded, tail = self._parser.feed_data(data)
         passed = [each for each in messages if not self._turns_away(*each)]
-        for _ in range(len(messages) - len(passed)):
+        turned_away = len(messages) - len(passed)
+        if not turned_away:
+            return passed, upgraded, tail
+        for _ in range(turned_away):
             self.message_consumed()
-        return passed, upgraded, tail
+        more, upgraded, tail = self.feed_data(b"")  # it gives 32 at a time, and holds back what was sent after them
+        return [*passed, *more], upgraded, tail
 
 
 def _refused(request: BaseRequest, status: int, reason: str) -> web.StreamResponse:
