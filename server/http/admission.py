@@ -17,7 +17,11 @@ from aiohttp.streams import StreamReader
 
 @dataclass(slots=True)
 class Admission:
-    """How many requests of one call are under way, from their arrival to their answer; `limit` at most."""
+    """How many requests of one call are under way, from their arrival to their answer; beyond `limit` they are refused.
+
+    Counted are those that come by themselves and all at once, as clients send them. Others take the ordinary way, and
+    so may one whose client has gone: there the actor's own room decides, so this number need not be exact.
+    """
 
     limit: int
     under_way: int = 0
@@ -32,7 +36,7 @@ Admissions = Mapping[tuple[str, str], Admission]
 
 
 def is_simple(message: RawRequestMessage, payload: StreamReader) -> bool:
-    """Whether a request is all there and wants nothing but an answer: no other version, no closing, no `Expect`."""
+    """Whether a request is all there, and wants an answer on a connection that goes on, and nothing else."""
     return (
         payload.is_eof()
         and message.version == HttpVersion11

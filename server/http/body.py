@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from actors.errors import DomainError
@@ -64,11 +64,17 @@ def _digits(value: object) -> object:
     return value
 
 
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("web_address")
+    return text
+
+
 # No control characters and no line breaks; lone surrogates, which JSON can write and UTF-8 cannot, pydantic refuses
 # by itself. A pattern needs no call of Python: checking a creation's body takes 3 us less than by a function.
 _ONE_LINE = r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]*$"
 Line = Annotated[str, Field(pattern=_ONE_LINE)]
-WebAddress = Annotated[str, Field(pattern=_ONE_LINE.replace("^", "^https?://", 1))]
+WebAddress = Annotated[Line, AfterValidator(_web_address)]
 QueryInteger = Annotated[int, BeforeValidator(_digits)]
 
 

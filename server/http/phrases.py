@@ -74,6 +74,7 @@ _VALIDATION = {
     "literal_error": Text("可用的值：{expected}", "must be one of {expected}"),
     "control_characters": Text("不能含有换行或控制字符", "line breaks and control characters are not allowed"),
     "integer": Text("应为非负整数", "a whole number is needed"),
+    "web_address": Text("应以 http:// 或 https:// 开头", "must begin with http:// or https://"),
 }
 
 _UNSAID = Text("格式不正确", "is not valid")

@@ -68,8 +68,7 @@ class _Server(web.Server):
 class _Protocol(RequestHandler):
     """Answers what is not HTTP, or has a line or header past the limits (RFC 9112), without a traceback in the log.
 
-    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out. One that
-    is turned away (admission.py) is none in that sense.
+    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out.
     """
 
     __slots__ = ("_admission", "_head_timer", "_is_busy", "_server")
@@ -95,31 +94,41 @@ class _Protocol(RequestHandler):
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        self._leave()  # it is carried out; how long the client takes to read the answer is the client's affair
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
             self._is_busy = bool(self._messages)
-            self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._is_busy = self._is_busy or bool(self._messages)
 
     def _turns_away(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Whether this request was answered here and now. Answers keep their order: only if no other is under way.
 
         Nor is anything written to somebody who does not read: aiohttp waits until they do.
         """
-        if not self._is_busy:
-            admission = self._server.admissions.get((message.method, message.path))
-            if admission is not None and admission.is_full and is_simple(message, payload) and not self.writing_paused:
-                assert self.transport is not None
-                self.transport.write(self._server.turn_away(message))
-                return True
-            self._enter(admission)
-        self._is_busy = True
+        if self._is_busy or not is_simple(message, payload):
+            return False
+        admission = self._server.admissions.get((message.method, message.path))
+        if admission is None:
+            return False
+        if admission.is_full and not self.writing_paused:
+            assert self.transport is not None
+            self.transport.write(self._server.turn_away(message))
+            self._keep_open()
+            return True
+        admission.under_way += 1
+        self._admission = admission
         return False
 
-    def _enter(self, admission: Admission | None) -> None:
-        if admission is not None:
-            admission.under_way += 1
-        self._admission = admission
+    def _keep_open(self) -> None:
+        """What aiohttp does after an answer: the connection may wait for the next request, but not for ever."""
+        self._request_count += 1
+        self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def _leave(self) -> None:
         if self._admission is not None:
@@ -140,7 +149,10 @@ class _Protocol(RequestHandler):
 
 
 class _Sieve:
-    """A parser of requests that keeps back those which `turns_away` has answered; aiohttp does not hear of them."""
+    """A parser of requests that keeps back those which `turns_away` has answered; aiohttp does not hear of them.
+
+    Only a request that comes by itself: what follows it in the same bytes, an upgrade among it, is aiohttp's business.
+    """
 
     def __init__(
         self, parser: HttpRequestParser, turns_away: Callable[[RawRequestMessage, StreamReader], bool]
@@ -153,14 +165,10 @@ class _Sieve:
 
     def feed_data(self, data: bytes) -> tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
         messages, upgraded, tail = self._parser.feed_data(data)
-        passed = [each for each in messages if not self._turns_away(*each)]
-        turned_away = len(messages) - len(passed)
-        if not turned_away:
-            return passed, upgraded, tail
-        for _ in range(turned_away):
+        if len(messages) == 1 and not upgraded and self._turns_away(*messages[0]):
             self.message_consumed()
-        more, upgraded, tail = self.feed_data(b"")  # it gives 32 at a time, and holds back what was sent after them
-        return [*passed, *more], upgraded, tail
+            messages = []
+        return messages, upgraded, tail
 
 
 def _refused(request: BaseRequest, status: int, reason: str) -> web.StreamResponse:

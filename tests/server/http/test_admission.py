@@ -7,16 +7,18 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
+from server.http import runner
 from server.http.admission import Admission
 from server.http.app import ADMISSIONS
 from storage.database import Connection
 from tests.edge import Edge, Person
 from tests.server.http.holdings import creation, placed
-from tests.server.http.sockets import GUARD_SECONDS, exchange, status
+from tests.server.http.sockets import GUARD_SECONDS, begun, exchange, status
 
 CREATE = "/api/task/create"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: darkroom\r\n\r\n"
@@ -32,6 +34,24 @@ def asked(body: bytes, *headers: str, version: str = "1.1") -> bytes:
     """A creation on a connection that goes on."""
     head = [f"POST {CREATE} HTTP/{version}", "Host: darkroom", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
+
+
+async def talk(edge: Edge, *requests: bytes) -> bytes:
+    """All answers on one connection where each request waits for the answer before it; the last one closes it."""
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    answers = b""
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            for request in requests[:-1]:
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                answers += head + await reader.readexactly(length)
+            writer.write(requests[-1])
+            return answers + await reader.read()
+    finally:
+        writer.close()
 
 
 def statuses(answers: bytes) -> list[int]:
@@ -73,12 +93,13 @@ def answered() -> float:
     return refused() + refused("401")
 
 
-async def until_answers_cease() -> None:
-    before = -1.0
-    while before != answered():
-        before = answered()
-        for _ in range(1000):
-            await asyncio.sleep(0)
+async def is_answered(before: float) -> bool:
+    """Whether there are more answers than that, now or after the server had every chance to give one."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
+        if answered() != before:
+            return True
+    return False
 
 
 async def test_one_more_than_may_be_under_way_is_refused_and_the_rest_is_carried_out(edge: Edge) -> None:
@@ -102,7 +123,7 @@ async def test_a_refusal_tells_what_it_would_tell_in_the_ordinary_way(edge: Edge
     edge.system._quota._capacity = admission(edge).limit = 0
     wish = ("X-Request-Id: mine-1", "Accept-Language: en", "Origin: https://shop.example")
     counted = refused()
-    early = await exchange(edge, asked(b"{}", *wish) + LAST)
+    early = await talk(edge, asked(b"{}", *wish), LAST)
     ordinary = await exchange(edge, asked(b"{}", *wish, version="1.0"))
 
     def told(answer: bytes) -> tuple[set[bytes], bytes]:
@@ -128,8 +149,12 @@ async def test_answers_keep_their_order_on_a_connection(edge: Edge) -> None:
     admission(edge).limit = 0
     answers = await exchange(edge, HEALTH + asked(b"{}") + HEALTH + asked(b"{}") + LAST)
     assert statuses(answers) == [200, 401, 200, 401, 200], "behind another request it waits, in the ordinary way"
-    for count in (2, 100):  # aiohttp's parser gives 32 at a time
-        assert statuses(await exchange(edge, asked(b"{}") * count + LAST)) == [503] * count + [200]
+    assert statuses(await exchange(edge, asked(b"{}") * 100 + LAST)) == [401] * 100 + [200]
+    assert statuses(await talk(edge, *[asked(b"{}")] * 100, HEALTH, asked(b"{}"), LAST)) == [503] * 100 + [
+        200,
+        503,
+        200,
+    ]
 
 
 async def test_nothing_overtakes_a_request_that_waited_behind_another(edge: Edge) -> None:
@@ -155,18 +180,53 @@ async def test_a_client_that_wants_more_than_an_answer_gets_it(edge: Edge) -> No
     assert statuses(kept.replace(b"HTTP/1.0 ", b"HTTP/1.1 ")) == [401, 200]
 
 
-async def test_what_is_not_all_there_goes_the_ordinary_way(edge: Edge) -> None:
+async def test_an_upgrade_that_nobody_offers_leaves_the_connection_as_it_was(edge: Edge) -> None:
+    admission(edge).limit = 0
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket")
+    assert statuses(await talk(edge, asked(b"", *upgrade), asked(b"{}"), HEALTH, LAST)) == [401, 503, 200, 200]
+
+
+async def test_what_is_not_all_there_goes_the_ordinary_way_and_holds_no_place(edge: Edge) -> None:
+    member = await edge.member()
+    body = json.dumps(creation(await placed(edge, member))).encode()
+    admission(edge).limit = 1
+    who = f"Authorization: Bearer {member.token}"
+    async with begun(
+        edge, asked(b"", "Expect: 100-continue", who).replace(b"Length: 0", b"Length: %d" % len(body))
+    ) as (
+        reader,
+        writer,
+    ):
+        assert admission(edge).under_way == 0
+        writer.write(body)
+        async with asyncio.timeout(GUARD_SECONDS):
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 200
+
+
+async def test_a_refusal_keeps_its_connection_open_like_any_answer(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not closed as one that brought no request; and closed in the end when nothing follows."""
+    lines: list[Any] = []
+    made = runner._Protocol.connection_made
+
+    def connection_made(line: Any, transport: asyncio.BaseTransport) -> None:
+        lines.append(line)
+        made(line, transport)
+
+    monkeypatch.setattr(runner._Protocol, "connection_made", connection_made)
     admission(edge).limit = 0
     host, port = edge.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    request = asked(b"{}")
-    writer.write(request[:-2])
-    await until_under_way(edge, 1)
-    writer.write(request[-2:])
+    writer.write(asked(b"{}"))
     async with asyncio.timeout(GUARD_SECONDS):
-        assert status(await reader.readuntil(b"\r\n\r\n")) == 401
+        assert status(await reader.readuntil(b"}}")) == 503
+        lines[0]._close_if_silent(lines[0].transport)  # as when its 20 seconds are over
+        writer.write(asked(b"{}"))
+        assert status(await reader.readuntil(b"}}")) == 503
+        lines[0]._keepalive_handle.cancel()
+        lines[0]._next_keepalive_close_time = 0
+        lines[0]._process_keepalive()  # as when its 75 are
+        assert await reader.read() == b""
     writer.close()
-    await until_under_way(edge, 0)
 
 
 async def test_whatever_becomes_of_a_request_its_place_is_free_again(edge: Edge) -> None:
@@ -178,7 +238,7 @@ async def test_whatever_becomes_of_a_request_its_place_is_free_again(edge: Edge)
     await exchange(edge, asked(b"{}", "Connection: close"))
     await exchange(edge, asked(b"[", "Expect: else", "Connection: close"))
     await exchange(edge, asked(b"{}")[:-1], then_hang_up=True)  # it hangs up before its body has come
-    await until_under_way(edge, 0)
+    assert admission(edge).under_way == 0
     body = creation(await placed(edge, member))
     async with writer_held(edge):
         host, port = edge.base.removeprefix("http://").split(":")
@@ -189,19 +249,18 @@ async def test_whatever_becomes_of_a_request_its_place_is_free_again(edge: Edge)
         await until_under_way(edge, 0)
 
 
-@pytest.mark.parametrize("limit", [0, 1], ids=["turned away", "refused in the ordinary way"])
-async def test_who_does_not_read_is_not_written_to_for_ever(edge: Edge, limit: int) -> None:
+@pytest.mark.parametrize("together", [1, 1000], ids=["turned away", "refused in the ordinary way"])
+async def test_who_does_not_read_is_not_written_to_for_ever(edge: Edge, together: int) -> None:
     """Refusals that nobody fetches must not pile up in memory: once the line is full, the server stops listening."""
-    admission(edge).limit = limit
+    admission(edge).limit = 0
     host, port = edge.base.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream reads ahead by itself
     try:
-        for _ in range(ENOUGH // 1000):
+        for _ in range(ENOUGH // together):
             before = answered()
-            writer.write(asked(b"{}") * 1000)
-            await until_answers_cease()
-            if answered() == before:
+            writer.write(asked(b"{}") * together)
+            if not await is_answered(before):
                 break
         else:
             raise AssertionError(f"{ENOUGH} refusals were written to a client that reads none")
