@@ -107,12 +107,10 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 async def is_answered(before: float) -> bool:
-    """Whether there are more answers than that, now or after the server had every chance to give one."""
+    """Whether there are more answers than that when the server has had every chance to give one."""
     for _ in range(1000):
         await asyncio.sleep(0)
-        if answered() != before:
-            return True
-    return False
+    return answered() != before
 
 
 async def test_one_more_than_may_be_under_way_is_refused_and_the_rest_is_carried_out(edge: Edge) -> None:
