@@ -67,8 +67,8 @@ NOBODY = Caller(user_id="", phone="", session_id="")
 class Route(Generic[B, Q]):
     """`room` raises Overloaded where the handler would; asked first, so that a refusal costs little.
 
-    `under_way` requests at a time, at most; those beyond are refused before they are requests (admission.py). For
-    calls whose path is always the same.
+    From `under_way` requests at a time on, further ones are refused before they are requests (admission.py, which says
+    what is not counted). For calls whose path is always the same.
     """
 
     method: str
