@@ -14,11 +14,10 @@ from prometheus_client import Counter, Histogram
 
 from actors.errors import CommitFailed, StorageError
 from actors.forgetting import Forgetting
-from actors.ids import new_id
 from actors.kernel import Actor, Message
 from actors.ports import Clock
 from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
-from actors.settlement import Change, Facts, Settlement, settle
+from actors.settlement import Facts, Settlement, settle
 from storage import accounts, adjustments, idempotency, ledger, orders, tasks
 from storage.database import Connection, Database
 from storage.ledger import Entry, Kind
@@ -68,7 +67,7 @@ class LedgerPage:
     """Entries, newest first; `next` starts the following page, None at the end."""
 
     entries: Sequence[Entry]
-    next: str | None
+    next: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class GetLedger(Message[LedgerPage]):
 
     user_id: str
     limit: int
-    before: str | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _settle(connection: Connection, batch: Sequence[Command], now: int) -> Settl
     tasks.add(connection, settlement.tasks)
     adjustments.add(connection, settlement.adjustments)
     accounts.save(connection, settlement.accounts.values())
-    ledger.append(connection, [_entry(change, now) for change in settlement.changes])
+    ledger.append(connection, settlement.entries, now)
     idempotency.add(connection, list(settlement.answers.values()))
     return settlement
 
@@ -170,12 +169,8 @@ def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
 def _count(settlement: Settlement) -> None:
     _BATCH.observe(len(settlement.outcomes))
     amounts: dict[Kind, list[int]] = {}
-    for change in settlement.changes:
-        amounts.setdefault(change.kind, []).append(abs(change.amount))
+    for entry in settlement.entries:
+        amounts.setdefault(entry.kind, []).append(abs(entry.amount))
     for kind, moved in amounts.items():
         _ENTRIES.labels(kind.value).inc(len(moved))
         _GENERATIONS.labels(kind.value).inc(sum(moved))
-
-
-def _entry(change: Change, now: int) -> Entry:
-    return Entry(new_id(), change.user_id, change.kind, change.amount, change.balance, change.reference, now)

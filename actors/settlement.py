@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
@@ -17,7 +16,7 @@ from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcom
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer
-from storage.ledger import Kind
+from storage.ledger import Kind, NewEntry
 from storage.orders import PaidOrder
 from storage.tasks import FailedTask, NewTask
 
@@ -36,22 +35,12 @@ class Facts:
     answers: Mapping[tuple[str, str], Answer]  # by user id and idempotency key
 
 
-class Change(NamedTuple):
-    """A ledger entry to be."""
-
-    user_id: str
-    kind: Kind
-    amount: int
-    balance: int
-    reference: str
-
-
 @dataclass(slots=True)
 class Settlement:
     """What to write, and what to tell each asker, in order of arrival."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
     tasks: list[NewTask] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
@@ -99,7 +88,7 @@ class _Book:
         assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
         self.keep(Account(user_id, balance, account.expires_at))
         self._settled.add((kind, reference))
-        self.made.changes.append(Change(user_id, kind, amount, balance, reference))
+        self.made.entries.append(NewEntry(user_id, kind, amount, balance, reference))
         return Receipt(reference, balance, self.now)
 
     def end_if_over(self, user_id: str) -> None:

@@ -11,13 +11,13 @@ class UnknownSchema(Exception):
     """The database was written by a newer Darkroom."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date. Raises UnknownSchema rather than touch what a newer version wrote."""
+def migrate(connection: sqlite3.Connection, to: int | None = None) -> None:
+    """Bring the schema up to date, or to an older number. Raises UnknownSchema rather than touch what is newer."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     migrations = _numbered()
     if version > len(migrations):
         raise UnknownSchema(f"the database has schema {version}, this Darkroom knows {len(migrations)}: upgrade it")
-    for number, script in enumerate(migrations[version:], start=version + 1):
+    for number, script in enumerate(migrations[version:to], start=version + 1):
         _apply(connection, number, script)
 
 

@@ -119,7 +119,7 @@ CORRUPTIONS = (
             "UPDATE ledger SET amount = amount - 900000 WHERE user_id = :user_id AND kind = 'adjust'",
             "UPDATE ledger SET balance = balance - 900000 WHERE user_id = :user_id AND kind IN ('charge', 'refund')",
             """
-            INSERT INTO ledger SELECT 'gg', user_id, 'adjust', 900000, balance, 'gg', 0
+            INSERT INTO ledger SELECT (SELECT MAX(id) + 1 FROM ledger), user_id, 'adjust', 900000, balance, 'gg', 0
             FROM accounts WHERE user_id = :user_id
             """,
             "INSERT INTO adjustments VALUES ('gg', :user_id, '', 0)",
@@ -167,7 +167,7 @@ CORRUPTIONS = (
         (
             *_LEDGER_WITHOUT_UNIQUE,
             """
-            INSERT INTO ledger SELECT 'gg', user_id, kind, amount, balance, reference, 0
+            INSERT INTO ledger SELECT id + 1, user_id, kind, amount, balance, reference, 0
             FROM ledger WHERE reference = :id
             """,
         ),
@@ -185,7 +185,7 @@ CORRUPTIONS = (
         (
             *_LEDGER_WITHOUT_UNIQUE,
             """
-            INSERT INTO ledger SELECT 'gg', user_id, kind, 1, balance + 1, reference, 0
+            INSERT INTO ledger SELECT id + 1, user_id, kind, 1, balance + 1, reference, 0
             FROM ledger WHERE reference = :id AND kind = 'refund'
             """,
         ),

@@ -11,12 +11,10 @@ from server.http.body import Query, QueryInteger
 from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
-Cursor = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-
 
 class LedgerQuery(Query):
     limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 20
-    cursor: Cursor | None = None
+    cursor: QueryInteger | None = None
 
 
 class QuotaRoutes:
@@ -37,12 +35,12 @@ class QuotaRoutes:
 
     async def _ledger(self, call: Call[NoBody, LedgerQuery]) -> Reply:
         page = await self._quota.ask(GetLedger(call.caller.user_id, call.query.limit, call.query.cursor))
-        return Reply({"entries": [_wire(entry) for entry in page.entries], "nextCursor": page.next})
+        return Reply({"entries": [_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)})
 
 
 def _wire(entry: Entry) -> dict[str, str | int]:
     return {
-        "id": entry.id,
+        "id": str(entry.id),
         "kind": entry.kind.value,
         "amount": entry.amount,
         "balance": entry.balance,

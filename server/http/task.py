@@ -16,7 +16,6 @@ from server.http.idempotency import idempotency_key
 from server.http.internal import InternalSignature
 from server.http.language import Text
 from server.http.phrases import task_failure
-from server.http.quota import Cursor
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
@@ -48,7 +47,7 @@ class ReportBody(Body):
 class ListQuery(Query):
     limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
     offset: Annotated[QueryInteger, Field(ge=0, le=MAX_OFFSET)] = 0
-    cursor: Cursor | None = None
+    cursor: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     status: TaskStatus | None = None
     type: Annotated[str, Field(max_length=64)] | None = None
 

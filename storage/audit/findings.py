@@ -15,7 +15,7 @@ _NOT_THE_DATABASE = {  # faults that say nothing against it, such as a full disk
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
     sqlite3.SQLITE_INTERRUPT,
 }
-_LAST: bytes = b""  # SQLite sorts every BLOB above every TEXT: no id is beyond this one
+_LAST: bytes = b""  # SQLite sorts every BLOB above all numbers and TEXT: no id is beyond this one
 
 
 @dataclass(slots=True)
@@ -81,13 +81,13 @@ def _walk(connection: sqlite3.Connection, walk: Walk, tell: Tell) -> Iterator[tu
     tell(walk.noun, rows, rows)
 
 
-def _chunks(connection: sqlite3.Connection, walk: Walk) -> Iterator[tuple[str, str | bytes]]:
+def _chunks(connection: sqlite3.Connection, walk: Walk) -> Iterator[tuple[str | int, str | int | bytes]]:
     """Ranges of ids, each from `low` up to but without `high`, that cover all there can be.
 
     So an entry of somebody who does not exist is in one of them, too.
     """
     boundary = f"SELECT id FROM {walk.table} WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?"
-    low = ""
+    low = walk.lowest
     while row := connection.execute(boundary, (low, walk.step)).fetchone():
         yield low, row[0]
         low = row[0]

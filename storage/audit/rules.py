@@ -28,12 +28,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Rules over the same ids, those of `table`, `step` rows of it at a time."""
+    """Rules over the same ids, from `lowest` on, those of `table`, `step` rows of it at a time."""
 
     noun: str
     table: str
     step: int
     rules: tuple[Rule, ...]
+    lowest: str | int = ""
 
 
 _BALANCE = Rule(
@@ -52,16 +53,15 @@ _BALANCE = Rule(
     "person {}: the balance is {}, the ledger adds up to {}",
 )
 
-# In the order in which entries were appended: ids grow with the clock, and that may be set back between two starts.
 # One altered amount makes every later sum differ, so only an entry at which the difference changes is named.
 _HISTORY = Rule(
     "an entry leaves the sum of all up to it, and never less than nothing",
     """
-    SELECT (SELECT id FROM ledger WHERE rowid = entry), user_id, balance, total FROM (
-        SELECT rowid AS entry, user_id, amount, balance,
+    SELECT id, user_id, balance, total FROM (
+        SELECT id, user_id, amount, balance,
             SUM(amount) OVER history AS total, LAG(balance, 1, 0) OVER history AS before
         FROM ledger NOT INDEXED WHERE user_id >= :low AND user_id < :high
-        WINDOW history AS (PARTITION BY user_id ORDER BY rowid ROWS UNBOUNDED PRECEDING)
+        WINDOW history AS (PARTITION BY user_id ORDER BY id ROWS UNBOUNDED PRECEDING)
     )
     WHERE (balance <> total AND balance <> before + amount) OR total < 0
     """,
@@ -218,7 +218,7 @@ _OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAI
 
 WALKS = (
     Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _KEYS)),
-    Walk("ledger entries", "ledger", 20_000, (_DIRECTION, _KIND)),
+    Walk("ledger entries", "ledger", 20_000, (_DIRECTION, _KIND), lowest=-(2**63)),
     Walk("tasks", "tasks", 20_000, _OF_TASKS),
     Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),
     Walk("adjustments", "adjustments", 20_000, (_ADJUSTMENT_ENTERED, _ADJUST_EXPLAINED)),

@@ -68,7 +68,7 @@ def member(balance: int, user: str = "u", expires_at: int = LATER) -> Account:
 
 
 def changes(settlement: Settlement) -> list[tuple[Kind, int, int, str]]:
-    return [(c.kind, c.amount, c.balance, c.reference) for c in settlement.changes]
+    return [(c.kind, c.amount, c.balance, c.reference) for c in settlement.entries]
 
 
 def test_a_charge_takes_its_amount_and_brings_its_task() -> None:
@@ -94,7 +94,7 @@ def test_one_persons_empty_account_does_not_touch_another() -> None:
 def test_without_a_membership_there_is_nothing_to_charge() -> None:
     made = settled([charge()])
     assert isinstance(made.outcomes[0], NotMember)
-    assert made.changes == [] and made.tasks == [] and made.accounts == {}
+    assert made.entries == [] and made.tasks == [] and made.accounts == {}
 
 
 def test_a_refund_gives_back_what_was_charged() -> None:
@@ -104,7 +104,7 @@ def test_a_refund_gives_back_what_was_charged() -> None:
 
 def test_a_refund_whose_task_was_not_won_changes_nothing() -> None:
     made = settled([refund()], member(0), charged={"t1": 3}, won=set())
-    assert made.outcomes == [None] and made.changes == []
+    assert made.outcomes == [None] and made.entries == []
 
 
 def test_two_refunds_of_one_task_in_a_batch_pay_once() -> None:
@@ -142,7 +142,7 @@ def test_a_membership_that_is_over_ends_before_anything_else() -> None:
 
 
 def test_expire_ends_only_what_is_over() -> None:
-    assert settled([Expire("u")], member(4)).changes == []
+    assert settled([Expire("u")], member(4)).entries == []
     made = settled([Expire("u"), Expire("u")], member(4, expires_at=NOW))
     assert changes(made) == [(Kind.EXPIRE, -4, 0, end_id("u", NOW))]
     assert made.accounts["u"] == Account("u", 0, 0)
@@ -165,7 +165,7 @@ def test_one_key_gives_one_task_and_one_answer() -> None:
     assert made.outcomes == [Receipt("t1", 4, NOW), Receipt("t1", 4, NOW)]
     assert [task.id for task in made.tasks] == ["t1"]
     again = settled([charge("t3", key=key)], member(4), answers=made.answers)
-    assert again.outcomes == [Receipt("t1", 4, NOW)] and again.changes == []
+    assert again.outcomes == [Receipt("t1", 4, NOW)] and again.entries == []
 
 
 def test_one_key_with_another_body_is_refused() -> None:

@@ -48,8 +48,8 @@ class Disk:
         self.accounts |= made.accounts
         self.answers |= made.answers
         self.adjusted |= {adjustment.id for adjustment in made.adjustments}
-        self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in made.changes]
-        charges = [line[4] for line in self.ledger[len(self.ledger) - len(made.changes) :] if line[1] == "charge"]
+        self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in made.entries]
+        charges = [line[4] for line in self.ledger[len(self.ledger) - len(made.entries) :] if line[1] == "charge"]
         assert [task.id for task in made.tasks] == charges, "each charge brings its task"
         return [told(outcome) for outcome in made.outcomes]
 
@@ -155,7 +155,7 @@ def _forgetful(facts: Facts, batch: Sequence[Command]) -> Settlement:
         total.accounts |= made.accounts
         total.answers |= made.answers
         for whole, part in (
-            (total.changes, made.changes),
+            (total.entries, made.entries),
             (total.tasks, made.tasks),
             (total.adjustments, made.adjustments),
             (total.outcomes, made.outcomes),
@@ -169,7 +169,7 @@ def _generous(facts: Facts, batch: Sequence[Command]) -> Settlement:
     rich = {user: account._replace(balance=account.balance + 100) for user, account in facts.accounts.items()}
     made = settle(replace(facts, accounts=rich), batch)
     made.accounts = {user: account._replace(balance=account.balance - 100) for user, account in made.accounts.items()}
-    made.changes = [change._replace(balance=change.balance - 100) for change in made.changes]
+    made.entries = [entry._replace(balance=entry.balance - 100) for entry in made.entries]
     return made
 
 

@@ -115,8 +115,8 @@ _PEOPLE = (
     """,
     f"""
     {_EACH}, made (n) AS (VALUES (1), (2), (3), (4))
-    INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at)
-    SELECT {_id(":start + 5 + n", "u % 4096", "n * 1000000 + u")}, {_person("u")},
+    INSERT INTO ledger (user_id, kind, amount, balance, reference, created_at)
+    SELECT {_person("u")},
         CASE n WHEN 2 THEN 'expire' WHEN 4 THEN 'adjust' ELSE 'grant' END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN -100 WHEN 3 THEN :quota ELSE 5 END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN 0 WHEN 3 THEN :quota ELSE :quota + 5 END,
@@ -156,8 +156,8 @@ _TASKS = (
     """,
     f"""
     {_EACH_TASK}
-    INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at)
-    SELECT {_id("at", "1 + back", "2 * n + back")}, {_person("u")}, iif(back, 'refund', 'charge'), iif(back, 1, -1),
+    INSERT INTO ledger (user_id, kind, amount, balance, reference, created_at)
+    SELECT {_person("u")}, iif(back, 'refund', 'charge'), iif(back, 1, -1),
         :quota + 5 * (u % 10 = 2) - (k + 1) + (k + 9 - r) / 10 + back, {_TASK}, at
     FROM task CROSS JOIN (SELECT 0 AS back UNION ALL SELECT 1) WHERE back = 0 OR failed
     """,

@@ -113,11 +113,11 @@ def _add_people(connection: sqlite3.Connection, people: Sequence[Member]) -> Non
     insert(connection, "accounts (user_id, balance, expires_at)", ((m.id, BALANCE - 1, until) for m in people))
     insert(
         connection,
-        "ledger (id, user_id, kind, amount, balance, reference, created_at)",
+        "ledger (user_id, kind, amount, balance, reference, created_at)",
         itertools.chain.from_iterable(
             (
-                (new_id(), m.id, "grant", BALANCE, BALANCE, m.order, now),
-                (new_id(), m.id, "charge", -1, BALANCE - 1, m.task, now),
+                (m.id, "grant", BALANCE, BALANCE, m.order, now),
+                (m.id, "charge", -1, BALANCE - 1, m.task, now),
             )
             for m in people
         ),

@@ -72,16 +72,7 @@ def test_an_altered_amount_is_named_and_not_all_that_came_after_it(tmp_path: Pat
         (first,) = connection.execute("SELECT id FROM ledger WHERE kind = 'grant' LIMIT 1").fetchone()
         connection.execute("UPDATE ledger SET amount = amount + 1 WHERE id = ?", (first,))
     (history,) = [sentences for rule, sentences in found(tmp_path).items() if rule.startswith("an entry leaves")]
-    assert len(history) == 1 and first in history[0]
-
-
-def test_entries_are_taken_in_the_order_of_their_writing(tmp_path: Path) -> None:
-    """A clock that was set back between two starts makes later ids smaller. The sums are right all the same."""
-    path = filled(tmp_path)
-    with closing(raw(path)) as connection:
-        connection.execute("UPDATE ledger SET id = '0' || substr(id, 2, 30) || 'x' WHERE kind = 'refund'")
-        connection.execute("UPDATE ledger SET id = 'f' || substr(id, 2, 30) || 'x' WHERE kind = 'grant'")
-    assert found(tmp_path) == {}
+    assert len(history) == 1 and str(first) in history[0]
 
 
 def test_of_many_offenders_some_are_named_and_all_are_counted(tmp_path: Path) -> None:

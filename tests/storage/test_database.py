@@ -4,12 +4,14 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from storage import heartbeat
+from storage import heartbeat, ledger
 from storage.database import CommitFailed, Connection, Database, StorageError, commit_group
+from storage.ledger import Kind, NewEntry
 from storage.lock import FolderInUse
 from storage.migrate import UnknownSchema, migrate
 
@@ -203,10 +205,46 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
         await Database.open(tmp_path)
 
 
+async def test_a_ledger_from_before_its_numbers_keeps_the_order_of_its_writing(tmp_path: Path) -> None:
+    """Its ids grew with the clock, which was set back before the second of these."""
+    with closing(sqlite3.connect(tmp_path / "darkroom.sqlite3", isolation_level=None)) as former:
+        migrate(former, to=2)
+        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
+        for id, amount, balance in (("m", 5, 5), ("b", -2, 3), ("z", 4, 7)):
+            former.execute("INSERT INTO ledger VALUES (?, 'u', 'adjust', ?, ?, ?, 7)", (id, amount, balance, id))
+    database = await Database.open(tmp_path)
+    try:
+        entries = await database.read(lambda connection: ledger.page(connection, "u", None, 9))
+        assert [(e.amount, e.balance, e.reference, e.created_at) for e in reversed(entries)] == [
+            *((5, 5, "m", 7), (-2, 3, "b", 7), (4, 7, "z", 7))
+        ]
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            await database.write(lambda connection: connection.execute("DELETE FROM ledger").close())
+    finally:
+        await database.close()
+
+
+async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_clock_does(db: Database) -> None:
+    def fill(connection: Connection) -> None:
+        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
+        for now, references in ((5_000, "ab"), (9_000, "c"), (2_000, "de"), (9_000, "f"), (9_001, "g")):
+            entries = [NewEntry("u", Kind.GRANT, 1, 1, reference) for reference in references]
+            ledger.append(connection, entries, now)
+
+    await db.write(fill)
+    rows = await db.read(
+        lambda connection: connection.execute("SELECT id, reference FROM ledger ORDER BY id").fetchall()
+    )
+    assert [reference for _, reference in rows] == [*"abcdefg"]
+    assert rows[0][0] == 5_000_000 and rows[2][0] == 9_000_000 and rows[-1][0] == 9_001_000, (
+        "by the clock, where it is ahead"
+    )
+
+
 async def test_the_ledger_is_append_only(db: Database) -> None:
     def fill(connection: Connection) -> None:
         connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
-        connection.execute("INSERT INTO ledger VALUES ('l', 'u', 'grant', 1, 1, 'o', 0)")
+        connection.execute("INSERT INTO ledger VALUES (1, 'u', 'grant', 1, 1, 'o', 0)")
 
     await db.write(fill)
     for statement in ("UPDATE ledger SET amount = 2", "DELETE FROM ledger"):

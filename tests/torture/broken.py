@@ -21,7 +21,6 @@ from actors.quota_commands import Outcome
 from actors.settlement import Facts, Settlement, settle
 from storage import accounts, ledger, tasks
 from storage.database import Connection, Database
-from storage.ledger import Entry
 from storage.tasks import FailedTask
 
 THREADS_LEFT = "threads left:"  # what a server of the suites prints at its end, before their names
@@ -142,11 +141,7 @@ class CheckThenAct(Quota):
 def _keep(connection: Connection, settlement: Settlement, now: int) -> None:
     tasks.add(connection, settlement.tasks)
     accounts.save(connection, settlement.accounts.values())
-    entries = [
-        Entry(change.reference, change.user_id, change.kind, change.amount, change.balance, change.reference, now)
-        for change in settlement.changes
-    ]
-    ledger.append(connection, entries)
+    ledger.append(connection, settlement.entries, now)
 
 
 @contextmanager
