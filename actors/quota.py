@@ -145,7 +145,7 @@ def _settle(connection: Connection, batch: Sequence[Command], now: int) -> Settl
     tasks.add(connection, settlement.tasks)
     adjustments.add(connection, settlement.adjustments)
     accounts.save(connection, settlement.accounts.values())
-    ledger.append(connection, settlement.entries, now)
+    ledger.append(connection, settlement.entries)
     idempotency.add(connection, list(settlement.answers.values()))
     return settlement
 
@@ -158,6 +158,7 @@ def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
     charges = ledger.amounts(connection, Kind.CHARGE, {task.id for task in failed})
     return Facts(
         now=now,
+        next_entry=ledger.next_id(connection, now),
         accounts=accounts.load(connection, {command.user_id for command in batch}),
         charged={task_id: -amount for task_id, amount in charges.items()},
         won=tasks.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),

@@ -16,7 +16,7 @@ from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcom
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer
-from storage.ledger import Kind, NewEntry
+from storage.ledger import Entry, Kind
 from storage.orders import PaidOrder
 from storage.tasks import FailedTask, NewTask
 
@@ -28,6 +28,7 @@ class Facts:
     """What is on disk when the batch is decided."""
 
     now: int
+    next_entry: int  # the id of the first entry to be made
     accounts: Mapping[str, Account]
     charged: Mapping[str, int]  # what each failing task was charged, by task id
     won: Set[FailedTask | PaidOrder]  # records whose final state this transaction has just won
@@ -40,7 +41,7 @@ class Settlement:
     """What to write, and what to tell each asker, in order of arrival."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
-    entries: list[NewEntry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     tasks: list[NewTask] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class _Book:
     def __init__(self, facts: Facts) -> None:
         self.facts, self.now = facts, facts.now
         self.made = Settlement()
+        self._next_entry = facts.next_entry
         self._settled: set[tuple[Kind, str]] = set()
 
     def account(self, user_id: str) -> Account:
@@ -86,9 +88,11 @@ class _Book:
         account = self.account(user_id)
         balance = account.balance + amount
         assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
-        self.keep(Account(user_id, balance, account.expires_at))
+        entry = Entry(self._next_entry, user_id, kind, amount, balance, reference, self.now, account.last_entry)
+        self._next_entry += 1
         self._settled.add((kind, reference))
-        self.made.entries.append(NewEntry(user_id, kind, amount, balance, reference))
+        self.made.entries.append(entry)
+        self.keep(Account(user_id, balance, account.expires_at, entry.id))
         return Receipt(reference, balance, self.now)
 
     def end_if_over(self, user_id: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 
 from storage.database import Connection, values
-
-MAX_ID = 2**63 - 1  # of SQLite's integers
 
 _PER_MILLISECOND = 1000  # ids begin with the moment, so that they do not tell a person how many entries there are
 
@@ -21,19 +20,12 @@ class Kind(StrEnum):
     ADJUST = "adjust"
 
 
-class NewEntry(NamedTuple):
-    """An entry to be. Named tuples, here and for what else a batch is made of, take a third of a frozen dataclass's
-    time. `amount` is signed, `balance` is what it leaves (both in generations); `reference` names what explains it."""
-
-    user_id: str
-    kind: Kind
-    amount: int
-    balance: int
-    reference: str
-
-
 class Entry(NamedTuple):
-    """A row: a NewEntry with its number and its moment, in epoch milliseconds."""
+    """A row. Named tuples, here and for what else a batch is made of, take a third of a frozen dataclass's time.
+
+    `amount` is signed, `balance` is what it left (both in generations); `reference` names what explains it; `previous`
+    is the id of this person's entry before it.
+    """
 
     id: int
     user_id: str
@@ -42,20 +34,24 @@ class Entry(NamedTuple):
     balance: int
     reference: str
     created_at: int
+    previous: int | None
 
 
-def append(connection: Connection, entries: Sequence[NewEntry], now: int) -> None:
-    """Number them in this order, and above all there are: by the clock, or one by one while it is behind."""
+def next_id(connection: Connection, now: int) -> int:
+    """From where to number entries: by the clock, or by one more than the last while the clock is behind."""
+    (last,) = connection.execute("SELECT MAX(id) FROM ledger").fetchone()
+    return max(now * _PER_MILLISECOND, (last or 0) + 1)
+
+
+def append(connection: Connection, entries: Sequence[Entry]) -> None:
     if not entries:
         return
-    (last,) = connection.execute("SELECT MAX(id) FROM ledger").fetchone()
-    first = max(now * _PER_MILLISECOND, (last or 0) + 1)
     connection.execute(
         f"""
-        INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at)
-        VALUES {values(len(entries), 7)}
+        INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
+        VALUES {values(len(entries), 8)}
         """,
-        [v for id, entry in enumerate(entries, first) for v in (id, *entry, now)],
+        list(chain.from_iterable(entries)),
     )
 
 
@@ -71,12 +67,20 @@ def amounts(connection: Connection, kind: Kind, references: Collection[str]) -> 
 
 
 def page(connection: Connection, user_id: str, before: int | None, limit: int) -> list[Entry]:
-    """A person's entries, newest first, starting below the id `before`."""
+    """A person's entries, newest first, starting below their entry `before`; none if that is not theirs."""
+    if before is None:
+        newest = "SELECT last_entry FROM accounts WHERE user_id = :user_id"
+    else:
+        newest = "SELECT previous FROM ledger WHERE id = :before AND user_id = :user_id"
     rows = connection.execute(
-        """
-        SELECT id, user_id, kind, amount, balance, reference, created_at FROM ledger
-        WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?
+        f"""
+        WITH RECURSIVE page (position, id) AS (
+            SELECT 1, ({newest})
+            UNION ALL SELECT position + 1, previous FROM page JOIN ledger USING (id) WHERE position < :limit
+        )
+        SELECT id, user_id, kind, amount, balance, reference, created_at, previous
+        FROM page JOIN ledger USING (id) ORDER BY position
         """,
-        (user_id, MAX_ID if before is None else before, limit),
+        {"user_id": user_id, "before": before, "limit": limit},
     )
     return [Entry(row[0], row[1], Kind(row[2]), *row[3:]) for row in rows]

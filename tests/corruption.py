@@ -62,7 +62,7 @@ _ORDER = "SELECT id, user_id FROM orders WHERE status = '{}' LIMIT 1 OFFSET 1"
 _PERSON = "SELECT id FROM users LIMIT 1 OFFSET 7"
 _LEDGER_WITHOUT_UNIQUE = (
     "ALTER TABLE ledger RENAME TO former",
-    "CREATE TABLE ledger (id, user_id, kind, amount, balance, reference, created_at)",
+    "CREATE TABLE ledger (id, user_id, kind, amount, balance, reference, created_at, previous)",
     "INSERT INTO ledger SELECT * FROM former",
     "DROP TABLE former",
 )
@@ -89,6 +89,20 @@ CORRUPTIONS = (
             "INSERT INTO accounts (user_id, balance, expires_at) VALUES (:id, 5, 0)",
             "UPDATE totals SET amount = amount + 1 WHERE name = 'users'",
         ),
+        alone=True,
+    ),
+    Corruption(
+        "where somebody's ledger ends",
+        _BALANCE,
+        _PERSON,
+        ("UPDATE accounts SET last_entry = last_entry - 1 WHERE user_id = :id",),
+        alone=True,
+    ),
+    Corruption(
+        "a link between entries",
+        _HISTORY,
+        _ENTRY.format("charge"),
+        ("UPDATE ledger SET previous = previous - 1 WHERE id = :id",),
         alone=True,
     ),
     Corruption(
@@ -119,7 +133,8 @@ CORRUPTIONS = (
             "UPDATE ledger SET amount = amount - 900000 WHERE user_id = :user_id AND kind = 'adjust'",
             "UPDATE ledger SET balance = balance - 900000 WHERE user_id = :user_id AND kind IN ('charge', 'refund')",
             """
-            INSERT INTO ledger SELECT (SELECT MAX(id) + 1 FROM ledger), user_id, 'adjust', 900000, balance, 'gg', 0
+            INSERT INTO ledger
+            SELECT (SELECT MAX(id) + 1 FROM ledger), user_id, 'adjust', 900000, balance, 'gg', 0, last_entry
             FROM accounts WHERE user_id = :user_id
             """,
             "INSERT INTO adjustments VALUES ('gg', :user_id, '', 0)",
@@ -167,7 +182,7 @@ CORRUPTIONS = (
         (
             *_LEDGER_WITHOUT_UNIQUE,
             """
-            INSERT INTO ledger SELECT id + 1, user_id, kind, amount, balance, reference, 0
+            INSERT INTO ledger SELECT id + 1, user_id, kind, amount, balance, reference, 0, previous
             FROM ledger WHERE reference = :id
             """,
         ),
@@ -185,7 +200,7 @@ CORRUPTIONS = (
         (
             *_LEDGER_WITHOUT_UNIQUE,
             """
-            INSERT INTO ledger SELECT id + 1, user_id, kind, 1, balance + 1, reference, 0
+            INSERT INTO ledger SELECT id + 1, user_id, kind, 1, balance + 1, reference, 0, previous
             FROM ledger WHERE reference = :id AND kind = 'refund'
             """,
         ),

@@ -40,32 +40,35 @@ class Walk:
 _BALANCE = Rule(
     "a balance is the sum of its ledger",
     """
-    SELECT user_id, COALESCE(balance, 'missing'), total FROM
-        (SELECT user_id, SUM(amount) AS total FROM ledger NOT INDEXED
-            WHERE user_id >= :low AND user_id < :high GROUP BY user_id)
-        LEFT JOIN accounts USING (user_id)
-    WHERE balance IS NOT total
+    WITH sums AS MATERIALIZED (
+        SELECT user_id, SUM(amount) AS total, MAX(id) AS last FROM ledger NOT INDEXED
+        WHERE user_id >= :low AND user_id < :high GROUP BY user_id
+    )
+    SELECT user_id, COALESCE(balance, 'missing'), total, COALESCE(last_entry, 'none'), last
+    FROM sums LEFT JOIN accounts USING (user_id)
+    WHERE balance IS NOT total OR last_entry IS NOT last
     UNION ALL
-    SELECT user_id, balance, 0 FROM accounts
-    WHERE user_id >= :low AND user_id < :high AND balance <> 0
-      AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.user_id = accounts.user_id)
+    SELECT user_id, balance, 0, COALESCE(last_entry, 'none'), 'none' FROM accounts
+    WHERE user_id >= :low AND user_id < :high AND (balance <> 0 OR last_entry IS NOT NULL)
+      AND user_id NOT IN (SELECT user_id FROM sums)
     """,
-    "person {}: the balance is {}, the ledger adds up to {}",
+    "person {}: the balance is {}, the ledger adds up to {}; the last entry should be {}, and is {}",
 )
 
 # One altered amount makes every later sum differ, so only an entry at which the difference changes is named.
 _HISTORY = Rule(
     "an entry leaves the sum of all up to it, and never less than nothing",
     """
-    SELECT id, user_id, balance, total FROM (
-        SELECT id, user_id, amount, balance,
+    SELECT id, user_id, balance, COALESCE(previous, 'none'), total, COALESCE(prior, 'none') FROM (
+        SELECT id, user_id, amount, balance, previous, LAG(id) OVER history AS prior,
             SUM(amount) OVER history AS total, LAG(balance, 1, 0) OVER history AS before
         FROM ledger NOT INDEXED WHERE user_id >= :low AND user_id < :high
         WINDOW history AS (PARTITION BY user_id ORDER BY id ROWS UNBOUNDED PRECEDING)
     )
-    WHERE (balance <> total AND balance <> before + amount) OR total < 0
+    WHERE (balance <> total AND balance <> before + amount) OR total < 0 OR previous IS NOT prior
     """,
-    "entry {} of person {}: it says that it left {}, the entries up to it add up to {}",
+    "entry {} of person {}: it says that it left {} and came after entry {}; those up to it add up to {}, and it came "
+    "after {}",
 )
 
 # "+kind" keeps SQLite from searching by kind, which in a chunk of ids would be a scan of all that was ever charged.

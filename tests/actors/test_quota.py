@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,8 @@ from actors.errors import NotMember
 from actors.ids import new_id
 from actors.quota import Adjust, Balance, Charge, Expire, ExpireDue, GetBalance, GetLedger, Quota, Refund
 from storage import accounts, tasks, users
-from storage.accounts import Account
 from storage.adjustments import Adjustment
-from storage.database import Database
+from storage.database import Connection, Database
 from storage.tasks import FailedTask, NewTask, Task, TaskStatus
 from storage.users import User
 from tests.edge import MovableClock
@@ -41,6 +40,11 @@ async def quota(db: Database) -> AsyncIterator[Quota]:
 
 def charge(user: str = "u", amount: int = 1) -> Charge:
     return Charge(NewTask(new_id(), user, "basic_clean", "input", {}, 0), amount)
+
+
+def ends(user: str, moment: int) -> Callable[[Connection], object]:
+    """A transaction after which this person's membership ends then."""
+    return lambda c: c.execute("UPDATE accounts SET expires_at = ? WHERE user_id = ?", (moment, user)).close()
 
 
 async def load(db: Database, task_id: str) -> Task:
@@ -111,7 +115,7 @@ async def test_pages_of_the_ledger_follow_each_other(quota: Quota) -> None:
 
 
 async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: Database, quota: Quota) -> None:
-    await db.write(lambda connection: accounts.save(connection, [Account("u", 100, MovableClock().now())]))
+    await db.write(ends("u", MovableClock().now()))
     assert await quota.ask(GetBalance("u")) == Balance(0, False, None)
     await quota.ask(Expire("u"))
     entries = (await quota.ask(GetLedger("u", 1))).entries
@@ -121,9 +125,12 @@ async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: 
 async def test_memberships_that_are_over_are_closed_and_no_others(db: Database, quota: Quota) -> None:
     now = MovableClock().now()
     await quota.ask(Adjust(Adjustment("gift", "v", "to begin with", 0), 5))
-    ends = [Account("u", 100, now), Account("v", 5, now + 1)]
-    await db.write(lambda connection: accounts.save(connection, ends))
+    await db.write(ends("u", now))
+    await db.write(ends("v", now + 1))
     await quota.ask(ExpireDue())
     kept = await db.read(lambda connection: accounts.load(connection, ["u", "v"]))
-    assert kept == {"u": Account("u", 0, 0), "v": Account("v", 5, now + 1)}
+    assert {user: (account.balance, account.expires_at) for user, account in kept.items()} == {
+        "u": (0, 0),
+        "v": (5, now + 1),
+    }
     assert [e.amount for e in (await quota.ask(GetLedger("u", 5))).entries] == [-100, 100]

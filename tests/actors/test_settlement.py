@@ -54,6 +54,7 @@ def settled(batch: Sequence[Command], *accounts: Account, **facts: Any) -> Settl
     records = {c.task for c in batch if isinstance(c, Refund)} | {c.paid for c in batch if isinstance(c, Grant)}
     known = {
         "now": NOW,
+        "next_entry": 1,
         "accounts": {user: Account(user) for user in users} | {account.user_id: account for account in accounts},
         "charged": {},
         "won": records,
@@ -114,11 +115,11 @@ def test_two_refunds_of_one_task_in_a_batch_pay_once() -> None:
 
 def test_a_grant_adds_quota_and_days_to_a_running_membership() -> None:
     made = settled([grant()], member(4))
-    assert made.accounts["u"] == Account("u", 14, LATER + 30 * DAY)
+    assert made.accounts["u"] == Account("u", 14, LATER + 30 * DAY, last_entry=1)
 
 
 def test_a_grant_without_a_running_membership_starts_now() -> None:
-    assert settled([grant()]).accounts["u"] == Account("u", 10, NOW + 30 * DAY)
+    assert settled([grant()]).accounts["u"] == Account("u", 10, NOW + 30 * DAY, last_entry=1)
 
 
 def test_a_grant_is_credited_once_however_often_it_comes() -> None:
@@ -145,7 +146,7 @@ def test_expire_ends_only_what_is_over() -> None:
     assert settled([Expire("u")], member(4)).entries == []
     made = settled([Expire("u"), Expire("u")], member(4, expires_at=NOW))
     assert changes(made) == [(Kind.EXPIRE, -4, 0, end_id("u", NOW))]
-    assert made.accounts["u"] == Account("u", 0, 0)
+    assert made.accounts["u"] == Account("u", 0, 0, last_entry=1)
 
 
 def test_a_refund_after_the_end_can_still_be_spent() -> None:

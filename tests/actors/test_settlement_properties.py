@@ -43,8 +43,21 @@ class Disk:
 
     def run(self, settle: Settle, batch: Sequence[Command], now: int) -> list[Told]:
         won = {record for command in batch for record in self._won(command)}
-        facts = Facts(now, dict(self.accounts), dict(self.charged), won, set(self.adjusted), dict(self.answers))
+        facts = Facts(
+            now,
+            len(self.ledger) + 1,
+            dict(self.accounts),
+            dict(self.charged),
+            won,
+            set(self.adjusted),
+            dict(self.answers),
+        )
         made = settle(facts, batch)
+        newest = {user: account.last_entry for user, account in self.accounts.items()}
+        for entry in made.entries:
+            assert entry.previous == newest[entry.user_id], "an entry names the one before it"
+            newest[entry.user_id] = entry.id
+        assert [entry.id for entry in made.entries] == [*range(facts.next_entry, facts.next_entry + len(made.entries))]
         self.accounts |= made.accounts
         self.answers |= made.answers
         self.adjusted |= {adjustment.id for adjustment in made.adjustments}
@@ -149,7 +162,10 @@ def _forgetful(facts: Facts, batch: Sequence[Command]) -> Settlement:
     total = Settlement()
     for command in batch:
         known = replace(
-            facts, accounts={**facts.accounts, **total.accounts}, answers={**facts.answers, **total.answers}
+            facts,
+            next_entry=facts.next_entry + len(total.entries),
+            accounts={**facts.accounts, **total.accounts},
+            answers={**facts.answers, **total.answers},
         )
         made = settle(known, [command])
         total.accounts |= made.accounts

@@ -97,7 +97,7 @@ async def measure(folder: Path) -> dict[str, list[float]]:
     db = await Database.open(folder)
     people = [new_id() for _ in range(PEOPLE)]
     await db.write(lambda c: c.executemany("INSERT INTO users VALUES (?, ?, 0)", [(p, p) for p in people]))
-    await db.write(lambda c: c.executemany("INSERT INTO accounts VALUES (?, 1000000, 0)", [(p,) for p in people]))
+    await db.write(lambda c: c.executemany("INSERT INTO accounts VALUES (?, 1000000, 0, NULL)", [(p,) for p in people]))
     figures: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(ROUNDS):
         for name, variant in VARIANTS.items():

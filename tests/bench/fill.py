@@ -85,6 +85,17 @@ def _person(number: str) -> str:
     return _id(":start", f"({number}) % 4096", f"1000000 + {number}")
 
 
+def _entry_before(nth: str) -> str:
+    """SQL for the number of the nth entry, of four, that person u may have from before the tasks."""
+    return f"(({nth}) - 1) * :people + u + 1"
+
+
+def _entry(task: str) -> str:
+    """SQL for the number of a task's charge; its refund has the next one."""
+    return f"4 * :people + 1 + 2 * ({task})"
+
+
+_LAST_BEFORE = f"iif(u % 10 = 2, {_entry_before('4')}, {_entry_before('3')})"
 _EACH = "WITH RECURSIVE person (u) AS (SELECT 0 UNION ALL SELECT u + 1 FROM person WHERE u + 1 < :people)"
 _ORDER, _FORMER, _GIVEN_UP = (_id(f":start + {n}", "u % 4096", f"{n}000000 + u") for n in (2, 3, 4))
 _ADJUSTMENT = _id(":start + 5", "u % 4096", "5000000 + u")
@@ -115,18 +126,20 @@ _PEOPLE = (
     """,
     f"""
     {_EACH}, made (n) AS (VALUES (1), (2), (3), (4))
-    INSERT INTO ledger (user_id, kind, amount, balance, reference, created_at)
-    SELECT {_person("u")},
+    INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
+    SELECT {_entry_before("n")}, {_person("u")},
         CASE n WHEN 2 THEN 'expire' WHEN 4 THEN 'adjust' ELSE 'grant' END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN -100 WHEN 3 THEN :quota ELSE 5 END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN 0 WHEN 3 THEN :quota ELSE :quota + 5 END,
-        CASE n WHEN 1 THEN {_FORMER} WHEN 4 THEN {_ADJUSTMENT} ELSE {_ORDER} END, :start
+        CASE n WHEN 1 THEN {_FORMER} WHEN 4 THEN {_ADJUSTMENT} ELSE {_ORDER} END, :start,
+        CASE WHEN n = 2 OR n = 4 OR u % 10 = 4 AND n = 3 THEN {_entry_before("n - 1")} END
     FROM made CROSS JOIN person WHERE n = 3 OR (n < 3 AND u % 10 = 4) OR (n = 4 AND u % 10 = 2)
     """,
     f"""
     {_EACH}
-    INSERT INTO accounts (user_id, balance, expires_at)
-    SELECT {_person("u")}, :quota + 5 * (u % 10 = 2) - tasks + (tasks + 9 - (13 - u % 10) % 10) / 10, :end
+    INSERT INTO accounts (user_id, balance, expires_at, last_entry)
+    SELECT {_person("u")}, :quota + 5 * (u % 10 = 2) - tasks + (tasks + 9 - (13 - u % 10) % 10) / 10, :end,
+        iif(tasks, {_entry("(tasks - 1) * :people + u")} + ((tasks - 1) % 10 = (13 - u % 10) % 10), {_LAST_BEFORE})
     FROM person, (SELECT :all_tasks / :people AS tasks)
     """,
 )
@@ -156,9 +169,11 @@ _TASKS = (
     """,
     f"""
     {_EACH_TASK}
-    INSERT INTO ledger (user_id, kind, amount, balance, reference, created_at)
-    SELECT {_person("u")}, iif(back, 'refund', 'charge'), iif(back, 1, -1),
-        :quota + 5 * (u % 10 = 2) - (k + 1) + (k + 9 - r) / 10 + back, {_TASK}, at
+    INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
+    SELECT {_entry("n")} + back, {_person("u")}, iif(back, 'refund', 'charge'), iif(back, 1, -1),
+        :quota + 5 * (u % 10 = 2) - (k + 1) + (k + 9 - r) / 10 + back, {_TASK}, at,
+        CASE WHEN back THEN {_entry("n")}
+            WHEN k THEN {_entry("n - :people")} + ((k - 1) % 10 = r) ELSE {_LAST_BEFORE} END
     FROM task CROSS JOIN (SELECT 0 AS back UNION ALL SELECT 1) WHERE back = 0 OR failed
     """,
     f"""

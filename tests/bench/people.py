@@ -110,16 +110,20 @@ def _add_people(connection: sqlite3.Connection, people: Sequence[Member]) -> Non
         "tasks (id, user_id, type, status, input_key, params, created_at, updated_at)",
         ((m.task, m.id, "basic_clean", "pending", m.picture, '{"template": "all"}', now, now) for m in people),
     )
-    insert(connection, "accounts (user_id, balance, expires_at)", ((m.id, BALANCE - 1, until) for m in people))
     insert(
         connection,
-        "ledger (user_id, kind, amount, balance, reference, created_at)",
+        "accounts (user_id, balance, expires_at, last_entry)",
+        ((m.id, BALANCE - 1, until, 2 * n) for n, m in enumerate(people, 1)),
+    )
+    insert(
+        connection,
+        "ledger (id, user_id, kind, amount, balance, reference, created_at, previous)",
         itertools.chain.from_iterable(
             (
-                (m.id, "grant", BALANCE, BALANCE, m.order, now),
-                (m.id, "charge", -1, BALANCE - 1, m.task, now),
+                (2 * n - 1, m.id, "grant", BALANCE, BALANCE, m.order, now, None),
+                (2 * n, m.id, "charge", -1, BALANCE - 1, m.task, now, 2 * n - 1),
             )
-            for m in people
+            for n, m in enumerate(people, 1)
         ),
     )
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from storage import heartbeat, ledger
+from storage.audit import audit
 from storage.database import CommitFailed, Connection, Database, StorageError, commit_group
-from storage.ledger import Kind, NewEntry
+from storage.ledger import Entry, Kind
 from storage.lock import FolderInUse
 from storage.migrate import UnknownSchema, migrate
 
@@ -209,15 +210,20 @@ async def test_a_ledger_from_before_its_numbers_keeps_the_order_of_its_writing(t
     """Its ids grew with the clock, which was set back before the second of these."""
     with closing(sqlite3.connect(tmp_path / "darkroom.sqlite3", isolation_level=None)) as former:
         migrate(former, to=2)
+        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('v', 'q', 0)")
         former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
+        former.execute("INSERT INTO accounts VALUES ('u', 7, 0), ('v', 0, 0)")
         for id, amount, balance in (("m", 5, 5), ("b", -2, 3), ("z", 4, 7)):
             former.execute("INSERT INTO ledger VALUES (?, 'u', 'adjust', ?, ?, ?, 7)", (id, amount, balance, id))
+            former.execute("INSERT INTO adjustments VALUES (?, 'u', '', 7)", (id,))
     database = await Database.open(tmp_path)
     try:
         entries = await database.read(lambda connection: ledger.page(connection, "u", None, 9))
         assert [(e.amount, e.balance, e.reference, e.created_at) for e in reversed(entries)] == [
             *((5, 5, "m", 7), (-2, 3, "b", 7), (4, 7, "z", 7))
         ]
+        assert await database.read(lambda connection: ledger.page(connection, "v", None, 9)) == []
+        assert await database.read(audit) == []
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             await database.write(lambda connection: connection.execute("DELETE FROM ledger").close())
     finally:
@@ -228,8 +234,9 @@ async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_c
     def fill(connection: Connection) -> None:
         connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
         for now, references in ((5_000, "ab"), (9_000, "c"), (2_000, "de"), (9_000, "f"), (9_001, "g")):
-            entries = [NewEntry("u", Kind.GRANT, 1, 1, reference) for reference in references]
-            ledger.append(connection, entries, now)
+            for reference in references:
+                entry = Entry(ledger.next_id(connection, now), "u", Kind.GRANT, 1, 1, reference, now, None)
+                ledger.append(connection, [entry])
 
     await db.write(fill)
     rows = await db.read(
@@ -244,7 +251,7 @@ async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_c
 async def test_the_ledger_is_append_only(db: Database) -> None:
     def fill(connection: Connection) -> None:
         connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
-        connection.execute("INSERT INTO ledger VALUES (1, 'u', 'grant', 1, 1, 'o', 0)")
+        connection.execute("INSERT INTO ledger VALUES (1, 'u', 'grant', 1, 1, 'o', 0, NULL)")
 
     await db.write(fill)
     for statement in ("UPDATE ledger SET amount = 2", "DELETE FROM ledger"):

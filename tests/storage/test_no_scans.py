@@ -33,11 +33,11 @@ from tests.pictures import shirt
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
-BOUNDED = {"totals", "heartbeat", "wanted"}  # tables that do not grow, and what a statement brings with it
+BOUNDED = {"totals", "heartbeat", "wanted", "page"}  # tables that do not grow, and what a statement brings with it
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
 # By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
 FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
-NEEDED = ["accounts_to_expire", "codes_by_address", "ledger_by_user", "orders_by_user", "orders_pending"]
+NEEDED = ["accounts_to_expire", "codes_by_address", "orders_by_user", "orders_pending"]
 NEEDED += ["tasks_leased", "tasks_waiting"]
 
 # "SCAN tasks USING INDEX tasks_by_user", but not a scan of VALUES; and "SEARCH tasks USING INDEX tasks_by_user (id<?)",

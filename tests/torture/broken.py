@@ -133,7 +133,7 @@ class CheckThenAct(Quota):
     async def _charge(self, charge: Charge) -> Outcome:
         now = self._time.now()
         found = await self._database.read(lambda connection: accounts.load(connection, {charge.user_id}))
-        settlement = settle(Facts(now, found, {}, set(), set(), {}), [charge])
+        settlement = settle(Facts(now, 0, found, {}, set(), set(), {}), [charge])
         await self._database.write(lambda connection: _keep(connection, settlement, now))
         return settlement.outcomes[0]
 
@@ -141,7 +141,7 @@ class CheckThenAct(Quota):
 def _keep(connection: Connection, settlement: Settlement, now: int) -> None:
     tasks.add(connection, settlement.tasks)
     accounts.save(connection, settlement.accounts.values())
-    ledger.append(connection, settlement.entries, now)
+    ledger.append(connection, [entry._replace(id=ledger.next_id(connection, now)) for entry in settlement.entries])
 
 
 @contextmanager
