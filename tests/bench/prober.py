@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -24,7 +25,7 @@ import uvloop
 from tests.bench.calls import Call
 
 CONNECTIONS = {Call.CREATE: 24, Call.STATUS: 8, Call.READ: 8}
-PAUSE = 0.05  # seconds from the begin of a request to that of the next one
+PAUSE = 0.05  # seconds between the moments at which a connection asks, if it has its answer by then
 PATIENCE = 30
 BROKEN = 0  # the status of a request that was never answered
 URGENCY = -10  # nice: what the prober waits for should be the server, not its own turn on a busy processor
@@ -96,12 +97,13 @@ class Prober:
 
     async def run(self) -> None:
         places = [call for call, count in CONNECTIONS.items() for _ in range(count)]
+        begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number, call in enumerate(places):
-                group.create_task(self._keep_asking(number, call, PAUSE * number / len(places)))
+                group.create_task(self._keep_asking(number, call, begin + PAUSE * number / len(places)))
 
-    async def _keep_asking(self, number: int, call: Call, delay: float) -> None:
-        await asyncio.sleep(delay)
+    async def _keep_asking(self, number: int, call: Call, due: float) -> None:
+        await asyncio.sleep(due - time.monotonic())
         line = Line(self._host, self._port)
         try:
             for turn in itertools.count() if self._turns is None else range(self._turns):
@@ -113,7 +115,10 @@ class Prober:
                 status, retry_after = await line.ask(request)
                 now = time.monotonic()
                 self.answers.append(Answer(call.value, begun, now - begun, status, retry_after))
-                await asyncio.sleep(max(0.0, begun + PAUSE - now))
+                # Each at moments of its own, also after a wait: those whom one commit answered would go on asking in
+                # step, and wait for each other.
+                due += PAUSE * max(1, math.ceil((now - due) / PAUSE))
+                await asyncio.sleep(due - now)
         finally:
             line.close()
 
