@@ -99,7 +99,7 @@ class _Letter:
 class Actor:
     """Subclass, register handlers in `__init__`, then `start()`. See the module's docstring."""
 
-    def __init__(self, *, mailbox: int = 1024, turn: int = 512, jobs: int = 64) -> None:
+    def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
         self._waiting: deque[_Letter] = deque()
         self._waiting_for: dict[type[Message[Any]], int] = {}
