@@ -306,10 +306,11 @@ def _prepare(connection: Connection) -> None:
         connection.execute("PRAGMA fullfsync=ON")  # macOS needs it for the drive to flush; elsewhere it means nothing
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA temp_store=MEMORY")  # where savepoints keep what they may have to undo
         faults = [row[0] for row in connection.execute("PRAGMA quick_check")]
         if faults != ["ok"]:
             raise sqlite3.DatabaseError("; ".join(faults[:3]))
         migrate(connection)
+        # Where savepoints keep what they may have to undo. Not before the migrations, which may sort a whole table.
+        connection.execute("PRAGMA temp_store=MEMORY")
     except sqlite3.DatabaseError as fault:
         raise StorageError(f"the database cannot be used: {fault}; if it is damaged, restore a backup") from fault
