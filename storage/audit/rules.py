@@ -52,7 +52,7 @@ _BALANCE = Rule(
     WHERE user_id >= :low AND user_id < :high AND (balance <> 0 OR last_entry IS NOT NULL)
       AND user_id NOT IN (SELECT user_id FROM sums)
     """,
-    "person {}: the balance is {}, the ledger adds up to {}; the last entry should be {}, and is {}",
+    "person {}: the balance is {}, the ledger adds up to {}; the last entry is said to be {}, and is {}",
 )
 
 # One altered amount makes every later sum differ, so only an entry at which the difference changes is named.

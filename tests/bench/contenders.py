@@ -83,7 +83,7 @@ class Contenders:
         data = self._folder / "run"
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(self._folder / "master" / name, data, copy_function=_copy)
-        os.sync()  # nor what the server before this one has left to be written
+        os.sync()  # so that what the server before this one left to be written does not slow it
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 _command(name, data), cwd=self._folder, env=_environment(), stdout=subprocess.PIPE, stderr=log

@@ -115,12 +115,18 @@ class Prober:
                 status, retry_after = await line.ask(request)
                 now = time.monotonic()
                 self.answers.append(Answer(call.value, begun, now - begun, status, retry_after))
-                # Each at moments of its own, also after a wait: those whom one commit answered would go on asking in
-                # step, and wait for each other.
-                due += PAUSE * max(1, math.ceil((now - due) / PAUSE))
+                due = next_moment(due, now)
                 await asyncio.sleep(due - now)
         finally:
             line.close()
+
+
+def next_moment(due: float, now: float) -> float:
+    """When a connection that was due to ask then asks again: at moments of its own, also after a long wait.
+
+    Those whom one commit answers would otherwise go on asking in step, and wait for each other.
+    """
+    return due + PAUSE * max(1, math.ceil((now - due) / PAUSE))
 
 
 def read_people(file: Path) -> list[Person]:

@@ -141,7 +141,8 @@ class CheckThenAct(Quota):
 def _keep(connection: Connection, settlement: Settlement, now: int) -> None:
     tasks.add(connection, settlement.tasks)
     accounts.save(connection, settlement.accounts.values())
-    ledger.append(connection, [entry._replace(id=ledger.next_id(connection, now)) for entry in settlement.entries])
+    first = ledger.next_id(connection, now)  # only now: entries with the same number would be refused, not kept
+    ledger.append(connection, [entry._replace(id=id) for id, entry in enumerate(settlement.entries, first)])
 
 
 @contextmanager

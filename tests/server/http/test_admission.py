@@ -268,7 +268,8 @@ async def test_who_does_not_read_is_not_written_to_for_ever(edge: Edge) -> None:
     """Refusals that nobody fetches must not pile up in memory: once the line is full, the server stops listening."""
     host, port = edge.base.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream reads ahead by itself
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()  # a stream reads ahead by itself
     for _ in range(ENOUGH // 1000):
         before = answered()
         writer.write(asked(b"{}") * 1000)
