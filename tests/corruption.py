@@ -99,6 +99,17 @@ CORRUPTIONS = (
         alone=True,
     ),
     Corruption(
+        "an account that names an entry of somebody else",
+        _BALANCE,
+        "SELECT 'ff' AS id, MAX(id) AS entry FROM ledger",
+        (
+            "INSERT INTO users (id, phone, created_at) VALUES (:id, :id, 0)",
+            "INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES (:id, 0, 0, :entry)",
+            "UPDATE totals SET amount = amount + 1 WHERE name = 'users'",
+        ),
+        alone=True,
+    ),
+    Corruption(
         "a link between entries",
         _HISTORY,
         _ENTRY.format("charge"),

@@ -24,7 +24,7 @@ from storage.database import Database
 from storage.orders import OrderStatus
 from storage.users import User
 from tests.edge import MovableClock
-from tests.sums import assert_sums
+from tests.sums import close_sound
 
 G = TypeVar("G", bound=SandboxGateway)
 MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
@@ -80,8 +80,7 @@ async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
     yield Shop(db, clock, quota, membership, trades, folder / "trades"), gateway
     await membership.stop()
     await quota.stop()
-    await assert_sums(db)
-    await db.close()
+    await close_sound(db)
 
 
 async def test_a_payment_nobody_told_about_is_found_and_credited_once(shop: Shop) -> None:

@@ -17,7 +17,7 @@ from storage.database import Connection, Database
 from storage.tasks import FailedTask, NewTask, Task, TaskStatus
 from storage.users import User
 from tests.edge import MovableClock
-from tests.sums import assert_sums
+from tests.sums import close_sound
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     database = await Database.open(tmp_path)
     await database.write(lambda c: [users.find_or_add(c, User(name, name, 0)) for name in ("u", "v")])
     yield database
-    await assert_sums(database)
-    await database.close()
+    await close_sound(database)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from storage.adjustments import Adjustment
 from storage.database import Database
 from storage.users import User
 from tests.edge import MovableClock
-from tests.sums import assert_sums
+from tests.sums import close_sound
 
 USER = new_id()
 
@@ -112,8 +112,7 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
         actor.take_no_more()
         await actor.stop(grace=0)
         await quota.stop()
-        await assert_sums(db)
-        await db.close()
+        await close_sound(db)
 
 
 @pytest.fixture

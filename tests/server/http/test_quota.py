@@ -79,8 +79,9 @@ async def test_a_page_that_is_just_full_has_no_next(edge: Edge) -> None:
 
 async def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(edge: Edge) -> None:
     other, member = await edge.member(), await edge.member()
-    (theirs,) = (await edge.get("/api/quota/ledger", who=other)).data["entries"]
-    for cursor in (theirs["id"], "9" * 18):
+    await edge.create(other, await placed(edge, other))
+    newest, _ = (await edge.get("/api/quota/ledger", who=other)).data["entries"]
+    for cursor in (newest["id"], "9" * 18):
         entries = (await edge.get(f"/api/quota/ledger?cursor={cursor}", who=member)).data["entries"]
         assert entries == []
     assert (await edge.get("/api/quota/ledger?userId=" + other.id, who=await edge.person())).data["entries"] == []
