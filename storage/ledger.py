@@ -79,7 +79,7 @@ def page(connection: Connection, user_id: str, before: int | None, limit: int) -
             UNION ALL SELECT position + 1, previous FROM page JOIN ledger USING (id) WHERE position < :limit
         )
         SELECT id, user_id, kind, amount, balance, reference, created_at, previous
-        FROM page JOIN ledger USING (id) ORDER BY position
+        FROM page JOIN ledger USING (id) WHERE user_id = :user_id ORDER BY position
         """,
         {"user_id": user_id, "before": before, "limit": limit},
     )

@@ -5,9 +5,8 @@ together, so it is right in whatever snapshot it gets: a balance with its person
 failure with its refund, a payment with its grant.
 
 Ids grow with time and so do rows, so a chunk of tasks, orders or entries lies together on the disk. What one person has
-does not: by way of the index on people, each entry would be a page to fetch of its own. NOT INDEXED reads the table
-from end to end instead and sorts, in temporary files where there is much of it; a chunk of people is a whole pass over
-the table, and large.
+does not, and no index leads to it: the table is read from end to end and sorted, in temporary files where there is much
+of it. So a chunk of people is a whole pass over the table, and large.
 
 Uniqueness is counted rather than believed, and so is ownership: a task's charge is one that its own person paid.
 """
@@ -41,7 +40,7 @@ _BALANCE = Rule(
     "a balance is the sum of its ledger",
     """
     WITH sums AS MATERIALIZED (
-        SELECT user_id, SUM(amount) AS total, MAX(id) AS last FROM ledger NOT INDEXED
+        SELECT user_id, SUM(amount) AS total, MAX(id) AS last FROM ledger
         WHERE user_id >= :low AND user_id < :high GROUP BY user_id
     )
     SELECT user_id, COALESCE(balance, 'missing'), total, COALESCE(last_entry, 'none'), last
@@ -62,7 +61,7 @@ _HISTORY = Rule(
     SELECT id, user_id, balance, COALESCE(previous, 'none'), total, COALESCE(prior, 'none') FROM (
         SELECT id, user_id, amount, balance, previous, LAG(id) OVER history AS prior,
             SUM(amount) OVER history AS total, LAG(balance, 1, 0) OVER history AS before
-        FROM ledger NOT INDEXED WHERE user_id >= :low AND user_id < :high
+        FROM ledger WHERE user_id >= :low AND user_id < :high
         WINDOW history AS (PARTITION BY user_id ORDER BY id ROWS UNBOUNDED PRECEDING)
     )
     WHERE (balance <> total AND balance <> before + amount) OR total < 0 OR previous IS NOT prior

@@ -18,9 +18,14 @@ CREATE TABLE ledger (
     UNIQUE (kind, reference)
 ) STRICT;
 INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
-    SELECT rowid, user_id, kind, amount, balance, reference, created_at,
-        LAG(rowid) OVER (PARTITION BY user_id ORDER BY rowid)
-    FROM former_ledger ORDER BY rowid;
+    SELECT id, user_id, kind, amount, balance, reference, created_at, LAG(id) OVER (PARTITION BY user_id ORDER BY id)
+    FROM (
+        -- As storage/ledger.py numbers: by the moment, or by one more than the last.
+        SELECT rowid + MAX(created_at * 1000 - rowid) OVER (ORDER BY rowid) AS id,
+            user_id, kind, amount, balance, reference, created_at
+        FROM former_ledger
+    )
+    ORDER BY id;
 ALTER TABLE accounts ADD COLUMN last_entry INTEGER;
 UPDATE accounts SET last_entry = last.id
     FROM (SELECT user_id, MAX(id) AS id FROM ledger GROUP BY user_id) AS last WHERE last.user_id = accounts.user_id;

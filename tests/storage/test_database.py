@@ -210,19 +210,22 @@ async def test_a_ledger_from_before_its_numbers_keeps_the_order_of_its_writing(t
     """Its ids grew with the clock, which was set back before the second of these."""
     with closing(sqlite3.connect(tmp_path / "darkroom.sqlite3", isolation_level=None)) as former:
         migrate(former, to=2)
-        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('v', 'q', 0)")
-        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
-        former.execute("INSERT INTO accounts VALUES ('u', 7, 0), ('v', 0, 0)")
-        for id, amount, balance in (("m", 5, 5), ("b", -2, 3), ("z", 4, 7)):
-            former.execute("INSERT INTO ledger VALUES (?, 'u', 'adjust', ?, ?, ?, 7)", (id, amount, balance, id))
-            former.execute("INSERT INTO adjustments VALUES (?, 'u', '', 7)", (id,))
+        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0), ('v', 'q', 0), ('w', 'r', 0)")
+        former.execute("INSERT INTO accounts VALUES ('u', 7, 0), ('v', 9, 0), ('w', 0, 0)")
+        rows = [("m", "u", 5, 5, 70), ("b", "u", -2, 3, 60), ("c", "v", 9, 9, 60), ("z", "u", 4, 7, 90)]
+        former.executemany("INSERT INTO ledger VALUES (?1, ?2, 'adjust', ?3, ?4, ?1, ?5)", rows)
+        former.executemany("INSERT INTO adjustments VALUES (?1, ?2, '', ?5)", rows)
     database = await Database.open(tmp_path)
     try:
-        entries = await database.read(lambda connection: ledger.page(connection, "u", None, 9))
-        assert [(e.amount, e.balance, e.reference, e.created_at) for e in reversed(entries)] == [
-            *((5, 5, "m", 7), (-2, 3, "b", 7), (4, 7, "z", 7))
-        ]
-        assert await database.read(lambda connection: ledger.page(connection, "v", None, 9)) == []
+        pages = {}
+        for user in "uvw":
+            pages[user] = await database.read(lambda c, user=user: ledger.page(c, user, None, 9))  # type: ignore[misc]
+        kept = {user: [(e.id, e.reference, e.amount, e.balance, e.created_at) for e in pages[user]] for user in pages}
+        assert kept == {
+            "u": [(90_000, "z", 4, 7, 90), (70_001, "b", -2, 3, 60), (70_000, "m", 5, 5, 70)],
+            "v": [(70_002, "c", 9, 9, 60)],
+            "w": [],
+        }
         assert await database.read(audit) == []
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             await database.write(lambda connection: connection.execute("DELETE FROM ledger").close())
@@ -246,6 +249,18 @@ async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_c
     assert rows[0][0] == 5_000_000 and rows[2][0] == 9_000_000 and rows[-1][0] == 9_001_000, (
         "by the clock, where it is ahead"
     )
+
+
+async def test_a_broken_chain_shows_nobody_what_is_not_theirs(db: Database) -> None:
+    def fill(connection: Connection) -> None:
+        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0), ('v', 'q', 0)")
+        theirs, own = Entry(1, "u", Kind.GRANT, 1, 1, "a", 0, None), Entry(2, "v", Kind.GRANT, 1, 1, "b", 0, 1)
+        ledger.append(connection, [theirs, own])
+        connection.execute("INSERT INTO accounts VALUES ('u', 1, 0, 1), ('v', 1, 0, 2)")
+
+    await db.write(fill)
+    page = await db.read(lambda connection: ledger.page(connection, "v", None, 9))
+    assert [entry.reference for entry in page] == ["b"]
 
 
 async def test_the_ledger_is_append_only(db: Database) -> None:

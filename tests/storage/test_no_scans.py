@@ -37,13 +37,15 @@ BOUNDED = {"totals", "heartbeat", "wanted", "page"}  # tables that do not grow, 
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
 # By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
 FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
+# One step to the end of the table's own key. Its plan is that of any MAX, be it of a column without an index.
+LAST_ROW = "SELECT MAX(id) FROM ledger"
 NEEDED = ["accounts_to_expire", "codes_by_address", "orders_by_user", "orders_pending"]
 NEEDED += ["tasks_leased", "tasks_waiting"]
 
 # "SCAN tasks USING INDEX tasks_by_user", but not a scan of VALUES; and "SEARCH tasks USING INDEX tasks_by_user (id<?)",
-# where no column has to be equal to anything. A SEARCH without a condition is one for the least or the greatest.
+# where no column has to be equal to anything.
 _INDEX = r"(?: USING (?:COVERING )?(?:INDEX|PRIMARY KEY|INTEGER PRIMARY KEY)(?: (?P<index>\w+))?)?"
-_READ = re.compile(rf"(?:(?P<all>SCAN)|SEARCH) (?P<table>[a-z]\w*){_INDEX}(?P<range> \([^=]*\))?$")
+_READ = re.compile(rf"(?:(?P<all>SCAN)|SEARCH) (?P<table>[a-z]\w*){_INDEX}(?: \([^=]*\))?$")
 
 
 @dataclass(slots=True)
@@ -162,11 +164,11 @@ def scans(connection: sqlite3.Connection, statements: dict[str, Any]) -> list[st
     """What these statements read without end, of what grows: a whole table or index, or all of it to one side."""
     found = []
     for sql, parameters in statements.items():
+        if sql == LAST_ROW:
+            continue
         for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
             read = _READ.match(step)
-            if read is None or not (read["all"] or read["range"]) or read["table"] in BOUNDED:
-                continue
-            if read["index"] not in (OPEN_WORK if read["all"] else FEW):
+            if read and read["table"] not in BOUNDED and read["index"] not in (OPEN_WORK if read["all"] else FEW):
                 found.append(f"{step}: {' '.join(sql.split())}")
     return found
 

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +19,8 @@ import server.system
 from actors.ports import Clock
 from actors.quota import Charge, Quota
 from actors.quota_commands import Outcome
-from actors.settlement import Facts, Settlement, settle
-from storage import accounts, ledger, tasks
+from actors.settlement import Facts, settle
+from storage import accounts, idempotency, ledger, tasks
 from storage.database import Connection, Database
 from storage.tasks import FailedTask
 
@@ -132,17 +133,24 @@ class CheckThenAct(Quota):
 
     async def _charge(self, charge: Charge) -> Outcome:
         now = self._time.now()
-        found = await self._database.read(lambda connection: accounts.load(connection, {charge.user_id}))
-        settlement = settle(Facts(now, 0, found, {}, set(), set(), {}), [charge])
-        await self._database.write(lambda connection: _keep(connection, settlement, now))
-        return settlement.outcomes[0]
+        facts = await self._database.read(lambda connection: _facts(connection, charge, now))
+        return await self._database.write(lambda connection: _settle_late(connection, charge, facts))
 
 
-def _keep(connection: Connection, settlement: Settlement, now: int) -> None:
+def _facts(connection: Connection, charge: Charge, now: int) -> Facts:
+    keys = [(charge.user_id, charge.key.key)] if charge.key else []
+    found, answers = accounts.load(connection, {charge.user_id}), idempotency.load(connection, keys)
+    return Facts(now, 0, found, {}, set(), set(), answers)
+
+
+def _settle_late(connection: Connection, charge: Charge, facts: Facts) -> Outcome:
+    """By what was found before; but with fresh numbers, since entries with the same one would be refused, not kept."""
+    settlement = settle(replace(facts, next_entry=ledger.next_id(connection, facts.now)), [charge])
     tasks.add(connection, settlement.tasks)
     accounts.save(connection, settlement.accounts.values())
-    first = ledger.next_id(connection, now)  # only now: entries with the same number would be refused, not kept
-    ledger.append(connection, [entry._replace(id=id) for id, entry in enumerate(settlement.entries, first)])
+    ledger.append(connection, settlement.entries)
+    idempotency.add(connection, list(settlement.answers.values()))
+    return settlement.outcomes[0]
 
 
 @contextmanager
