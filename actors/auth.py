@@ -1,165 +1,165 @@
-"""Login by a code sent to the phone."""
+"""The auth actor: who somebody is. Logins by a code sent to the phone, sessions, roles.
+
+Each part is a plain class over the database; the actor gives them their turns, and its jobs their time.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import logging
-import secrets
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from actors.deadline import deadline
-from actors.errors import CodeWrong, RateLimited, TooManyCodesForAddress, TooManyCodesForPhone, UserNotFound
-from actors.ids import new_id
+import structlog
+
+from actors.auth_messages import (
+    AuthSettings,
+    Ban,
+    CheckAdmin,
+    FindUser,
+    GetUser,
+    ListAdmins,
+    LogIn,
+    Login,
+    LogOut,
+    Refresh,
+    Role,
+    RotateKeys,
+    SendCode,
+    SetRole,
+    Unban,
+    Unlock,
+    User,
+)
+from actors.errors import CommitFailed, NotAllowed, Overloaded, StorageError, UserNotFound
 from actors.kernel import Actor, Message
-from actors.phones import masked
+from actors.login_codes import LoginCodes
 from actors.ports import Clock, SmsSender
-from actors.tokens import Caller, Tokens
-from storage import codes, sessions, users
-from storage.codes import Code
-from storage.database import Connection, Database
-from storage.sessions import Session
-from storage.users import User as User
+from actors.quota import Gift, Quota
+from actors.sessions import Sessions
+from actors.signing_keys import SigningKeys
+from actors.tokens import Tokens
+from storage import login_failures, users
+from storage.database import Database
 
-log = logging.getLogger("darkroom.auth")
+FORGET_SECONDS = 600
 
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000  # milliseconds
-TRIES = 5  # guesses at one code, over all addresses
-REFRESH_DAYS = 30
-SMS_SECONDS = 10  # what the sender may take
+log = structlog.get_logger("darkroom.auth")
 
 
-@dataclass(frozen=True, slots=True)
-class AuthSettings:
-    code_minutes: int
-    phone_per_minute: int
-    address_per_hour: int
-    code_secret: str
+class Forget(Message[None]):
+    """Forget what can have no effect any more: old sends, codes, failures and sessions."""
 
-
-@dataclass(frozen=True, slots=True)
-class SendCode(Message[int]):
-    """Send a login code to a canonical phone; replies how many seconds it is good for.
-
-    Raises TooManyCodesForPhone, TooManyCodesForAddress, ServiceUnavailable (the attempt counts all the same).
-    """
-
-    phone: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """`refresh_token` is shown this once. `expires_in` seconds."""
-
-    user: User
-    token: str
-    refresh_token: str
-    expires_in: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogIn(Message[Login]):
-    """Spend a code; a new phone becomes a new user. Raises CodeWrong."""
-
-    phone: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class GetUser(Message[User]):
-    """Raises UserNotFound."""
-
-    user_id: str
+    __slots__ = ()
 
 
 class Auth(Actor):
-    def __init__(self, db: Database, clock: Clock, sms: SmsSender, tokens: Tokens, settings: AuthSettings) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        quota: Quota,
+        sms: SmsSender,
+        tokens: Tokens,
+        token_secret: str,
+        settings: AuthSettings,
+    ) -> None:
         super().__init__()
-        self._db, self._clock, self._sms, self._tokens, self._settings = db, clock, sms, tokens, settings
+        self._db, self._quota = db, quota
+        self._codes = LoginCodes(db, clock, sms, settings)
+        self._sessions = Sessions(db, clock, tokens, settings)
+        self._keys = SigningKeys(db, clock, tokens, token_secret)
+        self._gives = settings.signup_quota > 0
+        self._forgetting: asyncio.Future[None] | None = None
         self.on(SendCode, self._send_code)
         self.on(LogIn, self._log_in)
-        self.on(GetUser, self._get_user)
+        self.on(Refresh, lambda message: self._sessions.refresh(message.refresh_token))
+        self.on(LogOut, lambda message: self._sessions.end(message.session_id))
+        self.on(GetUser, lambda message: self._user(message.user_id))
+        self.on(CheckAdmin, self._check_admin)
+        self._register_operator()
+        self.on(Forget, self._forget)
+        self.every(FORGET_SECONDS, Forget())
+
+    def _register_operator(self) -> None:
+        self.on(FindUser, self._find_user)
+        self.on(SetRole, self._set_role)
+        self.on(ListAdmins, self._list_admins)
+        self.on(Ban, self._ban)
+        self.on(Unban, self._unban)
+        self.on(Unlock, self._unlock)
+        self.on(RotateKeys, self._rotate_keys)
+
+    async def load(self) -> None:
+        """To be called before the first request: the keys, and the sessions that have ended."""
+        await self._keys.load()
+        await self._sessions.load()
 
     async def _send_code(self, wanted: SendCode) -> object:
-        code = f"{secrets.randbelow(1_000_000):06}"
-        now = self._clock.now()
-        record = Code(
-            id=new_id(),
-            phone=wanted.phone,
-            address=wanted.address,
-            digest=self._digest(wanted.phone, code),
-            sent_at=now,
-            expires_at=now + self._settings.code_minutes * MINUTE,
-        )
-        return self.start_job(self._send_sms(record, code))
-
-    async def _send_sms(self, record: Code, code: str) -> int:
         # Counted inside the job, so that a request refused for want of a job has used nothing up.
-        await self._db.write(lambda connection: _add_within_limits(connection, record, self._settings))
-        async with deadline("sms", SMS_SECONDS):
-            await self._sms.send(record.phone, code, self._settings.code_minutes)
-        log.info("login code sent to %s", masked(record.phone))
-        return self._settings.code_minutes * 60
+        return self.start_job(self._codes.send(wanted.phone, wanted.address))
 
     async def _log_in(self, attempt: LogIn) -> Login:
-        now = self._clock.now()
-        digest = self._digest(attempt.phone, attempt.code)
-        refresh_token = secrets.token_urlsafe(32)
-        candidate = User(new_id(), attempt.phone, now)
-        session_id = new_id()
+        digest = await self._codes.check(attempt.phone, attempt.code)
+        login, is_new = await self._sessions.open(attempt.phone, digest)
+        if is_new and self._gives:
+            await self._give(login.user)
+        return login
 
-        def spend(connection: Connection) -> User | None:
-            if not _code_matches(connection, attempt.phone, digest, now):
-                return None  # not raised: the try that was counted has to stay counted
-            user = users.find_or_add(connection, candidate)
-            sessions.add(connection, _session(session_id, user, refresh_token, now))
-            return user
+    async def _give(self, user: User) -> None:
+        """The gift is promised on disk: should this fail, the quota actor finds it later."""
+        try:
+            await self._quota.ask(Gift(user.id))
+        except (Overloaded, StorageError, CommitFailed) as fault:
+            log.warning("a signup gift comes later", user=user.id, fault=repr(fault))
 
-        user = await self._db.write(spend)
-        if user is None:
-            raise CodeWrong
-        token = self._tokens.issue(Caller(user.id, user.phone, session_id))
-        return Login(user, token, refresh_token, self._tokens.seconds)
-
-    async def _get_user(self, query: GetUser) -> User:
-        user = await self._db.fetch(lambda connection: users.find(connection, query.user_id))
+    async def _user(self, user_id: str) -> User:
+        user = await self._db.fetch(lambda connection: users.find(connection, user_id))
         if user is None:
             raise UserNotFound
         return user
 
-    def _digest(self, phone: str, code: str) -> bytes:
-        return hmac.digest(self._settings.code_secret.encode(), f"{phone}:{code}".encode(), hashlib.sha256)
+    async def _check_admin(self, check: CheckAdmin) -> None:
+        if (await self._user(check.user_id)).role is not Role.ADMIN:
+            raise NotAllowed
 
+    async def _find_user(self, query: FindUser) -> User:
+        user = await self._db.fetch(lambda connection: users.find_by_phone(connection, query.phone))
+        if user is None:
+            raise UserNotFound
+        return user
 
-def _add_within_limits(connection: Connection, code: Code, settings: AuthSettings) -> None:
-    """Count and add in one transaction, so that requests at the same moment cannot pass a limit together."""
-    phone = codes.sent_to_phone(connection, code.phone, code.sent_at - MINUTE)
-    _check(TooManyCodesForPhone, phone, settings.phone_per_minute, MINUTE, code.sent_at)
-    address = codes.asked_from_address(connection, code.address, code.sent_at - HOUR)
-    _check(TooManyCodesForAddress, address, settings.address_per_hour, HOUR, code.sent_at)
-    codes.add(connection, code)
+    async def _set_role(self, wanted: SetRole) -> None:
+        await self._user(wanted.user_id)
+        await self._db.write(lambda connection: users.set_role(connection, wanted.user_id, wanted.role))
+        log.warning("a role was changed", user=wanted.user_id, role=wanted.role.value)
 
+    async def _list_admins(self, _: ListAdmins) -> Sequence[User]:
+        return await self._db.fetch(users.admins)
 
-def _check(kind: type[RateLimited], sent: Sequence[int], limit: int, window: int, now: int) -> None:
-    """`sent` holds the times in the window that ends now, oldest first. Raises `kind`."""
-    if len(sent) >= limit:
-        wait = sent[len(sent) - limit] + window - now  # until so many have left the window that one more fits
-        raise kind(limit=limit, retry_after=max(1, -(-wait // 1000)))
+    async def _ban(self, wanted: Ban) -> int:
+        await self._user(wanted.user_id)
+        ended = await self._sessions.ban(wanted.user_id)
+        log.warning("an account was closed", user=wanted.user_id, sessions=ended)
+        return ended
 
+    async def _unban(self, wanted: Unban) -> None:
+        await self._user(wanted.user_id)
+        await self._db.write(lambda connection: users.set_banned(connection, wanted.user_id, None))
+        log.warning("an account was opened again", user=wanted.user_id)
 
-def _code_matches(connection: Connection, phone: str, digest: bytes, now: int) -> bool:
-    taken = codes.take_try(connection, phone, now, TRIES)
-    if taken is None:
-        return False
-    code_id, expected = taken
-    if not hmac.compare_digest(expected, digest):
-        return False
-    codes.spend(connection, code_id)
-    return True
+    async def _unlock(self, wanted: Unlock) -> bool:
+        return await self._db.write(lambda connection: login_failures.clear(connection, wanted.phone))
 
+    async def _rotate_keys(self, _: RotateKeys) -> str:
+        key_id = await self._keys.rotate()
+        log.warning("access tokens are signed with a new key", key=key_id)
+        return key_id
 
-def _session(session_id: str, user: User, refresh_token: str, now: int) -> Session:
-    digest = hashlib.sha256(refresh_token.encode()).digest()
-    return Session(session_id, user.id, digest, now, now + REFRESH_DAYS * DAY)
+    async def _forget(self, _: Forget) -> object:
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = self.start_job(self._forget_all())
+        return self._forgetting
+
+    async def _forget_all(self) -> None:
+        await self._db.write(lambda connection: self._codes.forget(connection))
+        await self._sessions.forget()
+

@@ -59,6 +59,22 @@ class TooManyCodesForAddress(RateLimited):
     """Login codes asked for from one network address."""
 
 
+class TooManyCodes(RateLimited):
+    """Login codes sent to numbers that begin alike, or by the whole server in a day."""
+
+
+class LoginLocked(RateLimited):
+    """Too many wrong codes in a row were given for this phone."""
+
+
+class PhoneRefused(DomainError):
+    """The SMS provider does not deliver to this number: it does not exist, or its owner wants no messages."""
+
+
+class Banned(DomainError):
+    """The operator has closed this person's account."""
+
+
 class BadParameter(DomainError):
     """Facts: `field`, `problem` (what is wrong with it, for a person)."""
 

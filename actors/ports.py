@@ -16,7 +16,14 @@ class Clock(Protocol):
 
 class SmsSender(Protocol):
     async def send(self, phone: str, code: str, minutes: int) -> None:
-        """Send a login `code` that is good for `minutes`. Raises ServiceUnavailable."""
+        """Send a login `code` that is good for `minutes` to a canonical phone.
+
+        Raises ServiceUnavailable (the message may have been sent all the same), PhoneRefused and TooManyCodesForPhone
+        where the provider says so.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
 
 
 # --- payments ---------------------------------------------------------------------------------

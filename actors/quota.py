@@ -16,9 +16,9 @@ from actors.errors import CommitFailed, StorageError
 from actors.forgetting import Forgetting
 from actors.kernel import Actor, Message
 from actors.ports import Clock
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
+from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
 from actors.settlement import Facts, Settlement, settle
-from storage import accounts, adjustments, idempotency, ledger, orders, tasks
+from storage import accounts, adjustments, idempotency, ledger, orders, signup_gifts, tasks
 from storage.database import Connection, Database
 from storage.ledger import Entry, Kind
 
@@ -30,6 +30,7 @@ __all__ = [
     "Expire",
     "GetBalance",
     "GetLedger",
+    "Gift",
     "Grant",
     "LedgerPage",
     "Quota",
@@ -38,12 +39,14 @@ __all__ = [
 ]
 
 _BATCH = Histogram("darkroom_quota_commands", "Commands settled together", buckets=[2**n for n in range(10)])
-_ENTRIES = Counter("darkroom_ledger_entries", "Ledger entries by kind: charge, refund, grant, expire, adjust", ["kind"])
+_ENTRIES = Counter("darkroom_ledger_entries", "Ledger entries by kind", ["kind"])
 _GENERATIONS = Counter("darkroom_ledger_generations", "Generations moved by ledger entries, unsigned", ["kind"])
 for _kind in Kind:  # a rate needs its zero
     _ENTRIES.labels(_kind.value)
     _GENERATIONS.labels(_kind.value)
 
+GIVE_SECONDS = 60
+GIVE_BATCH = 500
 EXPIRE_SECONDS = 60  # how often ended memberships are looked for; until then they count as ended all the same
 EXPIRE_BATCH = 256
 
@@ -84,15 +87,22 @@ class ExpireDue(Message[None]):
     """End the memberships whose time is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class GiveDue(Message[None]):
+    """Give what was promised to new people, and not given when they came: the server was busy, or died."""
+
+
 class Quota(Actor):
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
         self._db, self._clock = db, clock
-        self.on_batch((Charge, Refund, Grant, Expire, Adjust), self._settle)
+        self.on_batch((Charge, Refund, Grant, Expire, Adjust, Gift), self._settle)
         self.on_batch((GetBalance,), self._balances)
         self.on(GetLedger, self._ledger)
         self.on(ExpireDue, self._expire_due)
+        self.on(GiveDue, self._give_due)
         self.every(EXPIRE_SECONDS, ExpireDue())
+        self.every(GIVE_SECONDS, GiveDue())
         Forgetting(self, db, clock, idempotency.forget_refusals)
 
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
@@ -133,6 +143,12 @@ class Quota(Actor):
             await self._settle([Expire(user_id) for user_id in due])
 
 
+    async def _give_due(self, _: GiveDue) -> None:
+        due = await self._db.read(lambda connection: signup_gifts.due(connection, GIVE_BATCH))
+        if due:
+            await self._settle([Gift(user_id) for user_id in due])
+
+
 def _balance(account: accounts.Account, now: int) -> Balance:
     """The account as it would be if an ended membership had been closed already."""
     if account.expires_at > now:
@@ -164,6 +180,7 @@ def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
         won=tasks.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),
         adjusted=adjustments.known(connection, adjusting),
         answers=idempotency.load(connection, keys),
+        gifts=signup_gifts.win(connection, [c.user_id for c in batch if isinstance(c, Gift)], now),
     )
 
 

@@ -78,5 +78,12 @@ class Adjust(Message[Receipt | None]):
         return self.adjustment.user_id
 
 
-Command = Charge | Refund | Grant | Expire | Adjust
+@dataclass(frozen=True, slots=True)
+class Gift(Message[Receipt | None]):
+    """Give a new person what was promised to them; None when nothing was, or they have had it."""
+
+    user_id: str
+
+
+Command = Charge | Refund | Grant | Expire | Adjust | Gift
 Outcome = Receipt | DomainError | None

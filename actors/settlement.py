@@ -1,7 +1,7 @@
 """The heart of the quota: a pure function from accounts and a batch of commands to what becomes of them.
 
 Each command carries the record that explains it, and is settled at most once: the explaining record is new (a charge's
-task, an adjustment) or has just been won (a failed task, a paid order); otherwise nothing changes.
+task, an adjustment) or has just been won (a failed task, a paid order, a gift); otherwise nothing changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Outcome, Receipt, Refund
+from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Outcome, Receipt, Refund
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer
@@ -34,6 +34,7 @@ class Facts:
     won: Set[FailedTask | PaidOrder]  # records whose final state this transaction has just won
     adjusted: Set[str]  # adjustments that were made before
     answers: Mapping[tuple[str, str], Answer]  # by user id and idempotency key
+    gifts: Mapping[str, int]  # the amounts of signup gifts that this transaction has just won, by user id
 
 
 @dataclass(slots=True)
@@ -113,6 +114,8 @@ def _decide(book: _Book, command: Command) -> Outcome:
             return _grant(book, command)
         case Adjust():
             return _adjust(book, command)
+        case Gift():
+            return _gift(book, command)
         case Expire():
             return None  # a membership whose time is over has just been ended, as before every command
 
@@ -169,6 +172,13 @@ def _adjust(book: _Book, command: Adjust) -> Outcome:
         return QuotaInsufficient(needed=-command.amount, remaining=balance)
     book.made.adjustments.append(adjustment)
     return book.enter(command.user_id, Kind.ADJUST, command.amount, adjustment.id)
+
+
+def _gift(book: _Book, command: Gift) -> Outcome:
+    amount = book.facts.gifts.get(command.user_id)
+    if amount is None or book.is_settled(Kind.GIFT, command.user_id):
+        return None
+    return book.enter(command.user_id, Kind.GIFT, amount, command.user_id)
 
 
 def _refusal(name: str, needed: int, remaining: int) -> DomainError:

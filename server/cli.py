@@ -9,11 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
+from server.cli_operator import FILE, FOLDER, groups
 from server.config import Config
 from server.configure import ConfigError, Loaded, effective, load
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,8 +21,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--config", type=_FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=_FOLDER, help="Folder of the database and the pictures.")
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.")
 def serve(config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
@@ -38,7 +36,7 @@ def serve(config: Path | None, data: Path | None, host: str | None, port: int | 
 @click.option(
     "--photo", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JPEG or PNG of a garment."
 )
-@click.option("--out", type=_FOLDER, default=Path("demo-output"), show_default=True, help="Where the results go.")
+@click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Where the results go.")
 @click.option("--url", help="A development server that runs already; by default one is started for the demo.")
 def demo(photo: Path | None, out: Path, url: str | None) -> None:
     """Drive a server through the whole loop: log in, buy, pay, upload, clean, look at the ledger."""
@@ -51,8 +49,8 @@ def demo(photo: Path | None, out: Path, url: str | None) -> None:
 
 
 @main.command("config")
-@click.option("--config", type=_FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=_FOLDER, help="Folder of the database and the pictures.")
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
 def show_config(config: Path | None, data: Path | None) -> None:
     """Show the effective settings and where each comes from, secrets masked."""
     loaded = _load(config, _overrides(data, None, None), generate=False)
@@ -63,8 +61,8 @@ def show_config(config: Path | None, data: Path | None) -> None:
 
 
 @main.command()
-@click.option("--config", type=_FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=_FOLDER, help="Folder of the database; the settings are not read then.")
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database; the settings are not read then.")
 def verify(config: Path | None, data: Path | None) -> None:
     """Audit a data folder, also while a server runs on it.
 
@@ -74,7 +72,7 @@ def verify(config: Path | None, data: Path | None) -> None:
     """
     from server.verify import verify
 
-    sys.exit(verify(data or _load(config, {}, generate=False).config.data))
+    sys.exit(verify(_folder(config, data)))
 
 
 def _served(settings: Config) -> int:
@@ -105,6 +103,13 @@ def _give_up(message: str, status: int = 1) -> NoReturn:
     click.echo(f"darkroom: {message}", err=True)
     sys.exit(status)
 
+
+def _folder(config: Path | None, data: Path | None) -> Path:
+    return data or _load(config, {}, generate=False).config.data
+
+
+for _group in groups(_folder, _give_up):
+    main.add_command(_group)
 
 if __name__ == "__main__":
     main()

@@ -2,50 +2,102 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-SECRET_CHARACTERS = 32
+from server.setting_types import BaseUrl, Network, NotBlank, Origin, Phone, Secret, Template, WebAddress
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _network(text: str) -> str:
-    ip_network(text)
-    return text
-
-
-def _base_url(text: str) -> str:
-    if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
-        raise ValueError('must begin with http:// or https:// and name a host, such as "https://api.example.com"')
-    return text.rstrip("/")
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
 class Server(Section):
-    host: Annotated[str, AfterValidator(_not_blank)] = "127.0.0.1"
+    host: NotBlank = "127.0.0.1"
     port: int = Field(3000, ge=0, le=65535)
-    public_url: Annotated[str, AfterValidator(_base_url)] = ""
-    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = []
-    cors_origins: list[str] = []
+    public_url: BaseUrl = ""
+    trusted_proxies: list[Network] = []
+    cors_origins: list[Origin] = []
+
+
+class TestNumber(Section):
+    """A phone that gets no message and always has the same login code, up to and with the day `until` (UTC)."""
+
+    __test__ = False  # not for pytest, whatever its name
+
+    phone: Phone
+    code: str = Field(pattern=r"^[0-9]{6}$")
+    until: date | None = None
 
 
 class Auth(Section):
+    """Limits count login codes sent. `failures` wrong codes in a row lock a phone for `lock_minutes`."""
+
     token_days: int = Field(7, ge=1, le=365)
+    refresh_days: int = Field(30, ge=1, le=3650)
     code_minutes: int = Field(5, ge=1, le=60)
     phone_per_minute: int = Field(5, ge=1, le=1000)
+    phone_per_hour: int = Field(10, ge=1, le=10_000)
+    phone_per_day: int = Field(20, ge=1, le=100_000)
+    prefix_per_hour: int = Field(30, ge=1, le=1_000_000)
     address_per_hour: int = Field(20, ge=1, le=1_000_000)
+    codes_per_day: int = Field(2000, ge=1, le=10_000_000)
+    failures: int = Field(100, ge=1, le=100_000)
+    lock_minutes: int = Field(60, ge=1, le=10_080)
+    signup_quota: int = Field(0, ge=0, le=1_000_000)
+    test_numbers: list[TestNumber] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Auth:
+        if self.refresh_days < self.token_days:
+            raise ValueError("refresh_days must not be less than token_days: a session would end before its token")
+        phones = [number.phone for number in self.test_numbers]
+        if len(set(phones)) < len(phones):
+            raise ValueError("a phone stands twice in test_numbers")
+        return self
+
+
+class TencentSms(Section):
+    """`template_params` fill the template's {1}, {2} … in this order."""
+
+    secret_id: str = ""
+    secret_key: SecretStr = SecretStr("")
+    app_id: str = ""
+    sign_name: str = ""
+    template_id: str = ""
+    template_params: list[Template] = ["{code}", "{minutes}"]
+    region: str = "ap-guangzhou"
+    endpoint: BaseUrl = "https://sms.tencentcloudapi.com"
+
+
+class AliyunSms(Section):
+    """`template_param` fills the template's variables, by name."""
+
+    access_key_id: str = ""
+    access_key_secret: SecretStr = SecretStr("")
+    sign_name: str = ""
+    template_code: str = ""
+    template_param: dict[str, Template] = {"code": "{code}"}
+    endpoint: BaseUrl = "https://dysmsapi.aliyuncs.com"
+
+
+class WebhookSms(Section):
+    """`secret` signs the calls."""
+
+    url: WebAddress = ""
+    secret: Secret = SecretStr("")
+
+
+class Sms(Section):
+    """`sender` empty means the sandbox in development, and nothing that production would start with."""
+
+    sender: Literal["", "sandbox", "tencent", "aliyun", "webhook"] = ""
+    tencent: TencentSms = TencentSms()
+    aliyun: AliyunSms = AliyunSms()
+    webhook: WebhookSms = WebhookSms()
 
 
 class PlanSettings(Section):
@@ -91,15 +143,6 @@ class Pictures(Section):
     memory_mb: int = Field(2048, ge=512, le=65536)
 
 
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if 0 < len(secret) < SECRET_CHARACTERS:
-        raise ValueError(f"is too short: a secret has at least {SECRET_CHARACTERS} characters")
-    return secret
-
-
-Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
-
-
 class Metrics(Section):
     """`token` is what a scraper shows. Without one, production answers nobody and development this machine itself."""
 
@@ -122,6 +165,7 @@ class Config(Section):
     data: Path = Path("data")
     server: Server = Server()
     auth: Auth = Auth()
+    sms: Sms = Sms()
     membership: Membership = Membership()
     tasks: Tasks = Tasks()
     pictures: Pictures = Pictures()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +15,16 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from server.config import SECRET_CHARACTERS, Config, Secrets
+from server.config import Config, Secrets
+from server.gateways.sms import choice
+from server.production import unsafe
 from server.secrets import generate_secrets, kept_secrets
 
 PREFIX = "DARKROOM__"
 DEFAULT_FILE = Path("config.toml")
 SECRETS_FOLDER = "secrets"
+
+_SECRET = re.compile(r"^secrets\b|(token|secret|secret_key|\bcode)$")  # keys whose value is not repeated
 
 
 class ConfigError(Exception):
@@ -132,14 +138,38 @@ def _parsed(text: str) -> Any:
 
 
 def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
+    """Raises ConfigError with whatever is wrong, unsafe or missing, so that nobody mends one fault at a time."""
     try:
         config = Config.model_validate(values)
     except ValidationError as invalid:
-        found = [_fault_line(error) for error in invalid.errors(include_url=False)]
-        raise ConfigError([*faults, *found, *_missing_secrets(values)]) from None
-    if found := [*faults, *_missing_secrets(config.model_dump())]:
+        errors = invalid.errors(include_url=False)
+        config = _without(values, [error["loc"] for error in errors])
+        wrong = {str(error["loc"][0]) + "".join(f".{part}" for part in error["loc"][1:2]) for error in errors}
+        more = [line for line in _unusable(config) if not line.startswith(tuple(wrong))]
+        raise ConfigError([*faults, *map(_fault_line, errors), *more]) from None
+    if found := [*faults, *_unusable(config)]:
         raise ConfigError(found)
     return config
+
+
+def _unusable(config: Config) -> list[str]:
+    """Values that are right each by itself."""
+    names = list(Secrets.model_fields)
+    with contextlib.suppress(OSError, ValueError):
+        generated = kept_secrets(config.data / SECRETS_FOLDER, names)
+        return [*choice.faults(config.sms), *(unsafe(config, generated) if config.mode == "production" else [])]
+    return [f"{config.data / SECRETS_FOLDER}: secrets cannot be read there"]
+
+
+def _without(values: Mapping[str, Any], wrong: Sequence[tuple[int | str, ...]]) -> Config:
+    """The settings with the default in the place of each section's key that is wrong."""
+    kept = copy.deepcopy(dict(values))
+    for section, *key in wrong:
+        if key and isinstance(kept.get(str(section)), dict):
+            kept[str(section)].pop(key[0], None)
+        else:
+            kept.pop(str(section), None)
+    return Config.model_validate(kept)
 
 
 def _fault_line(error: Any) -> str:
@@ -147,25 +177,13 @@ def _fault_line(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
-    secret = key.startswith("secrets") or key == "metrics.token"
+    secret = _SECRET.search(key) is not None
     got = "" if secret or isinstance(error["input"], dict | list) else f" (got {error['input']!r})"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _not_given(secrets: Mapping[str, Any]) -> list[str]:
     return [name for name in Secrets.model_fields if secrets.get(name, "") in ("", SecretStr(""))]
-
-
-def _missing_secrets(values: Mapping[str, Any]) -> list[str]:
-    """Works on settings that are not valid yet, so that these faults are told together with the others."""
-    secrets = values.get("secrets", {})
-    if values.get("mode") != "production" or not isinstance(secrets, dict):
-        return []
-    return [
-        f"secrets.{name}: production needs a secret of at least {SECRET_CHARACTERS} characters; "
-        f"set {PREFIX}SECRETS__{name.upper()}, for example to the output of: openssl rand -hex 32"
-        for name in _not_given(secrets)
-    ]
 
 
 def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import calendar
 import shutil
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
+import structlog
 from aiohttp import web
 
-from actors.auth import Auth, AuthSettings
+from actors.auth import Auth
+from actors.auth_messages import AuthSettings, CheckAdmin, SendingLimits, TestNumber
 from actors.kernel import Actor, Ping
 from actors.media import Media
 from actors.membership import Membership, Plan
 from actors.ports import Channel, Clock, PaymentGateway, SmsSender
 from actors.quota import Quota
 from actors.task import Tasks, TaskSettings
-from actors.tokens import Tokens
+from actors.tokens import Caller, Tokens
 from server.clock import SystemClock
 from server.config import Config
 from server.gateways.images.pool import PictureProcesses
 from server.gateways.objects import LocalObjects
-from server.gateways.sms import NoSms
+from server.gateways.sms import choice
 from server.http.address import ClientAddress
+from server.http.admin import AdminRoutes
 from server.http.app import build_app
 from server.http.auth import AuthRoutes
 from server.http.cors import Cors
@@ -36,13 +40,14 @@ from server.http.operations import OperationRoutes
 from server.http.quota import QuotaRoutes
 from server.http.route import AnyRoute
 from server.http.task import TaskRoutes
+from server.operator import OperatorDoor
 from server.sandbox.sandbox import Sandbox
 from storage import heartbeat
 from storage.database import CommitFailed, Database, StorageError
 from storage.lock import FolderInUse
 from storage.migrate import UnknownSchema
 
-log = logging.getLogger("darkroom")
+log = structlog.get_logger("darkroom")
 
 DRAIN_SECONDS = 7  # what pictures under way get at shutdown; those that need longer are made again at the next start
 
@@ -70,13 +75,17 @@ class System:
             if config.mode == "development"
             else None
         )
-        self._tokens = Tokens(secrets.token.get_secret_value(), config.auth.token_days * 86_400, clock)
+        self._tokens = Tokens(config.auth.token_days * 86_400, clock)
+        self._sms = self._sender()
         self._quota = Quota(db, clock)
-        self._auth = Auth(db, clock, self._sms(), self._tokens, _auth_settings(config))
+        self._auth = Auth(
+            db, clock, self._quota, self._sms, self._tokens, secrets.token.get_secret_value(), _auth_settings(config)
+        )
         self._membership = Membership(
             db, clock, self._quota, self._gateways(), _plans(config), config.membership.order_minutes
         )
         self._tasks = Tasks(db, clock, self._quota, self._store, self._pictures, _task_settings(config))
+        self._door = OperatorDoor(config.data, self._auth)
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -105,16 +114,20 @@ class System:
         await self._pictures.start()
         if self._sandbox is not None:
             await self._sandbox.start()
+        await self._auth.load()
         await self._tasks.recover()
         self._loops = [actor.start() for actor in self._actors]
+        await self._door.open()
 
     async def stop(self) -> None:
         """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
+        await self._door.close()
         self._tasks.take_no_more()
         await self._tasks.stop(DRAIN_SECONDS)
         for actor in (self._membership, self._auth, self._quota):
             await actor.stop()
         await asyncio.gather(self._uploads.stop(), self._pictures.stop())
+        await self._sms.close()
         if self._sandbox is not None:
             await self._sandbox.stop()
         await self._db.close()
@@ -128,7 +141,7 @@ class System:
 
     def app(self) -> web.Application:
         origins = None if self._sandbox is not None else self._config.server.cors_origins
-        return build_app(self._routes(), self._tokens, Cors(origins))
+        return build_app(self._routes(), self._tokens, self._check_admin, Cors(origins))
 
     @property
     def _actors(self) -> list[Actor]:
@@ -140,6 +153,7 @@ class System:
         signature = InternalSignature(self._config.secrets.internal.get_secret_value(), self._clock)
         return [
             *AuthRoutes(self._auth, self._quota, address).routes(),
+            *AdminRoutes(self._auth).routes(),
             *MembershipRoutes(self._membership, self._clock).routes(),
             *QuotaRoutes(self._quota).routes(),
             *TaskRoutes(self._tasks, media, self._store, signature).routes(),
@@ -150,6 +164,9 @@ class System:
             *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
 
+    async def _check_admin(self, caller: Caller) -> None:
+        await self._auth.ask(CheckAdmin(caller.user_id))
+
     async def _write(self) -> None:
         now = self._clock.now()
         await self._db.write(lambda connection: heartbeat.beat(connection, now))
@@ -157,11 +174,10 @@ class System:
     async def _ping(self) -> None:
         await asyncio.gather(*(actor.ask(Ping()) for actor in self._actors))
 
-    def _sms(self) -> SmsSender:
-        if self._sandbox is not None:
+    def _sender(self) -> SmsSender:
+        if self._sandbox is not None and self._config.sms.sender in ("", "sandbox"):
             return self._sandbox.inbox
-        log.warning("no SMS sender is configured: nobody can log in")
-        return NoSms()
+        return choice.sender(self._config.sms)
 
     def _gateways(self) -> Mapping[str, PaymentGateway]:
         if self._sandbox is not None:
@@ -172,8 +188,28 @@ class System:
 
 def _auth_settings(config: Config) -> AuthSettings:
     auth = config.auth
-    code_secret = config.secrets.code.get_secret_value()
-    return AuthSettings(auth.code_minutes, auth.phone_per_minute, auth.address_per_hour, code_secret)
+    return AuthSettings(
+        code_secret=config.secrets.code.get_secret_value(),
+        limits=SendingLimits(
+            auth.phone_per_minute,
+            auth.phone_per_hour,
+            auth.phone_per_day,
+            auth.prefix_per_hour,
+            auth.address_per_hour,
+            auth.codes_per_day,
+        ),
+        code_minutes=auth.code_minutes,
+        refresh_days=auth.refresh_days,
+        failures=auth.failures,
+        lock_minutes=auth.lock_minutes,
+        signup_quota=auth.signup_quota,
+        test_numbers={n.phone: TestNumber(n.code, _end_of(n.until)) for n in auth.test_numbers},
+    )
+
+
+def _end_of(day: date | None) -> int | None:
+    """The end of a day (UTC) in epoch milliseconds."""
+    return None if day is None else calendar.timegm((day + timedelta(days=1)).timetuple()) * 1000
 
 
 def _plans(config: Config) -> list[Plan]:

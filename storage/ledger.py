@@ -18,6 +18,7 @@ class Kind(StrEnum):
     GRANT = "grant"
     EXPIRE = "expire"
     ADJUST = "adjust"
+    GIFT = "gift"
 
 
 class Entry(NamedTuple):

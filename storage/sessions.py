@@ -1,23 +1,80 @@
-"""Logins. A refresh token is kept only as its digest."""
+"""Sessions, from login to logout, and the refresh tokens by which they go on. Of a token only the digest is kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
+    """Times in epoch milliseconds; `expires_at` is the end of its newest refresh token."""
+
     id: str
     user_id: str
-    refresh_digest: bytes
     created_at: int
     expires_at: int
 
 
-def add(connection: Connection, session: Session) -> None:
-    connection.execute(
-        "INSERT INTO sessions (id, user_id, refresh_digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
-        (session.id, session.user_id, session.refresh_digest, session.created_at, session.expires_at),
+class RefreshToken(NamedTuple):
+    """A refresh token that was given out, with what became of its session."""
+
+    session_id: str
+    user_id: str
+    expires_at: int
+    is_spent: bool
+    has_ended: bool
+
+
+def add(connection: Connection, session: Session, digest: bytes) -> None:
+    connection.execute("INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)", session)
+    _add_token(connection, session.id, digest)
+
+
+def find_token(connection: Connection, digest: bytes) -> RefreshToken | None:
+    row = connection.execute(
+        """
+        SELECT session_id, user_id, expires_at, spent_at IS NOT NULL, ended_at IS NOT NULL
+        FROM refresh_tokens JOIN sessions ON sessions.id = session_id WHERE digest = ?
+        """,
+        (digest,),
+    ).fetchone()
+    return RefreshToken(row[0], row[1], row[2], bool(row[3]), bool(row[4])) if row else None
+
+
+def rotate(connection: Connection, session_id: str, spent: bytes, digest: bytes, now: int, expires_at: int) -> None:
+    """Spend a refresh token and give the session the next."""
+    connection.execute("UPDATE refresh_tokens SET spent_at = ? WHERE digest = ?", (now, spent))
+    _add_token(connection, session_id, digest)
+    connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, session_id))
+
+
+def _add_token(connection: Connection, session_id: str, digest: bytes) -> None:
+    connection.execute("INSERT INTO refresh_tokens (digest, session_id) VALUES (?, ?)", (digest, session_id))
+
+
+def end(connection: Connection, session_id: str, now: int) -> None:
+    connection.execute("UPDATE sessions SET ended_at = ? WHERE id = ? AND ended_at IS NULL", (now, session_id))
+
+
+def end_all(connection: Connection, user_id: str, now: int) -> list[str]:
+    """End a person's sessions; the ids of those that were alive."""
+    rows = connection.execute(
+        "UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL RETURNING id", (now, user_id)
     )
+    return [session_id for (session_id,) in rows.fetchall()]
+
+
+def ended_since(connection: Connection, moment: int) -> dict[str, int]:
+    """When each session ended that ended after a moment."""
+    return dict(connection.execute("SELECT id, ended_at FROM sessions WHERE ended_at > ?", (moment,)).fetchall())
+
+
+def forget(connection: Connection, before: int, limit: int) -> int:
+    """Forget sessions whose refresh tokens ended before a moment, the oldest first; how many there were."""
+    found = connection.execute(
+        "SELECT id FROM sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?", (before, limit)
+    ).fetchall()
+    connection.executemany("DELETE FROM refresh_tokens WHERE session_id = ?", found)
+    connection.executemany("DELETE FROM sessions WHERE id = ?", found)
+    return len(found)

@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from storage.database import Connection
+
+_COLUMNS = "id, phone, created_at, role, banned_at"
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`phone` in its canonical form, `created_at` in epoch milliseconds."""
+    """`phone` in its canonical form, times in epoch milliseconds."""
 
     id: str
     phone: str
     created_at: int
+    role: Role = Role.USER
+    banned_at: int | None = None
 
 
 def find(connection: Connection, user_id: str) -> User | None:
-    row = connection.execute("SELECT id, phone, created_at FROM users WHERE id = ?", (user_id,)).fetchone()
-    return User(*row) if row else None
+    return _user(connection.execute(f"SELECT {_COLUMNS} FROM users WHERE id = ?", (user_id,)).fetchone())
 
 
-def find_or_add(connection: Connection, candidate: User) -> User:
-    """The person with the candidate's phone; the candidate itself where there was none."""
+def find_by_phone(connection: Connection, phone: str) -> User | None:
+    return _user(connection.execute(f"SELECT {_COLUMNS} FROM users WHERE phone = ?", (phone,)).fetchone())
+
+
+def add(connection: Connection, user: User) -> None:
     connection.execute(
-        "INSERT INTO users (id, phone, created_at) VALUES (?, ?, ?) ON CONFLICT (phone) DO NOTHING",
-        (candidate.id, candidate.phone, candidate.created_at),
+        "INSERT INTO users (id, phone, created_at) VALUES (?, ?, ?)", (user.id, user.phone, user.created_at)
     )
-    row = connection.execute("SELECT id, phone, created_at FROM users WHERE phone = ?", (candidate.phone,)).fetchone()
-    return User(*row)
+
+
+def admins(connection: Connection) -> list[User]:
+    """In the order of their phones."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM users WHERE role = 'admin' ORDER BY phone")
+    return [user for user in map(_user, rows) if user is not None]
+
+
+def set_role(connection: Connection, user_id: str, role: Role) -> None:
+    connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id))
+
+
+def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> None:
+    connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id))
+
+
+def _user(row: Sequence[object] | None) -> User | None:
+    if row is None:
+        return None
+    user_id, phone, created_at, role, banned_at = row
+    assert isinstance(created_at, int) and (banned_at is None or isinstance(banned_at, int))
+    return User(str(user_id), str(phone), created_at, Role(str(role)), banned_at)

@@ -73,7 +73,12 @@ _REFUNDED, _REFUND = "a failed task has one refund", "a refund has its failed ta
 _EXACT = "a refund is what was charged"
 _GRANTED, _GRANT = "a paid order has one grant, of the order's quota", "a grant has its paid order"
 _ADJUSTED, _ADJUST = "an adjustment has one entry", "an adjust entry has its adjustment"
-_DIRECTION = "charges and expiries take, grants and refunds give"
+_DIRECTION = "charges and expiries take; grants, refunds and gifts give"
+_GIVEN, _GIFT = (
+    "a signup gift that was granted has one entry, of its amount, and any other has none",
+    "a gift entry has its signup gift",
+)
+_GIFTED = "SELECT user_id AS id FROM signup_gifts WHERE granted_at IS {} LIMIT 1"
 
 CORRUPTIONS = (
     Corruption(
@@ -162,6 +167,34 @@ CORRUPTIONS = (
         "what a key led to belongs to the key's person",
         "SELECT key AS id, user_id FROM idempotency WHERE task_id IS NOT NULL LIMIT 1",
         ("UPDATE idempotency SET user_id = (SELECT MAX(id) FROM users WHERE id <> :user_id) WHERE key = :id",),
+        alone=True,
+    ),
+    Corruption(
+        "a gift that was never given",
+        _GIVEN,
+        _GIFTED.format("NULL"),
+        ("UPDATE signup_gifts SET granted_at = 1 WHERE user_id = :id",),
+        alone=True,
+    ),
+    Corruption(
+        "a gift of another amount",
+        _GIVEN,
+        _GIFTED.format("NOT NULL"),
+        ("UPDATE signup_gifts SET amount = amount + 1 WHERE user_id = :id",),
+        alone=True,
+    ),
+    Corruption(
+        "a gift that would be given again",
+        _GIVEN,
+        _GIFTED.format("NOT NULL"),
+        ("UPDATE signup_gifts SET granted_at = NULL WHERE user_id = :id",),
+        alone=True,
+    ),
+    Corruption(
+        "a gift that nobody promised",
+        _GIFT,
+        "SELECT id, user_id FROM ledger WHERE kind = 'gift' LIMIT 1",
+        ("DELETE FROM signup_gifts WHERE user_id = :user_id",),
         alone=True,
     ),
     Corruption("a direction", _DIRECTION, _ENTRY.format("charge"), ("UPDATE ledger SET amount = 1 WHERE id = :id",)),

@@ -20,6 +20,8 @@ from server.http.runner import EnvelopeRunner
 from server.system import System
 
 SECRETS = {name: f"a test's {name} secret, long enough" for name in ("token", "code", "media", "internal")}
+GENEROUS = {"address_per_hour": 1_000_000, "prefix_per_hour": 1_000_000, "codes_per_day": 1_000_000}
+NOBODY_LISTENS = {"sender": "webhook", "webhook": {"url": "http://127.0.0.1:1/", "secret": "s" * 32}}
 GUARD_SECONDS = 60  # only so that a server that never gets there fails the test
 _numbers = itertools.count()
 
@@ -161,7 +163,9 @@ class Edge(Api):
 
 def settings(data: Path, **sections: Any) -> Config:
     """Settings as a test wants them: `tasks={"workers": 0}`."""
-    generous = {"auth": {"address_per_hour": 1_000_000}, "tasks": {"workers": 1}}
+    generous = {"auth": GENEROUS, "tasks": {"workers": 1}}
+    if sections.get("mode") == "production":
+        sections = {"sms": NOBODY_LISTENS, **sections}
     return Config.model_validate({"data": data, "secrets": SECRETS, **generous, **sections})
 
 

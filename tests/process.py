@@ -16,6 +16,7 @@ from typing import IO
 import aiohttp
 
 from server.serve import READY
+from tests.edge import GENEROUS
 
 PROGRAM = ("server.cli",)  # the module that is run, with what comes before the command
 
@@ -62,7 +63,8 @@ class Server:
 @asynccontextmanager
 async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[Server]:
     """A ready server on a free port; killed at the end if it still runs. Its log is the folder's name with `.log`."""
-    generous = {"AUTH__ADDRESS_PER_HOUR": "1000000", "TASKS__WORKERS": "1"} | settings
+    limits = {f"AUTH__{name.upper()}": str(most) for name, most in GENEROUS.items()}
+    generous = {**limits, "TASKS__WORKERS": "1"} | settings
     log = data.with_suffix(".log")
     with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
         serve = ("serve", "--data", str(data), "--port", "0")

@@ -23,7 +23,7 @@ from server.http.errors import Refusal, failure_of, http_failure
 from server.http.json_response import in_one_piece
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
-from server.http.route import AnyRoute, add_routes, failure_content, failure_response, speaks_english
+from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, speaks_english
 
 log = logging.getLogger("darkroom.http")
 
@@ -43,7 +43,7 @@ TURN_AWAY: web.AppKey[Callable[[RawRequestMessage], bytes]] = web.AppKey("turn a
 ADMISSIONS: web.AppKey[Admissions] = web.AppKey("admissions")
 
 
-def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.Application:
+def build_app(routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors) -> web.Application:
     def dress(asked: Mapping[str, str], answered: CIMultiDict[str], request_id: str) -> None:
         answered["X-Request-Id"] = request_id
         answered["X-Content-Type-Options"] = "nosniff"
@@ -75,7 +75,7 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, cors: Cors) -> web.App
     app[ANSWER], app[TURN_AWAY] = answer, turn_away
     limits = {(route.method, route.path): route.under_way for route in routes}
     app[ADMISSIONS] = {call: Admission(limit) for call, limit in limits.items() if limit is not None}
-    fixed = add_routes(app, routes, tokens)
+    fixed = add_routes(app, routes, tokens, check_admin)
     return app
 
 

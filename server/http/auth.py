@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, TypedDict
+from typing import Annotated, ClassVar, TypedDict
 
-from actors.auth import Auth, GetUser, LogIn, SendCode, User
+from pydantic import Field
+
+from actors.auth import Auth
+from actors.auth_messages import GetUser, LogIn, Login, LogOut, Refresh, SendCode, User
 from actors.errors import CodeInvalid, PhoneInvalid
 from actors.phones import canonical
 from actors.quota import Balance, GetBalance, Quota
 from server.http.address import ClientAddress
-from server.http.body import Body, Refusals
+from server.http.body import Body, Line, Refusals
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
@@ -29,6 +32,10 @@ class LoginBody(Body):
     code: str
 
 
+class RefreshBody(Body):
+    refreshToken: Annotated[Line, Field(max_length=256)]
+
+
 class UserWire(TypedDict):
     id: str
     phone: str
@@ -45,6 +52,8 @@ class AuthRoutes:
         return [
             Route("POST", "/api/auth/send-code", self._send_code, Access.PUBLIC, SendCodeBody),
             Route("POST", "/api/auth/login", self._login, Access.PUBLIC, LoginBody),
+            Route("POST", "/api/auth/refresh", self._refresh, Access.PUBLIC, RefreshBody),
+            Route("POST", "/api/auth/logout", self._log_out),
             Route("GET", "/api/auth/me", self._me),
         ]
 
@@ -56,7 +65,16 @@ class AuthRoutes:
         phone = canonical(call.body.phone)
         if _CODE.fullmatch(call.body.code) is None:
             raise CodeInvalid
-        login = await self._auth.ask(LogIn(phone, call.body.code))
+        return await self._logged_in(await self._auth.ask(LogIn(phone, call.body.code)))
+
+    async def _refresh(self, call: Call[RefreshBody, NoQuery]) -> Reply:
+        return await self._logged_in(await self._auth.ask(Refresh(call.body.refreshToken)))
+
+    async def _log_out(self, call: Call[NoBody, NoQuery]) -> Reply:
+        await self._auth.ask(LogOut(call.caller.session_id))
+        return Reply(None, Text("已退出登录", "Logged out"))
+
+    async def _logged_in(self, login: Login) -> Reply:
         return Reply(
             {
                 "token": login.token,

@@ -50,6 +50,7 @@ _MEANINGS: dict[type[Exception], Meaning] = {
     kinds.UserNotFound: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
     # Rows of orders and balances refer to people: a token outlives its person when an old backup is restored.
     kinds.MissingReference: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
+    kinds.Banned: Meaning(1005, 403, Text("账号已被停用", "This account has been closed")),
     kinds.PhoneInvalid: Meaning(
         2000,
         400,
@@ -77,6 +78,25 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "请求过于频繁，请在 {retry_after} 秒后重试",
             "Too many requests from this address; try again in {retry_after} s",
         ),
+    ),
+    kinds.TooManyCodes: Meaning(
+        2006,
+        429,
+        Text(
+            "验证码发送量过大，请在 {retry_after} 秒后重试",
+            "Too many codes are being sent; try again in {retry_after} s",
+        ),
+    ),
+    kinds.LoginLocked: Meaning(
+        2007,
+        429,
+        Text(
+            "该手机号验证码错误次数过多，请在 {retry_after} 秒后重试",
+            "Too many wrong codes for this phone; try again in {retry_after} s",
+        ),
+    ),
+    kinds.PhoneRefused: Meaning(
+        2008, 400, Text("短信无法送达该手机号，请检查号码", "No message can be delivered to this number; check it")
     ),
     kinds.BadParameter: Meaning(4001, 400, Text("参数 {field} 有误：{problem}", "Parameter {field}: {problem}")),
     kinds.UnknownTaskType: Meaning(

@@ -21,10 +21,11 @@ Q = TypeVar("Q", bound=Query)
 
 
 class Access(enum.Enum):
-    """Who may call a route: anybody, or a person with an access token."""
+    """Who may call a route: anybody, a person with an access token, or one who is an admin at this moment."""
 
     PUBLIC = enum.auto()
     USER = enum.auto()
+    ADMIN = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Call(Generic[B, Q]):
-    """One request, parsed. `caller` exists on routes for users."""
+    """One request, parsed. `caller` exists on routes that are not public."""
 
     request: web.Request
     caller: Caller
@@ -82,6 +83,8 @@ class Route(Generic[B, Q]):
 
 
 AnyRoute = Route[Any, Any]
+AdminCheck = Callable[[Caller], Awaitable[None]]
+"""Raises NotAllowed for whoever is not an admin."""
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -107,11 +110,13 @@ def failure_content(failure: Failure, request_id: str) -> dict[str, object]:
     return {"success": False, "error": error}
 
 
-def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens) -> dict[tuple[str, str], Endpoint]:
+def add_routes(
+    app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck
+) -> dict[tuple[str, str], Endpoint]:
     """The endpoints whose path is always the same are returned, by method and path."""
     fixed = {}
     for route in routes:
-        endpoint = _endpoint(route, tokens)
+        endpoint = _endpoint(route, tokens, check_admin)
         if "{" not in route.path:
             fixed[route.method, route.path] = endpoint
         if route.method == "GET":
@@ -121,13 +126,15 @@ def add_routes(app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens)
     return fixed
 
 
-def _endpoint(route: Route[B, Q], tokens: Tokens) -> Endpoint:
+def _endpoint(route: Route[B, Q], tokens: Tokens, check_admin: AdminCheck) -> Endpoint:
     no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # for routes whose models are these
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         if route.room is not None:
             route.room()
-        caller = current_user(request, tokens) if route.access is Access.USER else NOBODY
+        caller = NOBODY if route.access is Access.PUBLIC else current_user(request, tokens)
+        if route.access is Access.ADMIN:
+            await check_admin(caller)
         query = no_query if route.query is NoQuery else read_query(request, route.query)
         body = no_body if route.body is NoBody else await read_body(request, route.body)
         reply = await route.handler(Call(request, caller, body, query))

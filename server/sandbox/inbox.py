@@ -38,6 +38,9 @@ class Inbox:
         async with self._writing:
             await asyncio.to_thread(self._add, message)
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
     async def messages(self, phone: str) -> list[Message]:
         """Newest first."""
         return await asyncio.to_thread(self._read, phone)

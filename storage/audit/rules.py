@@ -72,11 +72,11 @@ _HISTORY = Rule(
 
 # "+kind" keeps SQLite from searching by kind, which in a chunk of ids would be a scan of all that was ever charged.
 _DIRECTION = Rule(
-    "charges and expiries take, grants and refunds give",
+    "charges and expiries take; grants, refunds and gifts give",
     """
     SELECT id, user_id, kind, amount FROM ledger
     WHERE id >= :low AND id < :high
-      AND ((+kind IN ('charge', 'expire') AND amount >= 0) OR (+kind IN ('grant', 'refund') AND amount <= 0))
+      AND ((+kind IN ('charge', 'expire') AND amount >= 0) OR (+kind IN ('grant', 'refund', 'gift') AND amount <= 0))
     """,
     "entry {} of person {}: the amount of this {} is {}",
 )
@@ -86,7 +86,7 @@ _KIND = Rule(
     "an entry is of a known kind",
     """
     SELECT id, user_id, kind, amount FROM ledger
-    WHERE id >= :low AND id < :high AND +kind NOT IN ('charge', 'refund', 'grant', 'expire', 'adjust')
+    WHERE id >= :low AND id < :high AND +kind NOT IN ('charge', 'refund', 'grant', 'expire', 'adjust', 'gift')
     """,
     "entry {} of person {}: its kind is {}, its amount {}",
 )
@@ -216,10 +216,35 @@ _ADJUST_EXPLAINED = Rule(
     "entry {} of person {}: {} for adjustment {}, which this person does not have",
 )
 
+_GIFT_ENTERED = Rule(
+    "a signup gift that was granted has one entry, of its amount, and any other has none",
+    """
+    SELECT gifts.user_id, gifts.amount, IIF(granted_at IS NULL, 'promised', 'granted'),
+        COUNT(entries.id), COALESCE(SUM(entries.amount), 0)
+    FROM signup_gifts AS gifts LEFT JOIN ledger AS entries
+        ON entries.kind = 'gift' AND entries.reference = gifts.user_id AND entries.user_id = gifts.user_id
+    WHERE gifts.user_id >= :low AND gifts.user_id < :high
+    GROUP BY gifts.user_id
+    HAVING COUNT(entries.id) <> (granted_at IS NOT NULL)
+        OR (granted_at IS NOT NULL AND SUM(entries.amount) <> gifts.amount)
+    """,
+    "person {}: the signup gift of {} is {}; there are {} entries for it, of {} in all",
+)
+
+_GIFT_EXPLAINED = Rule(
+    "a gift entry has its signup gift",
+    """
+    SELECT id, user_id, amount, reference FROM ledger
+    WHERE kind = 'gift' AND reference >= :low AND reference < :high
+      AND (user_id <> reference OR NOT EXISTS (SELECT 1 FROM signup_gifts WHERE signup_gifts.user_id = reference))
+    """,
+    "entry {} of person {}: {} for the signup gift of person {}, who has none or is somebody else",
+)
+
 _OF_TASKS = (_TASK_CHARGED, _CHARGE_EXPLAINED, _FAILURE_REFUNDED, _REFUND_EXPLAINED, _REFUND_EXACT)
 
 WALKS = (
-    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _KEYS)),
+    Walk("people", "users", 250_000, (_BALANCE, _HISTORY, _KEYS, _GIFT_ENTERED, _GIFT_EXPLAINED)),
     Walk("ledger entries", "ledger", 20_000, (_DIRECTION, _KIND), lowest=-(2**63)),
     Walk("tasks", "tasks", 20_000, _OF_TASKS),
     Walk("orders", "orders", 20_000, (_ORDER_GRANTED, _GRANT_EXPLAINED)),

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from actors.errors import DomainError, MissingReference
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
+from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
 from actors.settlement import end_id
 
 DAY = 24 * 60 * 60 * 1000  # milliseconds
@@ -37,6 +37,7 @@ class QuotaModel:
     tasks: dict[str, ModelTask] = field(default_factory=dict)
     paid: dict[str, str] = field(default_factory=dict)  # transaction ids by order id
     adjusted: set[str] = field(default_factory=set)
+    promised: dict[str, int] = field(default_factory=dict)  # signup gifts that were not given yet, by user id
     answers: dict[tuple[str, str], tuple[bytes, Told, int]] = field(default_factory=dict)  # with when it was
 
     def carry_out(self, command: Command, now: int) -> Told:
@@ -54,6 +55,8 @@ class QuotaModel:
                 return self._grant(command, now)
             case Adjust():
                 return self._adjust(command, now)
+            case Gift():
+                return self._gift(user, now)
             case Expire():
                 return None
 
@@ -113,6 +116,12 @@ class QuotaModel:
         self.adjusted.add(name)
         self._change(user, "adjust", adjust.amount, name)
         return ("Receipt", name, has + adjust.amount, now)
+
+    def _gift(self, user: str, now: int) -> Told:
+        if user not in self.promised:
+            return None
+        self._change(user, "gift", self.promised.pop(user), user)
+        return ("Receipt", user, self.balance[user], now)
 
     def _change(self, user: str, kind: str, amount: int, reference: str) -> None:
         if amount:

@@ -71,7 +71,7 @@ async def moody_shop(tmp_path: Path) -> AsyncIterator[tuple[Shop, Moody]]:
 @asynccontextmanager
 async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
     db, clock, trades = await Database.open(folder / "data"), MovableClock(), Trades(folder / "trades")
-    await db.write(lambda connection: users.find_or_add(connection, User("u", "u", 0)))
+    await db.write(lambda connection: users.add(connection, User("u", "u", 0)))
     quota = Quota(db, clock)
     gateway = kind(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
     membership = Membership(db, clock, quota, {"wx": gateway}, [MONTHLY], 30)

@@ -23,7 +23,7 @@ from tests.sums import close_sound
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     database = await Database.open(tmp_path)
-    await database.write(lambda c: [users.find_or_add(c, User(name, name, 0)) for name in ("u", "v")])
+    await database.write(lambda c: [users.add(c, User(name, name, 0)) for name in ("u", "v")])
     yield database
     await close_sound(database)
 

@@ -27,9 +27,9 @@ from actors.forgetting import ForgetRefusals
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Message
-from actors.quota import Adjust, Charge, Expire, ExpireDue, GetBalance, Grant, Quota, Refund
+from actors.quota import Adjust, Charge, Expire, ExpireDue, GetBalance, Gift, GiveDue, Grant, Quota, Refund
 from actors.quota_commands import Command
-from storage import accounts, idempotency, orders, tasks, users
+from storage import accounts, idempotency, orders, signup_gifts, tasks, users
 from storage.adjustments import Adjustment
 from storage.database import Connection, Database
 from storage.orders import Order, OrderStatus, PaidOrder
@@ -53,7 +53,8 @@ REFUNDS = st.tuples(st.just("refund"), SOME, st.sampled_from(["any", "held", "st
 GRANTS = st.tuples(st.just("grant"), SOME, st.sampled_from(["own", "own", "another", "shared"]))
 ADJUSTMENTS = st.tuples(st.just("adjust"), SENDERS, st.integers(-9, 20).filter(bool), st.integers(0, 5))
 ENDS = st.tuples(st.just("expire"), USERS)
-WISHES = st.one_of(CHARGES, CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, ENDS)
+GIFTS = st.tuples(st.just("gift"), SENDERS)
+WISHES = st.one_of(CHARGES, CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, ENDS, GIFTS)
 
 
 class QuotaMachine(RuleBasedStateMachine):
@@ -66,8 +67,9 @@ class QuotaMachine(RuleBasedStateMachine):
         self.clock = MovableClock()
         self.model = QuotaModel(set(PEOPLE))
         self.orders: list[Order] = []
+        self.newcomers = list(PEOPLE)  # who may still be promised a gift
         self.run(self._open())
-        self.run(self.db.write(lambda c: [users.find_or_add(c, User(name, name, 0)) for name in PEOPLE]))
+        self.run(self.db.write(lambda c: [users.add(c, User(name, name, 0)) for name in PEOPLE]))
 
     def teardown(self) -> None:
         self.run(self._close())
@@ -105,6 +107,19 @@ class QuotaMachine(RuleBasedStateMachine):
         commands = [command for _ in range(times) if (command := self.command(*wish))]
         for some in [commands] if together else [[command] for command in commands]:
             self.settle(some)
+
+    @precondition(lambda self: self.newcomers)
+    @rule(amount=st.integers(1, 9))
+    def promise(self, amount: int) -> None:
+        user = self.newcomers.pop()
+        self.run(self.db.write(lambda connection: signup_gifts.promise(connection, user, amount, self.clock.now())))
+        self.model.promised[user] = amount
+
+    @rule()
+    def look_for_promises(self) -> None:
+        self.run(self.ask(GiveDue()))
+        for user in sorted(self.model.promised):
+            self.model.carry_out(Gift(user), self.clock.now())
 
     @rule(user=USERS, plan=st.integers(0, 2))
     def order(self, user: str, plan: int) -> None:
@@ -149,10 +164,11 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """An actor that starts looks for ended memberships and old refusals at once."""
+        """An actor that starts looks for ended memberships, promised gifts and old refusals at once."""
         self.run(self._close())
         self.run(self._open())
         self.expire_due()
+        self.look_for_promises()
         self.run(self.ask(ForgetRefusals()))
         self.model.forget_refusals(self.clock.now())
 
@@ -200,6 +216,7 @@ class QuotaMachine(RuleBasedStateMachine):
             "grant": self._grant,
             "adjust": lambda user, amount, number: Adjust(Adjustment(f"a {user}{number}", user, "", 0), amount),
             "expire": Expire,
+            "gift": Gift,
         }
         return commands[kind](*wish)
 

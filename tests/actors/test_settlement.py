@@ -60,6 +60,7 @@ def settled(batch: Sequence[Command], *accounts: Account, **facts: Any) -> Settl
         "won": records,
         "adjusted": set(),
         "answers": {},
+        "gifts": {},
     }
     return settle(Facts(**{**known, **facts}), batch)
 

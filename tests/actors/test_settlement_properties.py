@@ -10,7 +10,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from actors.idempotency import IdempotencyKey
-from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Refund
+from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
 from actors.settlement import DAY, Facts, Settlement, settle
 from storage.accounts import Account
 from storage.adjustments import Adjustment
@@ -39,6 +39,7 @@ class Disk:
     failed: set[str] = field(default_factory=set)
     paid: dict[str, str] = field(default_factory=dict)
     adjusted: set[str] = field(default_factory=set)
+    promised: dict[str, int] = field(default_factory=dict)
     ledger: list[Line] = field(default_factory=list)
 
     def run(self, settle: Settle, batch: Sequence[Command], now: int) -> list[Told]:
@@ -51,6 +52,7 @@ class Disk:
             won,
             set(self.adjusted),
             dict(self.answers),
+            {user: self.promised.pop(user) for user in _given(batch) if user in self.promised},
         )
         made = settle(facts, batch)
         newest = {user: account.last_entry for user, account in self.accounts.items()}
@@ -79,10 +81,14 @@ class Disk:
         return []
 
 
+def _given(batch: Sequence[Command]) -> set[str]:
+    return {command.user_id for command in batch if isinstance(command, Gift)}
+
+
 def differs(settle: Settle, accounts: Accounts, batches: Batches) -> str:
     """How `settle` and the model differ over these batches; empty when they do not."""
-    disk = Disk({account.user_id: account for account in accounts}, dict.fromkeys(TASKS, CHARGED))
-    model = QuotaModel(set(PEOPLE), tasks={task: ModelTask(task[5], CHARGED) for task in TASKS})
+    disk = Disk({account.user_id: account for account in accounts}, dict.fromkeys(TASKS, CHARGED), promised={**GIFTS})
+    model = QuotaModel(set(PEOPLE), tasks={task: ModelTask(task[5], CHARGED) for task in TASKS}, promised={**GIFTS})
     for account in accounts:
         model.balance[account.user_id], model.ends[account.user_id] = account.balance, account.expires_at
     now = NOW
@@ -101,6 +107,7 @@ def differs(settle: Settle, accounts: Accounts, batches: Batches) -> str:
 
 USERS = st.sampled_from(PEOPLE)
 NAMES = st.integers(0, 2)
+GIFTS = {PEOPLE[0]: 5}
 TASKS = [f"task {user}{number}" for user in PEOPLE for number in range(3)]
 
 
@@ -132,6 +139,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(refund, USERS, NAMES, st.sampled_from(["late", "cancelled"])),
     st.builds(grant, USERS, NAMES, st.sampled_from(["own", "own", "shared"])),
     st.builds(adjust, USERS, NAMES, st.integers(-9, 9).filter(bool)),
+    st.builds(Gift, USERS),
     st.builds(Expire, USERS),
 )
 ENDS = st.sampled_from([0, NOW - 5, NOW, NOW + 1, NOW + DAY])

@@ -100,7 +100,7 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
     (folder / "photo").write_bytes(b"photo")
     key = f"input/{new_id()}/{new_id()}/photo.jpg"
     await store.put(key, folder / "photo")
-    await db.write(lambda connection: users.find_or_add(connection, User(USER, "phone", 0)))
+    await db.write(lambda connection: users.add(connection, User(USER, "phone", 0)))
     quota = Quota(db, clock)
     actor = Tasks(db, clock, quota, store, pictures, TaskSettings(workers, {"basic_clean": 1}, folder / "work"))
     quota.start()

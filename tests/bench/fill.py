@@ -98,17 +98,22 @@ def _entry(task: str) -> str:
 _LAST_BEFORE = f"iif(u % 10 = 2, {_entry_before('4')}, {_entry_before('3')})"
 _EACH = "WITH RECURSIVE person (u) AS (SELECT 0 UNION ALL SELECT u + 1 FROM person WHERE u + 1 < :people)"
 _ORDER, _FORMER, _GIVEN_UP = (_id(f":start + {n}", "u % 4096", f"{n}000000 + u") for n in (2, 3, 4))
+_SESSION = _id(":start + 1", "u % 4096", "u")
 _ADJUSTMENT = _id(":start + 5", "u % 4096", "5000000 + u")
 
-# Before the tasks: to who had a membership before (u % 10 = 4) its grant and its end, to all a grant, to some a gift.
+# Before the tasks: to who had a membership before (u % 10 = 4) its grant and its end, to all a grant, to some (u % 10 =
+# 2) an adjustment or a signup gift.
 _BEFORE = "(u % 10 = 4) * 2 + 1 + (u % 10 = 2)"
 _PEOPLE = (
     f"{_EACH} INSERT INTO users (id, phone, created_at) SELECT {_person('u')}, 13000000000 + u, :start FROM person",
     f"""
     {_EACH}
-    INSERT INTO sessions (id, user_id, refresh_digest, created_at, expires_at)
-    SELECT {_id(":start + 1", "u % 4096", "u")}, {_person("u")}, CAST(printf('%032d', u) AS BLOB), :start, :end
-    FROM person
+    INSERT INTO sessions (id, user_id, created_at, expires_at)
+    SELECT {_SESSION}, {_person("u")}, :start, :end FROM person
+    """,
+    f"""
+    {_EACH}
+    INSERT INTO refresh_tokens (digest, session_id) SELECT CAST(printf('%032d', u) AS BLOB), {_SESSION} FROM person
     """,
     f"""
     {_EACH}, made (n, id, status, bought) AS (VALUES (0, 0, 'paid', :quota), (1, 1, 'paid', 100), (2, 2, 'closed', 100))
@@ -122,16 +127,22 @@ _PEOPLE = (
     f"""
     {_EACH}
     INSERT INTO adjustments (id, user_id, reason, created_at)
-    SELECT {_ADJUSTMENT}, {_person("u")}, 'a gift', :start FROM person WHERE u % 10 = 2
+    SELECT {_ADJUSTMENT}, {_person("u")}, 'an excuse', :start FROM person WHERE u % 20 = 2
+    """,
+    f"""
+    {_EACH}
+    INSERT INTO signup_gifts (user_id, amount, created_at, granted_at)
+    SELECT {_person("u")}, 5, :start, iif(u % 20 = 12, :start, NULL) FROM person WHERE u % 20 IN (12, 16)
     """,
     f"""
     {_EACH}, made (n) AS (VALUES (1), (2), (3), (4))
     INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
     SELECT {_entry_before("n")}, {_person("u")},
-        CASE n WHEN 2 THEN 'expire' WHEN 4 THEN 'adjust' ELSE 'grant' END,
+        CASE n WHEN 2 THEN 'expire' WHEN 4 THEN iif(u % 20 = 2, 'adjust', 'gift') ELSE 'grant' END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN -100 WHEN 3 THEN :quota ELSE 5 END,
         CASE n WHEN 1 THEN 100 WHEN 2 THEN 0 WHEN 3 THEN :quota ELSE :quota + 5 END,
-        CASE n WHEN 1 THEN {_FORMER} WHEN 4 THEN {_ADJUSTMENT} ELSE {_ORDER} END, :start,
+        CASE n WHEN 1 THEN {_FORMER} WHEN 4 THEN iif(u % 20 = 2, {_ADJUSTMENT}, {_person("u")}) ELSE {_ORDER} END,
+        :start,
         CASE WHEN n = 2 OR n = 4 OR u % 10 = 4 AND n = 3 THEN {_entry_before("n - 1")} END
     FROM made CROSS JOIN person WHERE n = 3 OR (n < 3 AND u % 10 = 4) OR (n = 4 AND u % 10 = 2)
     """,

@@ -28,7 +28,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.bench.listening import run
-from tests.bench.people import BASE
+from tests.bench.people import BASE, SIGNING_KEY
 from tests.edge import SECRETS
 
 DAY = 86_400_000
@@ -224,7 +224,7 @@ async def _one(db: aiosqlite.Connection, sql: str, *arguments: object) -> Any:
 def _user(request: web.Request) -> str:
     _, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
-        claims = jwt.decode(token, SECRETS["token"], algorithms=["HS256"], audience="darkroom", issuer="darkroom")
+        claims = jwt.decode(token, SIGNING_KEY, algorithms=["HS256"], audience="darkroom", issuer="darkroom")
         return str(claims["userId"])
     except (jwt.InvalidTokenError, KeyError):
         raise _error(web.HTTPUnauthorized, 1001, "not logged in") from None
@@ -236,7 +236,7 @@ def _token(user_id: str, phone: str) -> str:
         **{"iss": "darkroom", "aud": "darkroom", "sub": user_id, "jti": uuid.uuid4().hex, "typ": "access"},
         **{"iat": now, "exp": now + 7 * 86_400, "userId": user_id, "phone": phone},
     }
-    return jwt.encode(claims, SECRETS["token"], algorithm="HS256")
+    return jwt.encode(claims, SIGNING_KEY, algorithm="HS256")
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.ids import new_id
-from actors.tokens import Caller, Tokens
+from actors.signing_keys import derived
+from actors.tokens import Caller, Key, Tokens
 from server.clock import SystemClock
 from server.gateways.objects import LocalObjects
+from storage import signing_keys
 from storage.migrate import migrate
+from storage.signing_keys import SigningKey
 from tests.edge import SECRETS
 from tests.pictures import shirt
 
@@ -27,6 +30,8 @@ CODE = "246810"
 BALANCE = 10_000_000
 PEOPLE = 1000
 DAYS = 30
+KEY = SigningKey("bench", b"salt" * 8, 0)
+SIGNING_KEY = derived(SECRETS["token"].encode(), KEY.salt)
 DAY = 86_400_000
 
 
@@ -46,9 +51,16 @@ class Member:
 
 def members(count: int) -> list[Member]:
     clock = SystemClock()
-    tokens = Tokens(SECRETS["token"], 7 * 86_400, clock)
+    tokens = signing_tokens([KEY])
     store = LocalObjects(Path("unused"), BASE, SECRETS["media"], clock)
     return [_member(number, tokens, store) for number in range(count)]
+
+
+def signing_tokens(keys: Sequence[SigningKey]) -> Tokens:
+    """What signs as a server does that has these keys."""
+    tokens = Tokens(7 * 86_400, SystemClock())
+    tokens.use([Key(key.id, derived(SECRETS["token"].encode(), key.salt)) for key in keys])
+    return tokens
 
 
 def _member(number: int, tokens: Tokens, store: LocalObjects) -> Member:
@@ -74,6 +86,7 @@ def fill_darkroom(folder: Path, people: Sequence[Member], logins: int) -> None:
         connection.execute("BEGIN")
         _add_people(connection, people)
         _add_codes(connection, logins)
+        signing_keys.add(connection, KEY)
         connection.execute("COMMIT")
     finally:
         connection.close()
@@ -93,8 +106,13 @@ def _add_people(connection: sqlite3.Connection, people: Sequence[Member]) -> Non
     insert(connection, "users (id, phone, created_at)", ((m.id, m.phone, now) for m in people))
     insert(
         connection,
-        "sessions (id, user_id, refresh_digest, created_at, expires_at)",
-        ((m.session, m.id, hashlib.sha256(m.id.encode()).digest(), now, until) for m in people),
+        "sessions (id, user_id, created_at, expires_at)",
+        ((m.session, m.id, now, until) for m in people),
+    )
+    insert(
+        connection,
+        "refresh_tokens (digest, session_id)",
+        ((hashlib.sha256(m.id.encode()).digest(), m.session) for m in people),
     )
     insert(
         connection,
@@ -132,11 +150,8 @@ def _add_codes(connection: sqlite3.Connection, logins: int) -> None:
     sent = time.time_ns() // 1_000_000
     insert(
         connection,
-        "codes (id, phone, address, digest, sent_at, expires_at)",
-        (
-            (new_id(), phone, "127.0.0.1", code_digest(phone, CODE), sent, sent + DAY)
-            for phone in map(login_phone, range(logins))
-        ),
+        "codes (phone, digest, expires_at)",
+        ((phone, code_digest(phone, CODE), sent + DAY) for phone in map(login_phone, range(logins))),
     )
 
 

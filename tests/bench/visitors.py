@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.ids import new_id
-from actors.tokens import Caller, Tokens
+from actors.tokens import Caller
 from server.clock import SystemClock
 from server.gateways.objects import LocalObjects
+from storage import signing_keys
 from storage.audit import opened
+from tests.bench.people import signing_tokens
 from tests.edge import SECRETS
-
-WEEK = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def visitors(data: Path, base: str, count: int, chance: random.Random) -> list[V
     """`count` people, spread over all there are, of the server at `base` that serves this data folder."""
     pictures = data / "pictures"
     store = LocalObjects(pictures, base, SECRETS["media"], SystemClock())
-    tokens = Tokens(SECRETS["token"], WEEK, SystemClock())
+    with opened(data) as connection:
+        tokens = signing_tokens(signing_keys.load(connection))
     made = []
     for person, phone, tasks in _people(data, count, chance):
         key = f"input/{person}/{new_id()}/photo.jpg"

@@ -14,7 +14,14 @@ from server.secrets import generate_secrets
 from tests.edge import GUARD_SECONDS
 from tests.process import darkroom, serving
 
-GOOD = {f"SECRETS__{name}": name * 16 for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
+GOOD = {f"SECRETS__{name}": f"what {name} is signed with, unguessed" for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
+GOOD |= {
+    "MODE": "production",
+    "SERVER__PUBLIC_URL": "https://api.example.com",
+    "SMS__SENDER": "webhook",
+    "SMS__WEBHOOK__URL": "https://sms.example.com/send",
+    "SMS__WEBHOOK__SECRET": "known to the receiver and to nobody else",
+}
 
 
 async def outcome(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
@@ -47,8 +54,70 @@ async def test_production_demands_each_secret_by_name_and_writes_none(tmp_path: 
     assert not (tmp_path / "data").exists()
 
 
+UNSAFE: list[tuple[dict[str, str], str]] = [
+    ({"SECRETS__TOKEN": ""}, "secrets.token: production needs a secret"),
+    ({"SECRETS__MEDIA": "m" * 40}, "secrets.media: is easily guessed"),
+    ({"SECRETS__CODE": GOOD["SECRETS__MEDIA"]}, "secrets.media: is the same as secrets.code"),
+    ({"METRICS__TOKEN": GOOD["SECRETS__TOKEN"]}, "metrics.token: is the same as secrets.token"),
+    ({"SERVER__PUBLIC_URL": ""}, "server.public_url: production needs"),
+    ({"SERVER__PUBLIC_URL": "http://api.example.com"}, "server.public_url: begins with http://"),
+    ({"SERVER__TRUSTED_PROXIES": '["0.0.0.0/0"]'}, "server.trusted_proxies: 0.0.0.0/0 is everybody"),
+    ({"SERVER__TRUSTED_PROXIES": '["10.0.0.1", "::/0"]'}, "server.trusted_proxies: ::/0 is everybody"),
+    ({"SERVER__CORS_ORIGINS": '["*"]'}, "server.cors_origins.0: must be an origin"),
+    ({"SMS__SENDER": ""}, "sms.sender: nobody could log in"),
+    ({"SMS__SENDER": "sandbox"}, "sms.sender: the sandbox shows"),
+    ({"SMS__WEBHOOK__SECRET": ""}, "sms.webhook.secret: is needed"),
+    ({"SMS__WEBHOOK__URL": "http://sms.example.com"}, "sms.webhook.url: begins with http://"),
+    ({"SMS__SENDER": "tencent"}, "sms.tencent.app_id: is needed"),
+    ({"SMS__SENDER": "aliyun", "SMS__ALIYUN__ENDPOINT": "http://a.example"}, "sms.aliyun.endpoint: begins with http://"),
+    ({"AUTH__TEST_NUMBERS": '[{"phone": "13800138000", "code": "123456"}]'}, "auth.test_numbers: 13800138000 needs"),
+]
+
+
+@pytest.mark.parametrize("unsafe, reason", UNSAFE, ids=[reason for _, reason in UNSAFE])
+async def test_production_does_not_start_unsafe(tmp_path: Path, unsafe: dict[str, str], reason: str) -> None:
+    status, _, err = await outcome("serve", cwd=tmp_path, **{**GOOD, **unsafe})
+    assert status == 2
+    assert f"\n  {reason}" in err, err
+    assert not (tmp_path / "data").exists()
+    assert not any(secret in err for name, secret in GOOD.items() if "SECRET" in name)
+
+
+async def test_production_names_every_reason_at_once_also_beside_wrong_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        """
+        mode = "production"
+        [server]
+        port = "http"
+        trusted_proxies = ["0.0.0.0/0"]
+        [sms]
+        sender = "aliyun"
+        [[auth.test_numbers]]
+        phone = "13800138000"
+        code = "123456"
+        """
+    )
+    status, _, err = await outcome("serve", cwd=tmp_path, SECRETS__CODE="short")
+    assert status == 2
+    keys = [line.split(":")[0].strip() for line in err.splitlines()[1:]]
+    assert keys == [
+        *("server.port", "secrets.code"),
+        *(f"sms.aliyun.{name}" for name in ("access_key_id", "access_key_secret", "sign_name", "template_code")),
+        *("secrets.token", "secrets.media", "secrets.internal", "server.public_url", "server.trusted_proxies"),
+        "auth.test_numbers",
+    ]
+
+
+async def test_production_refuses_what_development_generated(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data"):
+        pass
+    kept = (tmp_path / "data" / "secrets" / "internal").read_text().strip()
+    status, _, err = await outcome("serve", "--data", "data", cwd=tmp_path, **{**GOOD, "SECRETS__CODE": kept})
+    assert status == 2 and "\n  secrets.code: is one that development generated" in err and kept not in err
+
+
 async def test_production_with_its_secrets_starts(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data", MODE="production", **GOOD) as server:
+    async with serving(tmp_path / "data", **GOOD) as server:
         assert server.base.startswith("http://127.0.0.1:")
     assert not (tmp_path / "data" / "secrets").exists()
 

@@ -42,9 +42,7 @@ def add_then_fail(connection: Connection) -> None:
 def orphan(connection: Connection) -> None:
     """A broken reference that SQLite finds at COMMIT only."""
     connection.execute("PRAGMA defer_foreign_keys=ON")
-    connection.execute(
-        "INSERT INTO sessions (id, user_id, refresh_digest, created_at, expires_at) VALUES ('s', 'no', x'00', 0, 0)"
-    )
+    connection.execute("INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ('s', 'no', 0, 0)")
 
 
 def phones(connection: Connection) -> list[str]:
@@ -141,7 +139,7 @@ def test_a_full_disk_is_told_to_the_whole_group(tmp_path: Path) -> None:
     def fills_the_disk(inner: Connection) -> None:
         # A table without triggers: where there are some, SQLite undoes the statement only.
         inner.execute(
-            "INSERT INTO codes (id, phone, address, digest, sent_at, expires_at) VALUES ('big', ?, '', x'', 0, 0)",
+            "INSERT INTO codes (phone, digest, expires_at) VALUES (?, x'', 0)",
             ("x" * 100_000,),
         )
 

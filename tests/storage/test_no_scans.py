@@ -17,30 +17,34 @@ from typing import Any
 
 import pytest
 
+from actors.auth import Forget
+from actors.auth_messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership import GetStatus, Reconcile
 from actors.ports import Template
-from actors.quota import Adjust, ExpireDue, Refund
+from actors.quota import Adjust, ExpireDue, GiveDue, Refund
 from actors.task import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
 from server.http.internal import SIGNATURE, TIMESTAMP, sign
 from storage.adjustments import Adjustment
 from storage.migrate import migrate
 from storage.tasks import FailedTask
 from storage.totals import overview
-from tests.edge import SECRETS, Edge, running
+from tests.edge import GENEROUS, SECRETS, Edge, running
 from tests.pictures import shirt
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
-BOUNDED = {"totals", "heartbeat", "wanted", "page"}  # tables that do not grow, and what a statement brings with it
-OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending"}  # partial indexes that hold only what is not finished
-# By when they end: memberships, and refusals that are remembered for a day. A range of these is what is due.
+BOUNDED = {"totals", "heartbeat", "signing_keys", "wanted", "page"}  # do not grow, or are brought by a statement
+# Partial indexes that hold only what is not finished, or few by their nature.
+OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}
+# By when they end: memberships, refusals that are remembered for a day, and what logins leave. A range is what is due.
 FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
+FEW |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
 # One step to the end of the table's own key. Its plan is that of any MAX, be it of a column without an index.
 LAST_ROW = "SELECT MAX(id) FROM ledger"
-NEEDED = ["accounts_to_expire", "codes_by_address", "orders_by_user", "orders_pending"]
-NEEDED += ["tasks_leased", "tasks_waiting"]
+NEEDED = ["accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"]
+NEEDED += ["tasks_leased", "tasks_waiting", "sessions_alive", "sessions_ended", "users_admins", "signup_gifts_due"]
 
 # "SCAN tasks USING INDEX tasks_by_user", but not a scan of VALUES; and "SEARCH tasks USING INDEX tasks_by_user (id<?)",
 # where no column has to be equal to anything.
@@ -74,7 +78,8 @@ class Noting(sqlite3.Connection):
 
     def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
         rows = list(parameters)
-        SEEN.note(sql, rows[0] if rows else ())
+        if rows:
+            SEEN.note(sql, rows[0])
         return super().executemany(sql, rows)
 
 
@@ -86,12 +91,33 @@ async def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     connect = sqlite3.connect
     with monkeypatch.context() as patched:
         patched.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Noting, **named))
-        async with running(tmp_path / "data") as edge:
+        async with running(tmp_path / "data", auth={**GENEROUS, "signup_quota": 1, "failures": 1}) as edge:
+            await every_login(edge)
             await every_call(edge)
             await every_batch(edge)
             await every_repair(edge)
             await edge.system._db.read(overview)
     return SEEN
+
+
+async def every_login(edge: Edge) -> None:
+    person, phone = await edge.person("13800138000"), "13900139000"
+    wrong = f"{(int(await edge.code(phone)) + 1) % 1_000_000:06}"
+    assert (await edge.post("/api/auth/login", {"phone": phone, "code": wrong})).status == 400
+    login = (await edge.post("/api/auth/login", {"phone": "13700137000", "code": await edge.code("13700137000")})).data
+    for status in (200, 401):
+        assert (await edge.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
+    auth = edge.system._auth
+    await auth.ask(Unlock(phone))
+    await auth.ask(SetRole((await auth.ask(FindUser(person.phone))).id, Role.ADMIN))
+    assert [admin.id for admin in await auth.ask(ListAdmins())] == [person.id]
+    await auth.ask(Ban(person.id))
+    await auth.ask(Unban(person.id))
+    await auth.ask(RotateKeys())
+    edge.clock.advance(days=60)
+    await auth.ask(Forget())
+    await auth.load()
+    await edge.system._quota.ask(GiveDue())
 
 
 async def every_call(edge: Edge) -> None:

@@ -35,8 +35,8 @@ def test_an_empty_database_has_nothing(connection: Connection) -> None:
 
 
 def test_what_happens_is_counted_as_it_happens(connection: Connection) -> None:
-    for name in ("u", "v", "u"):
-        users.find_or_add(connection, User(name, name, 0))
+    for name in ("u", "v"):
+        users.add(connection, User(name, name, 0))
     for o in (order("o1", 100), order("o2", 20), order("o3", 3)):
         orders.add(connection, o)
     orders.win_paid(connection, [PaidOrder(order("o1", 100), "t1"), PaidOrder(order("o2", 20), "t2")], 0)

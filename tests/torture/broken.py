@@ -140,7 +140,7 @@ class CheckThenAct(Quota):
 def _facts(connection: Connection, charge: Charge, now: int) -> Facts:
     keys = [(charge.user_id, charge.key.key)] if charge.key else []
     found, answers = accounts.load(connection, {charge.user_id}), idempotency.load(connection, keys)
-    return Facts(now, 0, found, {}, set(), set(), answers)
+    return Facts(now, 0, found, {}, set(), set(), answers, {})
 
 
 def _settle_late(connection: Connection, charge: Charge, facts: Facts) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from actors.auth import LogIn, Login, SendCode
+from actors.auth_messages import LogIn, Login, SendCode
 from actors.errors import (
     DomainError,
     IdempotencyKeyReused,

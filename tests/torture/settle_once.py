@@ -69,7 +69,7 @@ async def _round(folder: Path, random: Random) -> Report:
         started.start()
     contest = Contest(db, clock, actor, random)
     try:
-        await db.write(lambda connection: users.find_or_add(connection, User(_USER, "phone", 0)))
+        await db.write(lambda connection: users.add(connection, User(_USER, "phone", 0)))
         await quota.ask(Adjust(Adjustment(new_id(), _USER, "to begin with", 0), ORDERS))
         return await _contested(contest)
     finally:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from actors.auth import Auth, AuthSettings, LogIn, SendCode
+from actors.auth import Auth
+from actors.auth_messages import AuthSettings, LogIn, SendCode, SendingLimits
 from actors.errors import CommitFailed, StorageError
 from actors.kernel import Actor, Message
 from actors.membership import GetOrder, GetStatus, ListOrders, Notify, Plan, Purchase
@@ -34,6 +35,7 @@ R = TypeVar("R")
 COST = {"basic_clean": 1, "poses": 3}  # nobody here makes poses: they are for workers elsewhere
 PLANS = [Plan("monthly", "Monthly", 9900, 12, 30, True), Plan("trial", "Trial", 100, 5, 3, False)]
 ORDER_MINUTES = 30
+AUTH = AuthSettings("a secret", SendingLimits(5, 1000, 1000, 1000, 1000, 1000))
 STOP_SECONDS = 300  # an ordered end takes no longer, whatever stalls
 
 
@@ -72,11 +74,11 @@ class Server:
         self.store = variant.store(world.connection, script)
         db = cast(Database, self.store)  # the same promises by the same methods
         self.quota = variant.quota(db, clock)
-        tokens = Tokens("a secret of the simulation, long enough", 86_400, clock)
-        self.auth = Auth(db, clock, world.sms, tokens, AuthSettings(5, 5, 1000, "a secret"))
+        self.auth = Auth(db, clock, self.quota, world.sms, Tokens(86_400, clock), "a secret", AUTH)
         self.membership = variant.membership(db, clock, self.quota, world.gateways, PLANS, ORDER_MINUTES)
         pictures, objects = SimulatedPictures(script), SimulatedObjects(script)
         self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, TaskSettings(2, COST, world.folder))
+        await self.auth.load()
         await self.tasks.recover()
         actors = (self.quota, self.auth, self.membership, self.tasks)
         self.watched = [self.store.failed, *(actor.start() for actor in actors)]

@@ -109,6 +109,9 @@ class SimulatedSms:
             raise ServiceUnavailable(service="sms", retry_after=5)
         self.codes[phone] = code
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
 
 class SimulatedGateway:
     """A PaymentGateway with books that no crash of ours touches."""

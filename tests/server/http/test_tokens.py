@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
 import pytest
 
+from actors.signing_keys import derived
+from actors.tokens import Key
+from storage import signing_keys
 from tests.edge import SECRETS, Edge, Person
 
 DAY = 86_400
@@ -26,6 +30,8 @@ WITH_TOKEN_ONLY = [
     ("GET", "/api/task/" + "0" * 32),
     ("GET", "/api/media/sts"),
     ("POST", "/api/media/validate"),
+    ("POST", "/api/auth/logout"),
+    ("PUT", "/api/admin/users/" + "0" * 32 + "/ban"),
 ]
 
 
@@ -34,14 +40,33 @@ def part(content: object) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def signed(claims: dict[str, Any], secret: str = SECRETS["token"]) -> str:
-    return jwt.encode(claims, secret, "HS256")
+@dataclass(frozen=True, slots=True)
+class Forger:
+    """Somebody who knows the server's newest key."""
+
+    key: Key
+
+    @property
+    def header(self) -> dict[str, Any]:
+        return {"alg": "HS256", "typ": "at+jwt", "kid": self.key.id}
+
+    def signed(self, claims: dict[str, Any], secret: bytes | str | None = None) -> str:
+        return jwt.encode(claims, secret or self.key.secret, "HS256", headers={"kid": self.key.id, "typ": "at+jwt"})
+
+    def by_hand(self, header: object, claims: object, digest: str = "sha256") -> str:
+        """A token with any header, signed with the right secret; what a dict lacks is put in as it should be."""
+        full = {**self.header, **header} if isinstance(header, dict) else header
+        return self.exactly(full, claims, digest)
+
+    def exactly(self, header: object, claims: object, digest: str = "sha256") -> str:
+        text = f"{part(header)}.{part(claims)}"
+        return f"{text}.{part(hmac.digest(self.key.secret, text.encode(), digest))}"
 
 
-def by_hand(header: object, claims: object, digest: str = "sha256") -> str:
-    """A token with any header, signed with the right secret."""
-    text = f"{part(header)}.{part(claims)}"
-    return f"{text}.{part(hmac.digest(SECRETS['token'].encode(), text.encode(), digest))}"
+@pytest.fixture
+async def forger(edge: Edge) -> Forger:
+    keys = await edge.system._db.read(signing_keys.load)
+    return Forger(Key(keys[-1].id, derived(SECRETS["token"].encode(), keys[-1].salt)))
 
 
 def claims_of(who: Person) -> dict[str, Any]:
@@ -59,43 +84,43 @@ async def test_no_token_no_answer(edge: Edge, method: str, path: str) -> None:
         assert (await edge.call(method, path, {"garbage": [1]}, headers=headers)).refusal == (401, 1001)
 
 
-async def test_the_claims_are_as_the_contract_says(edge: Edge) -> None:
+async def test_the_claims_are_as_the_contract_says(edge: Edge, forger: Forger) -> None:
     person = await edge.person("13800138000")
     claims = claims_of(person)
     assert (claims["userId"], claims["phone"]) == (person.id, "13800138000")
     assert claims["exp"] - claims["iat"] == 7 * DAY
     assert jwt.get_unverified_header(person.token)["alg"] == "HS256"
-    for good in (signed(claims), by_hand({"alg": "HS256", "typ": "JWT"}, claims)):
+    for good in (forger.signed(claims), forger.by_hand({"cty": "JWT"}, claims)):
         assert await tried(edge, f"Bearer {good}") == (200, 0), "or the forgeries below prove nothing"
     assert await tried(edge, f"bearer {person.token}") == (200, 0), "the scheme's case does not matter (RFC 9110)"
 
 
-async def test_another_algorithm_or_secret_is_refused(edge: Edge) -> None:
+async def test_another_algorithm_or_secret_is_refused(edge: Edge, forger: Forger) -> None:
     claims = claims_of(await edge.person())
-    unsigned = [f"{part({'alg': name, 'typ': 'JWT'})}.{part(claims)}." for name in ("none", "None", "nOnE", "")]
+    unsigned = [f"{part({**forger.header, 'alg': name})}.{part(claims)}." for name in ("none", "None", "nOnE", "")]
     named_only = [
-        by_hand({"alg": name}, claims) for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
+        forger.by_hand({"alg": name}, claims) for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
     ]
-    others = [signed(claims, secret) for name, secret in SECRETS.items() if name != "token"]
-    truly = [by_hand({"alg": "HS384"}, claims, "sha384"), by_hand({"alg": "HS512"}, claims, "sha512")]
+    others = [forger.signed(claims, secret) for name, secret in SECRETS.items() if name != "token"]
+    truly = [forger.by_hand({"alg": "HS384"}, claims, "sha384"), forger.by_hand({"alg": "HS512"}, claims, "sha512")]
     for forged in (
         *unsigned,
         *named_only,
         *others,
         *truly,
-        by_hand({}, claims),
-        by_hand({"alg": "HS256"}, claims, "sha1"),
+        forger.exactly({}, claims),
+        forger.by_hand({"alg": "HS256"}, claims, "sha1"),
     ):
         assert await tried(edge, f"Bearer {forged}") == (401, 1001), forged
 
 
-@pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "typ", "userId", "phone", "sid"])
-async def test_a_claim_that_is_missing_or_null_makes_it_none(edge: Edge, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"])
+async def test_a_claim_that_is_missing_or_null_makes_it_none(edge: Edge, forger: Forger, missing: str) -> None:
     claims = claims_of(await edge.person())
     del claims[missing]
-    assert await tried(edge, f"Bearer {signed(claims)}") == (401, 1001)
+    assert await tried(edge, f"Bearer {forger.signed(claims)}") == (401, 1001)
     if missing not in ("userId", "phone", "sid"):  # which are read only after everything else was right
-        assert await tried(edge, f"Bearer {by_hand({'alg': 'HS256'}, {**claims, missing: None})}") == (401, 1001)
+        assert await tried(edge, f"Bearer {forger.by_hand({'alg': 'HS256'}, {**claims, missing: None})}") == (401, 1001)
 
 
 @pytest.mark.parametrize(
@@ -103,23 +128,46 @@ async def test_a_claim_that_is_missing_or_null_makes_it_none(edge: Edge, missing
     [
         ("iss", ["", "someone", "Darkroom", 5, ["darkroom"]]),
         ("aud", ["", "someone", "darkroom-admin", 5, ["someone"], {}]),
-        ("typ", ["", "refresh", "media", "Access", 1, ["access"], True]),
         ("iat", ["yesterday", 1e300, {}, [1]]),
         ("exp", ["later", "99999999999", 0, -1, 1e300, [], {}]),
     ],
 )
-async def test_a_claim_with_another_value_makes_it_none(edge: Edge, claim: str, values: list[object]) -> None:
+async def test_a_claim_with_another_value_makes_it_none(
+    edge: Edge, forger: Forger, claim: str, values: list[object]
+) -> None:
     claims = claims_of(await edge.person())
     for value in values:
-        forged = by_hand({"alg": "HS256"}, {**claims, claim: value})
+        forged = forger.by_hand({"alg": "HS256"}, {**claims, claim: value})
         assert await tried(edge, f"Bearer {forged}") == (401, 1001), value
 
 
-async def test_a_token_lives_seven_days_and_never_longer(edge: Edge) -> None:
+@pytest.mark.parametrize(
+    "header",
+    [
+        *({"typ": kind} for kind in ("", "JWT", "jwt", "rt+jwt", "access", None, 1, ["at+jwt"])),
+        *({"kid": key} for key in ("", "another", None, 1, [], "../../etc/passwd", "' OR 1=1 --")),
+        *({"crit": names} for names in ([], ["exp"], "exp")),
+    ],
+    ids=str,
+)
+async def test_a_header_with_another_value_makes_it_none(edge: Edge, forger: Forger, header: dict[str, object]) -> None:
+    """Another kind of token, or one that names another key, however well it is signed."""
+    claims = claims_of(await edge.person())
+    assert await tried(edge, f"Bearer {forger.by_hand({}, claims)}") == (200, 0)
+    assert await tried(edge, f"Bearer {forger.by_hand(header, claims)}") == (401, 1001)
+
+
+@pytest.mark.parametrize("missing", ["alg", "typ", "kid"])
+async def test_a_header_that_lacks_something_makes_it_none(edge: Edge, forger: Forger, missing: str) -> None:
+    header = {name: value for name, value in forger.header.items() if name != missing}
+    assert await tried(edge, f"Bearer {forger.exactly(header, claims_of(await edge.person()))}") == (401, 1001)
+
+
+async def test_a_token_lives_seven_days_and_never_longer(edge: Edge, forger: Forger) -> None:
     person = await edge.person()
     claims = claims_of(person)
     for changed in ({"exp": claims["exp"] + 1}, {"exp": claims["exp"] + 3650 * DAY}, {"iat": claims["iat"] + 3600}):
-        assert await tried(edge, f"Bearer {signed({**claims, **changed})}") == (401, 1001), changed
+        assert await tried(edge, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
     edge.clock.advance(seconds=7 * DAY - 1)
     assert await tried(edge, f"Bearer {person.token}") == (200, 0)
     edge.clock.advance(seconds=1)
@@ -133,29 +181,32 @@ async def test_nobody_becomes_somebody_else(edge: Edge) -> None:
     assert await tried(edge, f"Bearer {stolen}") == (401, 1001)
 
 
-async def test_other_secrets_of_ours_are_no_token(edge: Edge) -> None:
+async def test_other_secrets_of_ours_are_no_token(edge: Edge, forger: Forger) -> None:
     await edge.code("13800138000")
     person = await edge.person("13900139000")
     code = await edge.code("13900139000")
     login = (await edge.post("/api/auth/login", {"phone": "13900139000", "code": code})).data
     place = (await edge.get("/api/media/sts", who=person)).data
     signature = place["uploadUrl"].partition("signature=")[2]
-    media = by_hand({"alg": "HS256"}, place["key"])
+    media = forger.by_hand({"alg": "HS256"}, place["key"])
     for other in (login["refreshToken"], signature, media, code, person.id, person.phone, *SECRETS.values()):
         assert await tried(edge, f"Bearer {other}") == (401, 1001), other
 
 
-async def test_garbage_is_no_token(edge: Edge) -> None:
+async def test_garbage_is_no_token(edge: Edge, forger: Forger) -> None:
     person = await edge.person()
     deep, long = part(b"[" * 4500), part(b'{"alg":"HS256","kid":"' + b"9" * 4000 + b'"}')
     garbage = (
         *("a", ".", "..", "...", "a.b.c", "é.é.é", "null", "." * 5000, "A" * 7000),
-        *(f"{deep}.e30.AAAA", f"{part({'alg': 'HS256'})}.{deep}.AAAA", f"{long}.e30.AAAA", by_hand([], {})),
-        *(by_hand({"alg": "HS256", "kid": 5}, {}), by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, {})),
+        *(f"{deep}.e30.AAAA", f"{part({'alg': 'HS256'})}.{deep}.AAAA", f"{long}.e30.AAAA", forger.by_hand([], {})),
         *(
-            by_hand({"alg": "HS256"}, b"[" * 3000),
-            by_hand({"alg": "HS256"}, b"9" * 5000),
-            by_hand({"alg": "HS256"}, []),
+            forger.by_hand({"alg": "HS256", "kid": 5}, {}),
+            forger.by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, {}),
+        ),
+        *(
+            forger.by_hand({"alg": "HS256"}, b"[" * 3000),
+            forger.by_hand({"alg": "HS256"}, b"9" * 5000),
+            forger.by_hand({"alg": "HS256"}, []),
         ),
         *(f"{person.token}A", f"{person.token}.", f"{person.token} x", person.token[:-1], person.token.swapcase()),
     )

@@ -62,7 +62,7 @@ async def test_a_sandbox_notification_means_nothing_in_production(tmp_path: Path
         assert await edge.ledger(who.person) == []
 
 
-async def test_production_without_an_sms_sender_says_so(production: tuple[Edge, Person]) -> None:
+async def test_production_whose_sms_sender_cannot_be_reached_says_so(production: tuple[Edge, Person]) -> None:
     edge, _ = production
     answer = await edge.post("/api/auth/send-code", {"phone": "13800138000"})
     assert answer.refusal == (503, 9003)

@@ -1,0 +1,164 @@
+"""Login codes: sent within limits, and tried a few times each.
+
+A try is on disk before its code is compared, so that neither a crash nor a hundred requests at once give more of them.
+Whether somebody has ever logged in with a phone is not looked at before a right code has been spent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from actors.auth_messages import DAY, HOUR, MINUTE, AuthSettings
+from actors.deadline import deadline
+from actors.errors import (
+    CodeWrong,
+    LoginLocked,
+    RateLimited,
+    TooManyCodes,
+    TooManyCodesForAddress,
+    TooManyCodesForPhone,
+)
+from actors.phones import masked
+from actors.ports import Clock, SmsSender
+from storage import codes, login_failures, sends
+from storage.codes import Code
+from storage.database import Connection, Database
+
+TRIES = 5  # guesses at one code, over all addresses
+SMS_SECONDS = 10  # what the sender may take
+FAILURES_KEPT = 30 * DAY
+WARN_AT = 0.8  # of the day's ceiling
+
+log = structlog.get_logger("darkroom.auth")
+
+_KINDS: dict[str, type[RateLimited]] = {
+    "phone": TooManyCodesForPhone,
+    "address": TooManyCodesForAddress,
+    "prefix": TooManyCodes,
+    "all": TooManyCodes,
+}
+_SENT = Counter("darkroom_login_codes_sent", "Login codes counted against the limits, whatever their sender said")
+_HELD_BACK = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
+_CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the day's ceiling keeps every login code back")
+_WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that took a try")
+for _scope in _KINDS:
+    _HELD_BACK.labels(_scope)
+
+
+class LoginCodes:
+    def __init__(self, db: Database, clock: Clock, sms: SmsSender, settings: AuthSettings) -> None:
+        self._db, self._clock, self._sms, self._settings = db, clock, sms, settings
+        self._full_until = 0  # when the day's ceiling has room again
+        self._alarmed_until = self._warned_until = 0  # until then nothing is said of it again
+        _CEILING.set_function(lambda: float(clock.now() < self._full_until))
+
+    async def send(self, phone: str, address: str) -> int:
+        """Seconds that the code is good for. Raises as SendCode says."""
+        now = self._clock.now()
+        fixed = self._fixed_code(phone, now)
+        code = fixed or f"{secrets.randbelow(1_000_000):06}"
+        record = Code(phone, self._digest(phone, code), now + self._settings.code_minutes * MINUTE)
+        try:
+            nearly = await self._db.write(lambda connection: self._admit(connection, record, address, now))
+        except RateLimited as refusal:
+            self._tell_held_back(refusal, now)
+            raise
+        _SENT.inc()
+        if nearly:
+            self._warn_of_ceiling(now)
+        if fixed is None:
+            async with deadline("sms", SMS_SECONDS):
+                await self._sms.send(phone, code, self._settings.code_minutes)
+        log.info("login code sent", phone=masked(phone), test_number=fixed is not None)
+        return self._settings.code_minutes * 60
+
+    async def check(self, phone: str, code: str) -> bytes:
+        """Take a try; the digest of a code that is right, to be spent by `spend`. Raises CodeWrong, LoginLocked."""
+        now = self._clock.now()
+        kept = await self._db.write(lambda connection: self._take_try(connection, phone, now))
+        digest = self._digest(phone, code)
+        if not hmac.compare_digest(kept or bytes(len(digest)), digest):
+            _WRONG.inc()
+            raise CodeWrong
+        return digest
+
+    def forget(self, connection: Connection) -> None:
+        """What no limit and no try asks for any more."""
+        now = self._clock.now()
+        sends.forget(connection, now - DAY)
+        codes.forget(connection, now - DAY)
+        login_failures.forget(connection, now - FAILURES_KEPT)
+
+    def _admit(self, connection: Connection, record: Code, address: str, now: int) -> bool:
+        """Count a code and let it live, in one transaction, so that requests at one moment pass no limit together.
+
+        Whether the day's ceiling is near.
+        """
+        self._refuse_locked(connection, record.phone, now)
+        limits = self._settings.limits.of(record.phone, address)
+        until, limit = max((sends.full_until(connection, limit, now), limit) for limit in limits)
+        if until:
+            kind = _KINDS[limit.scope.partition(":")[0]]
+            raise kind(limit=limit.most, retry_after=_seconds(until - now), scope=limit.scope.partition(":")[0])
+        sends.add(connection, {limit.scope for limit in limits}, now)
+        codes.put(connection, record)
+        day = limits[-1]
+        return sends.full_until(connection, day._replace(most=max(1, int(day.most * WARN_AT))), now) > 0
+
+    def _take_try(self, connection: Connection, phone: str, now: int) -> bytes | None:
+        """The digest to compare with. The try counts as a failure until the code has turned out to be right."""
+        self._refuse_locked(connection, phone, now)
+        kept = codes.take_try(connection, phone, now, TRIES)
+        if kept is not None:
+            login_failures.add(connection, phone, now)
+        return kept
+
+    def _refuse_locked(self, connection: Connection, phone: str, now: int) -> None:
+        failures = login_failures.find(connection, phone)
+        if failures.in_a_row < self._settings.failures:
+            return
+        lock = self._settings.lock_minutes * MINUTE
+        left = failures.last_at + lock - now
+        if 0 < left <= 2 * lock:  # a clock that was far ahead for a moment locks nobody for long
+            raise LoginLocked(limit=self._settings.failures, retry_after=_seconds(min(left, lock)))
+        login_failures.clear(connection, phone)
+
+    def _fixed_code(self, phone: str, now: int) -> str | None:
+        number = self._settings.test_numbers.get(phone)
+        return number.code if number and (number.until is None or now < number.until) else None
+
+    def _digest(self, phone: str, code: str) -> bytes:
+        return hmac.digest(self._settings.code_secret.encode(), f"{phone}:{code}".encode(), hashlib.sha256)
+
+    def _tell_held_back(self, refusal: RateLimited, now: int) -> None:
+        scope = str(refusal.facts.get("scope", ""))
+        if scope:
+            _HELD_BACK.labels(scope).inc()
+        if scope == "all":
+            self._full_until = now + int(refusal.facts["retry_after"]) * 1000
+            if now >= self._alarmed_until:
+                log.error("the day's ceiling of login codes is reached: nobody gets one", **refusal.facts)
+                self._alarmed_until = now + HOUR
+
+    def _warn_of_ceiling(self, now: int) -> None:
+        if now >= self._warned_until:
+            most = self._settings.limits.codes_per_day
+            log.warning("most of the day's login codes are used up", ceiling=most, used_at_least=int(most * WARN_AT))
+            self._warned_until = now + HOUR
+
+
+def spend(connection: Connection, phone: str, digest: bytes) -> bool:
+    """Use a right code up, in the transaction of what it is good for. False for everybody but the first."""
+    if not codes.spend(connection, phone, digest):
+        return False
+    login_failures.clear(connection, phone)
+    return True
+
+
+def _seconds(milliseconds: int) -> int:
+    return max(1, -(-milliseconds // 1000))

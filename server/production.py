@@ -1,0 +1,85 @@
+"""What would be unsafe about serving people with these settings. Production starts when all of it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from server.config import Config
+from server.setting_types import SECRET_CHARACTERS
+
+DISTINCT = 10  # characters; one of 32 random hexadecimal digits has fewer once in ten million times
+
+
+def unsafe(config: Config, generated: Mapping[str, str]) -> list[str]:
+    """One line for each reason. `generated` are the secrets that development made in the data folder, by name."""
+    return [*_secrets(config, generated), *_addresses(config), *_sms(config), *_test_numbers(config)]
+
+
+def _secrets(config: Config, generated: Mapping[str, str]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for name, secret in dict(config.secrets).items():
+        text = _revealed(secret)
+        if not text:
+            yield (
+                f"secrets.{name}: production needs a secret of at least {SECRET_CHARACTERS} characters; "
+                f"set DARKROOM__SECRETS__{name.upper()}, for example to the output of: openssl rand -hex 32"
+            )
+        elif text in generated.values():
+            yield f"secrets.{name}: is one that development generated; production needs one of its own"
+        elif len(set(text)) < DISTINCT:
+            yield f"secrets.{name}: is easily guessed: it has fewer than {DISTINCT} different characters"
+        elif text in seen:
+            yield f"secrets.{name}: is the same as secrets.{seen[text]}; whoever learns one must not have the other"
+        seen.setdefault(text, name)
+    if (token := _revealed(config.metrics.token)) and token in seen:
+        yield f"metrics.token: is the same as secrets.{seen[token]}; a scraper must not know it"
+
+
+def _addresses(config: Config) -> Iterator[str]:
+    if not config.server.public_url:
+        yield 'server.public_url: production needs the address people reach it by, such as "https://api.example.com"'
+    elif not _is_private(config.server.public_url):
+        yield "server.public_url: begins with http://, so tokens and pictures could be read on their way; use https://"
+    for proxy in config.server.trusted_proxies:
+        if ip_network(proxy).prefixlen == 0:
+            yield f"server.trusted_proxies: {proxy} is everybody, who could then choose the address limits see"
+
+
+def _sms(config: Config) -> Iterator[str]:
+    sms = config.sms
+    match sms.sender:
+        case "":
+            yield 'sms.sender: nobody could log in; choose "tencent", "aliyun" or "webhook"'
+        case "sandbox":
+            yield "sms.sender: the sandbox shows everybody's login codes to everybody, and is for development only"
+        case "tencent" if not _is_private(sms.tencent.endpoint):
+            yield "sms.tencent.endpoint: begins with http://, so login codes could be read on their way; use https://"
+        case "aliyun" if not _is_private(sms.aliyun.endpoint):
+            yield "sms.aliyun.endpoint: begins with http://, so login codes could be read on their way; use https://"
+        case "webhook" if not _is_private(sms.webhook.url):
+            yield "sms.webhook.url: begins with http://, so login codes could be read on their way; use https://"
+
+
+def _test_numbers(config: Config) -> Iterator[str]:
+    for number in config.auth.test_numbers:
+        if number.until is None:
+            yield f"auth.test_numbers: {number.phone} needs a day `until` which its fixed code lets people in"
+
+
+def _is_private(url: str) -> bool:
+    """Encrypted, or never leaving this machine. An address that is missing is another fault's business."""
+    parts = urlsplit(url)
+    if not url or parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _revealed(secret: SecretStr) -> str:
+    return secret.get_secret_value()

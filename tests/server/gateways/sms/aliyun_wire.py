@@ -1,0 +1,64 @@
+"""Alibaba Cloud as it sees SendSms: ACS3-HMAC-SHA256, as its documentation and its own SDK sign."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, quote
+
+from aiohttp import web
+
+from server.config import AliyunSms
+from server.gateways.sms.aliyun import Aliyun
+from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
+
+KEY_ID, KEY_SECRET = "LTAItest", "a test's key secret"
+FORM = re.compile(r"ACS3-HMAC-SHA256 Credential=([^,]+),SignedHeaders=([a-z0-9;-]+),Signature=([0-9a-f]{64})")
+REFUSED = {"Code": "SignatureDoesNotMatch", "Message": "Specified signature is not matched.", "RequestId": "a-request"}
+
+
+def settings(base: str, **other: object) -> AliyunSms:
+    known = {"access_key_id": KEY_ID, "access_key_secret": KEY_SECRET, "sign_name": "暗房 ~*"}
+    return AliyunSms.model_validate({**known, "template_code": "SMS_1", "endpoint": base, **other})
+
+
+def sender(base: str, seconds: float, **other: object) -> Aliyun:
+    return Aliyun(settings(base, **other), seconds)
+
+
+def provider() -> Provider:
+    return Provider(check, sent("OK", "OK"))
+
+
+def sent(code: str, message: str = "as the provider says", status: int = 200) -> Reply:
+    return saying({"Code": code, "Message": message, "BizId": "9^0", "RequestId": "a-request"}, status)
+
+
+def check(received: Received) -> web.Response | None:
+    headers = received.headers
+    date = datetime.strptime(headers["x-acs-date"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    good = (
+        (headers["x-acs-action"], headers["x-acs-version"]) == ("SendSms", "2017-05-25")
+        and abs(datetime.now(UTC) - date) < timedelta(minutes=15)
+        and headers["x-acs-content-sha256"] == hashlib.sha256(received.body).hexdigest()
+        and len(headers["x-acs-signature-nonce"]) >= 16
+        and is_signed(received)
+    )
+    return None if good else web.json_response(REFUSED, status=400)
+
+
+def is_signed(received: Received) -> bool:
+    """`host`, `content-type` and whatever begins with `x-acs-` must be signed, and other headers may be."""
+    given = FORM.fullmatch(received.headers["authorization"])
+    must = {name for name in received.headers if name.startswith("x-acs-") or name in ("host", "content-type")}
+    if given is None or given[1] != KEY_ID or not must <= set(given[2].split(";")):
+        return False
+    lines = "".join(f"{name}:{received.headers[name]}\n" for name in sorted(given[2].split(";")))
+    pairs = sorted(parse_qsl(received.query, keep_blank_values=True))
+    query = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
+    path, body = received.target.partition("?")[0], hashlib.sha256(received.body).hexdigest()
+    canonical = f"{received.method}\n{path}\n{query}\n{lines}\n{given[2]}\n{body}"
+    text = f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return given[3] == hmac.digest(KEY_SECRET.encode(), text.encode(), "sha256").hex()

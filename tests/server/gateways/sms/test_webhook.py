@@ -1,0 +1,112 @@
+"""The webhook, against a receiver that checks it as the Standard Webhooks specification says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actors.errors import PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
+from server.gateways.sms.webhook import sign, signing_key
+from tests.server.gateways.sms import webhook_wire
+from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, saying
+from tests.server.gateways.sms.wire import Wire, wired
+
+
+def test_the_signature_is_that_of_the_specifications_example() -> None:
+    """The vector that the libraries of Standard Webhooks test themselves with."""
+    key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_a_message_arrives_as_json(webhook: Wire) -> None:
+    await webhook.send()
+    [received] = webhook.provider.received
+    assert (received.method, received.target) == ("POST", "/sms")
+    assert received.headers["content-type"] == "application/json"
+    assert json.loads(received.body) == {"phone": "13800138000", "code": "271828", "minutes": 5}
+
+
+async def test_a_secret_in_base64_signs_by_what_it_stands_for() -> None:
+    provider = webhook_wire.provider(b"thirty-two bytes for a test's key")
+    await provider.listen()
+    secret = "whsec_dGhpcnR5LXR3byBieXRlcyBmb3IgYSB0ZXN0J3Mga2V5"
+    await webhook_wire.sender(provider.base, 60, secret=secret).send(PHONE, CODE, MINUTES)
+    await provider.stop()
+
+
+async def test_each_message_has_an_id_of_its_own(webhook: Wire) -> None:
+    for _ in range(3):
+        await webhook.send()
+    assert len({received.headers["webhook-id"] for received in webhook.provider.received}) == 3
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_any_2xx_accepts_whatever_it_says(webhook: Wire, status: int) -> None:
+    webhook.provider.reply = saying("" if status == 204 else "<html>", status)
+    await webhook.send()
+    assert webhook.log == []
+
+
+async def test_422_refuses_the_phone(webhook: Wire) -> None:
+    webhook.provider.reply = saying({}, 422)
+    with pytest.raises(PhoneRefused):
+        await webhook.send()
+    assert webhook.levels == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("1", 1),
+        ("30", 30),
+        ("86400", 86400),
+        ("86401", 60),
+        ("0", 60),
+        ("-5", 60),
+        ("٣", 60),
+        ("9" * 5000, 60),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 60),
+        ("", 60),
+    ],
+)
+async def test_429_is_one_phones_limit_for_as_long_as_it_says(webhook: Wire, said: str, seconds: int) -> None:
+    webhook.provider.reply = saying({}, 429, {"Retry-After": said})
+    with pytest.raises(TooManyCodesForPhone) as caught:
+        await webhook.send()
+    assert (caught.value.facts, webhook.levels) == ({"limit": 1, "retry_after": seconds}, ["warning"])
+
+
+async def test_429_without_a_time_is_for_a_minute(webhook: Wire) -> None:
+    webhook.provider.reply = saying({}, 429)
+    with pytest.raises(TooManyCodesForPhone) as caught:
+        await webhook.send()
+    assert caught.value.facts["retry_after"] == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (302, "redirects are not followed"),
+        (400, "the receiver's own log"),
+        (404, "sms.webhook.url"),
+        (500, "the receiver's own log"),
+        (503, "the receiver's own log"),
+    ],
+)
+async def test_anything_else_is_an_error_with_a_hint(webhook: Wire, status: int, hint: str) -> None:
+    webhook.provider.reply = saying({}, status)
+    with pytest.raises(ServiceUnavailable):
+        await webhook.send()
+    [line] = webhook.log
+    assert (line["log_level"], line["provider"], line["provider_code"]) == ("error", "webhook", f"HTTP {status}")
+    assert line["request_id"] == webhook.provider.received[0].headers["webhook-id"]
+    assert hint in line["hint"]
+
+
+async def test_another_secret_is_told_to_the_operator() -> None:
+    async with wired(webhook_wire, secret="another secret, which is long enough") as wire:
+        with pytest.raises(ServiceUnavailable):
+            await wire.send()
+    assert "sms.webhook.secret" in wire.log[0]["hint"]

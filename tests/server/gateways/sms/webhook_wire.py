@@ -1,0 +1,35 @@
+"""A receiver of the webhook, which checks what the Standard Webhooks specification has it check."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import time
+
+from aiohttp import web
+
+from server.config import WebhookSms
+from server.gateways.sms.webhook import Webhook
+from tests.server.gateways.sms.provider import Provider, Received, saying
+
+SECRET = "a test's webhook secret, long enough"
+
+
+def settings(base: str, **other: object) -> WebhookSms:
+    return WebhookSms.model_validate({"url": f"{base}/sms", "secret": SECRET, **other})
+
+
+def sender(base: str, seconds: float, **other: object) -> Webhook:
+    return Webhook(settings(base, **other), seconds)
+
+
+def provider(key: bytes = SECRET.encode()) -> Provider:
+    def check(received: Received) -> web.Response | None:
+        message_id, timestamp = received.headers["webhook-id"], received.headers["webhook-timestamp"]
+        digest = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + received.body, "sha256")
+        fresh = abs(time.time() - int(timestamp)) < 300
+        if fresh and received.headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}":
+            return None
+        return web.Response(status=401)
+
+    return Provider(check, saying("", status=204))
