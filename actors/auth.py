@@ -42,7 +42,7 @@ from storage.database import Database
 
 FORGET_SECONDS = 600
 
-log = structlog.get_logger("darkroom.auth")
+log = structlog.stdlib.get_logger("darkroom.auth")
 
 
 class Forget(Message[None]):
@@ -162,4 +162,3 @@ class Auth(Actor):
     async def _forget_all(self) -> None:
         await self._db.write(lambda connection: self._codes.forget(connection))
         await self._sessions.forget()
-

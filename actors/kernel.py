@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from actors.errors import Overloaded
@@ -33,7 +33,7 @@ from actors.errors import Overloaded
 R = TypeVar("R")
 M = TypeVar("M", bound="Message[Any]")
 
-log = logging.getLogger("darkroom.actor")
+log = structlog.stdlib.get_logger("darkroom.actor")
 
 ROUNDS = 3
 """Turns of the event loop that mail waits for more of it, unless there is enough for a turn.
@@ -82,7 +82,7 @@ class _Letter:
             outcome.add_done_callback(self._settle_from)
         elif self.reply is None:
             if isinstance(outcome, Exception):
-                log.error("%s failed", type(self.message).__name__, exc_info=outcome)
+                log.error("a message failed", message=type(self.message).__name__, exc_info=outcome)
         elif not self.reply.done():
             if isinstance(outcome, Exception):
                 self.reply.set_exception(outcome)

@@ -34,7 +34,7 @@ SMS_SECONDS = 10  # what the sender may take
 FAILURES_KEPT = 30 * DAY
 WARN_AT = 0.8  # of the day's ceiling
 
-log = structlog.get_logger("darkroom.auth")
+log = structlog.stdlib.get_logger("darkroom.auth")
 
 _KINDS: dict[str, type[RateLimited]] = {
     "phone": TooManyCodesForPhone,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from actors.deadline import deadline
 from actors.errors import (
@@ -32,7 +33,7 @@ from storage.database import Connection, Database
 from storage.orders import Order as Order
 from storage.orders import OrderStatus, PaidOrder, PaymentForm
 
-log = logging.getLogger("darkroom.membership")
+log = structlog.stdlib.get_logger("darkroom.membership")
 
 RECONCILE_SECONDS = 60  # how often gateways are asked about orders that stay unpaid
 RECONCILE_BATCH = 8  # orders asked about at the same time
@@ -259,9 +260,9 @@ class Membership(Actor):
                 payment = await (gateway.close(order.id) if run_out else gateway.query(order.id))
             await self.report(Confirm(order.channel, payment))
         except DomainError as fault:
-            log.warning("order %s could not be checked at %s: %r", order.id, order.channel, fault)
+            log.warning("an order could not be checked", order=order.id, channel=order.channel, fault=repr(fault))
         except Exception:  # whatever it is, the orders behind this one are asked about all the same
-            log.exception("order %s could not be checked at %s", order.id, order.channel)
+            log.exception("an order could not be checked", order=order.id, channel=order.channel)
 
     async def _find(self, order_id: str) -> Order:
         order = await self._db.read(lambda connection: orders.find(connection, order_id))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import NoReturn
+
+import structlog
 
 from actors.errors import PaymentMismatch, SignatureInvalid, UnknownChannel
 from actors.ports import Notification, Payment, PaymentGateway, PaymentState
 from storage.orders import Order, OrderStatus
 
-log = logging.getLogger("darkroom.membership")
+log = structlog.stdlib.get_logger("darkroom.membership")
 
 
 class Gateways:
@@ -50,5 +51,5 @@ def check_repeated(order: Order, payment: Payment) -> None:
 
 
 def _set_aside(order: Order, payment: Payment, problem: str) -> NoReturn:
-    log.error("payment %s for order %s credits nothing: %s", payment.transaction_id, order.id, problem)
+    log.error("a payment credits nothing", transaction=payment.transaction_id, order=order.id, problem=problem)
     raise PaymentMismatch(problem=problem)

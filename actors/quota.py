@@ -142,7 +142,6 @@ class Quota(Actor):
         if due:
             await self._settle([Expire(user_id) for user_id in due])
 
-
     async def _give_due(self, _: GiveDue) -> None:
         due = await self._db.read(lambda connection: signup_gifts.due(connection, GIVE_BATCH))
         if due:

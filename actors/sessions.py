@@ -20,7 +20,7 @@ from storage.sessions import Session
 
 FORGET_BATCH = 1000
 
-log = structlog.get_logger("darkroom.auth")
+log = structlog.stdlib.get_logger("darkroom.auth")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from actors.errors import CommitFailed, FileMissing, NotAllowed, Overloaded, StorageError, TaskFinished, TaskNotFound
 from actors.idempotency import IdempotencyKey
@@ -23,7 +24,7 @@ from storage.tasks import Filter as Filter
 from storage.tasks import Task as Task
 from storage.tasks import TaskStatus as TaskStatus
 
-log = logging.getLogger("darkroom.task")
+log = structlog.stdlib.get_logger("darkroom.task")
 
 BASIC_CLEAN = "basic_clean"
 LEASE = 120_000  # milliseconds; longer than a picture may take with its reading and writing
@@ -255,7 +256,7 @@ class Tasks(Actor):
         try:
             await self.report(outcome)
         except (StorageError, CommitFailed, Overloaded) as fault:
-            log.warning("task %s stays leased until the sweep takes it back: %r", task.id, fault)
+            log.warning("a task stays leased until the sweep takes it back", task=task.id, fault=repr(fault))
         finally:
             self._busy -= 1
         if not isinstance(outcome, Release):  # what stood in the way may take time to pass: leave it to the sweep
@@ -273,10 +274,10 @@ class Tasks(Actor):
         except Overloaded:  # at the end nothing was tried; before it, the workers cannot do their work
             return Release(task, interrupted=False) if self._closing else self._again(task)
         except (TimeoutError, OSError) as fault:
-            log.warning("task %s could not be done in attempt %d: %r", task.id, task.attempt, fault)
+            log.warning("a task could not be done", task=task.id, attempt=task.attempt, fault=repr(fault))
             return self._again(task)
         except Exception:
-            log.exception("task %s failed", task.id)
+            log.exception("a task failed", task=task.id, attempt=task.attempt)
             return Fail(task, "internal")
 
     def _again(self, task: Task) -> Release | Fail:
@@ -287,7 +288,7 @@ class Tasks(Actor):
     async def _sweep(self, _: Sweep) -> None:
         now = self._clock.now()
         for task in await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH)):
-            log.warning("whoever held task %s in attempt %d is gone", task.id, task.attempt)
+            log.warning("whoever held a task is gone", task=task.id, attempt=task.attempt)
             outcome = Fail(task, "abandoned") if task.holder is Holder.OUTSIDE else self._again(task)
             await (self._fail(outcome) if isinstance(outcome, Fail) else self._release(outcome))
         self._wake()

@@ -76,10 +76,11 @@ def verify(config: Path | None, data: Path | None) -> None:
 
 
 def _served(settings: Config) -> int:
-    from server.serve import AddressInUse, configure_logging, run
+    from server.logs import configure_logging
+    from server.serve import AddressInUse, run
     from server.system import CannotStart
 
-    configure_logging()
+    configure_logging(settings.mode == "production")
     try:
         return run(settings)
     except (AddressInUse, CannotStart) as fault:

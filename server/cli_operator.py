@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,8 +52,10 @@ def groups(find_folder: FindFolder, fail: Fail) -> Iterator[click.Group]:
 
 def _command(name: str, what: str, find_folder: FindFolder, fail: Fail) -> click.Command:
     def run(config: Path | None, data: Path | None, phone: str = "") -> None:
+        from server.logs import configure_logging
         from server.operator import OperatorFailed, order
 
+        configure_logging(production=False, level=logging.ERROR)  # what was done is said below
         try:
             said = asyncio.run(order(find_folder(config, data), name, phone))
         except OperatorFailed as fault:

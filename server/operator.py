@@ -43,7 +43,7 @@ LONGEST_PATH = 100  # bytes, of the 104 to 108 that systems have room for in a s
 LINE_BYTES = 4096
 SECONDS = 10
 
-log = structlog.get_logger("darkroom.operator")
+log = structlog.stdlib.get_logger("darkroom.operator")
 
 
 class OperatorFailed(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import resource
 import signal
 import socket
@@ -12,13 +11,14 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
 from aiohttp import web
 
 from server.config import Config
 from server.http.runner import EnvelopeRunner
 from server.system import System
 
-log = logging.getLogger("darkroom")
+log = structlog.stdlib.get_logger("darkroom")
 
 READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
 FILES = 65_536  # open at a time, connections included
@@ -46,7 +46,7 @@ async def _serve(config: Config, listening: socket.socket) -> int:
     told = _told_to_stop()
     address = _address(config.server.host, listening.getsockname()[1])
     if config.mode == "production" and not config.server.public_url:
-        log.warning("server.public_url is not set: addresses of pictures will begin with %s", address)
+        log.warning("server.public_url is not set: addresses of pictures will begin with this one", address=address)
     system = await System.start(config, config.server.public_url or address)
     try:
         runner = EnvelopeRunner(system.app())
@@ -120,7 +120,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
         return uvloop.new_event_loop
     return None
-
-
-def configure_logging() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -47,7 +47,7 @@ from storage.database import CommitFailed, Database, StorageError
 from storage.lock import FolderInUse
 from storage.migrate import UnknownSchema
 
-log = structlog.get_logger("darkroom")
+log = structlog.stdlib.get_logger("darkroom")
 
 DRAIN_SECONDS = 7  # what pictures under way get at shutdown; those that need longer are made again at the next start
 
@@ -141,7 +141,8 @@ class System:
 
     def app(self) -> web.Application:
         origins = None if self._sandbox is not None else self._config.server.cors_origins
-        return build_app(self._routes(), self._tokens, self._check_admin, Cors(origins))
+        https = self._config.server.public_url.startswith("https://")
+        return build_app(self._routes(), self._tokens, self._check_admin, Cors(origins), https=https)
 
     @property
     def _actors(self) -> list[Actor]:

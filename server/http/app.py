@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDict
@@ -20,12 +20,14 @@ from server.http.admission import Admission, Admissions
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
 from server.http.errors import Refusal, failure_of, http_failure
+from server.http.headers import StandingHeaders
 from server.http.json_response import in_one_piece
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
 from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, speaks_english
+from server.logs import REQUEST_ID
 
-log = logging.getLogger("darkroom.http")
+log = structlog.stdlib.get_logger("darkroom.http")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _START, _numbers = secrets.token_hex(8), itertools.count(1)
@@ -42,11 +44,17 @@ TURN_AWAY: web.AppKey[Callable[[RawRequestMessage], bytes]] = web.AppKey("turn a
 
 ADMISSIONS: web.AppKey[Admissions] = web.AppKey("admissions")
 
+STANDING: web.AppKey[StandingHeaders] = web.AppKey("standing headers")
 
-def build_app(routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors) -> web.Application:
+
+def build_app(
+    routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors, *, https: bool = False
+) -> web.Application:
+    """`https` is whether browsers reach the server by it alone."""
+    standing = StandingHeaders(https=https)
+
     def dress(asked: Mapping[str, str], answered: CIMultiDict[str], request_id: str) -> None:
         answered["X-Request-Id"] = request_id
-        answered["X-Content-Type-Options"] = "nosniff"
         cors.add_headers(asked, answered)
 
     def turn_away(message: RawRequestMessage) -> bytes:
@@ -56,10 +64,11 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminChec
         dress(message.headers, headers, request_id)
         count_refusal(failure.code)
         count_request(message.method, message.path, failure.status, 0)
-        return in_one_piece(failure.status, headers, to_json(failure_content(failure, request_id)))
+        return in_one_piece(failure.status, standing, headers, to_json(failure_content(failure, request_id)))
 
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         began, request_id = time.monotonic(), _request_id(request.headers)
+        REQUEST_ID.set(request_id)
         # aiohttp looks for a route by trying one after the other (7 us), and sees to what a request may expect.
         # A request that takes this short way has no match_info.
         path = request.rel_url.raw_path
@@ -72,7 +81,7 @@ def build_app(routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminChec
         return response
 
     app = web.Application(client_max_size=JSON_BYTES)
-    app[ANSWER], app[TURN_AWAY] = answer, turn_away
+    app[ANSWER], app[TURN_AWAY], app[STANDING] = answer, turn_away, standing
     limits = {(route.method, route.path): route.under_way for route in routes}
     app[ADMISSIONS] = {call: Admission(limit) for call, limit in limits.items() if limit is not None}
     fixed = add_routes(app, routes, tokens, check_admin)
@@ -95,7 +104,7 @@ async def _enveloped(
         failure = failure_of(fault, speaks_english(request))
     except Exception as fault:
         failure = failure_of(fault, speaks_english(request))
-        log.exception("%s %s failed, request %s", request.method, template or route_template(request), request_id)
+        log.exception("a request failed", method=request.method, route=template or route_template(request))
     count_refusal(failure.code)
     return failure_response(request, failure, request_id)
 

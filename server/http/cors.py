@@ -15,7 +15,10 @@ _ALLOWED = {
 
 
 class Cors:
-    """`origins` None allows any. Credentials are never allowed: tokens travel in a header, not in cookies."""
+    """`origins` None allows any. Credentials are never allowed: tokens travel in a header, not in cookies.
+
+    An origin is compared byte for byte, as the standard does.
+    """
 
     def __init__(self, origins: Collection[str] | None) -> None:
         self._origins = origins
@@ -33,7 +36,9 @@ class Cors:
         """The answer to the question a browser asks before the request itself; None for any other request."""
         if request.method != "OPTIONS" or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
             return None
-        origin = request.headers.get(hdrs.ORIGIN, "")
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return None
         return web.Response(status=204, headers=_ALLOWED if self._allows(origin) else {})
 
     def _allows(self, origin: str) -> bool:

@@ -10,6 +10,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from pydantic_core import to_json
 
+from server.http.headers import EdgeRequest, StandingHeaders
+
 _TYPE = "application/json; charset=utf-8"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -22,14 +24,14 @@ def json_response(request: web.BaseRequest, content: object, status: int = 200) 
     return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _TYPE})
 
 
-def in_one_piece(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
-    """The whole answer, JSON, as it goes over the wire."""
+def in_one_piece(status: int, standing: StandingHeaders, headers: Mapping[str, str], body: bytes) -> bytes:
+    """The whole answer, JSON, as it goes over the wire. `headers` holds none of the standing ones."""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         f"Content-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
     )
     more = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"{head}{more}\r\n".encode() + body
+    return f"{head}{standing.lines}{more}\r\n".encode() + body
 
 
 class _AtOnce(web.StreamResponse):
@@ -55,7 +57,8 @@ class _AtOnce(web.StreamResponse):
         """
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
-        await request.writer.write_eof(in_one_piece(self.status, self.headers, self._bytes))
+        assert isinstance(request, EdgeRequest)
+        await request.writer.write_eof(in_one_piece(self.status, request.standing, self.headers, self._bytes))
         if request.protocol.writing_paused:  # somebody asks on and on and does not read: answers must not pile up
             await request.writer.drain()
         return request.writer

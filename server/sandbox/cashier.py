@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
 import aiohttp
+import structlog
 
 from actors.ports import Clock, PaymentState
 from server.sandbox import wire
 from server.sandbox.trades import Trade, Trades
 
-log = logging.getLogger("darkroom.sandbox")
+log = structlog.stdlib.get_logger("darkroom.sandbox")
 
 RETRY_SECONDS = (1, 5, 15, 60)  # a real gateway goes on for a day
 ANSWER_SECONDS = 5
@@ -70,5 +70,5 @@ class Cashier:
             async with self._http.post(address, data=notification.body, headers=notification.headers) as answer:
                 if answer.status == 200:
                     return True
-                log.warning("order %s: the callback answered %d", trade.order_id, answer.status)
+                log.warning("the callback refused a notification", order=trade.order_id, status=answer.status)
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from tests.sums import close_sound
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     database = await Database.open(tmp_path)
-    await database.write(lambda c: [users.add(c, User(name, name, 0)) for name in ("u", "v")])
+    for name in ("u", "v"):
+        await database.write(partial(users.add, user=User(name, name, 0)))
     yield database
     await close_sound(database)
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from unittest.mock import patch
@@ -69,7 +70,8 @@ class QuotaMachine(RuleBasedStateMachine):
         self.orders: list[Order] = []
         self.newcomers = list(PEOPLE)  # who may still be promised a gift
         self.run(self._open())
-        self.run(self.db.write(lambda c: [users.add(c, User(name, name, 0)) for name in PEOPLE]))
+        for name in PEOPLE:
+            self.run(self.db.write(partial(users.add, user=User(name, name, 0))))
 
     def teardown(self) -> None:
         self.run(self._close())

@@ -69,7 +69,10 @@ UNSAFE: list[tuple[dict[str, str], str]] = [
     ({"SMS__WEBHOOK__SECRET": ""}, "sms.webhook.secret: is needed"),
     ({"SMS__WEBHOOK__URL": "http://sms.example.com"}, "sms.webhook.url: begins with http://"),
     ({"SMS__SENDER": "tencent"}, "sms.tencent.app_id: is needed"),
-    ({"SMS__SENDER": "aliyun", "SMS__ALIYUN__ENDPOINT": "http://a.example"}, "sms.aliyun.endpoint: begins with http://"),
+    (
+        {"SMS__SENDER": "aliyun", "SMS__ALIYUN__ENDPOINT": "http://a.example"},
+        "sms.aliyun.endpoint: begins with http://",
+    ),
     ({"AUTH__TEST_NUMBERS": '[{"phone": "13800138000", "code": "123456"}]'}, "auth.test_numbers: 13800138000 needs"),
 ]
 

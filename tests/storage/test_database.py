@@ -299,3 +299,47 @@ def test_a_commit_that_cannot_even_be_undone_is_told_as_unknown(tmp_path: Path) 
     with pytest.raises(CommitFailed, match="disk I/O error"):
         commit_group(connection, [add(1)])
     connection.close()
+
+
+async def test_what_logins_had_left_is_kept_by_the_schema_of_sessions_and_sends(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "darkroom.sqlite3", isolation_level=None)) as former:
+        migrate(former, to=3)
+        former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', '13800138000', 0)")
+        former.execute("INSERT INTO sessions VALUES ('s', 'u', x'01', 5, 900)")
+        codes = [("a", "13800138000", "1.2.3.4", 1, 10), ("b", "13800138000", "1.2.3.4", 0, 20)]
+        codes += [("c", "13800139999", "1.2.3.4", 0, 15)]
+        former.executemany(
+            """
+            INSERT INTO codes (id, phone, address, digest, spent, tries, sent_at, expires_at)
+            VALUES (?1, ?2, ?3, CAST(?1 AS BLOB), ?4, 3, ?5, 300)
+            """,
+            codes,
+        )
+        former.execute("INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES ('u', 5, 0, 7)")
+        former.execute("INSERT INTO ledger VALUES (7, 'u', 'adjust', 5, 5, 'adjusted', 3, NULL)")
+        former.execute("INSERT INTO adjustments VALUES ('adjusted', 'u', '', 3)")
+    database = await Database.open(tmp_path)
+    try:
+        assert await database.read(audit) == []
+        everything = {
+            "SELECT phone, digest, tries, expires_at FROM codes": [
+                ("13800138000", b"b", 3, 300),
+                ("13800139999", b"c", 3, 300),
+            ],
+            "SELECT scope, number, sent_at FROM sends ORDER BY scope, number": [
+                *(("address:1.2.3.4", 1, 10), ("address:1.2.3.4", 2, 15), ("address:1.2.3.4", 3, 20)),
+                *(("all", 1, 10), ("all", 2, 15), ("all", 3, 20)),
+                *(("phone:13800138000", 1, 10), ("phone:13800138000", 2, 20), ("phone:13800139999", 1, 15)),
+                *(("prefix:1380013", 1, 10), ("prefix:1380013", 2, 15), ("prefix:1380013", 3, 20)),
+            ],
+            "SELECT * FROM sessions": [("s", "u", 5, 900, None)],
+            "SELECT * FROM refresh_tokens": [(b"\x01", "s", None)],
+            "SELECT id, phone, role, banned_at FROM users": [("u", "13800138000", "user", None)],
+            "SELECT * FROM ledger": [(7, "u", "adjust", 5, 5, "adjusted", 3, None)],
+        }
+        for sql, rows in everything.items():
+            assert await database.read(lambda c, sql=sql: c.execute(sql).fetchall()) == rows, sql  # type: ignore[misc]
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            await database.write(lambda connection: connection.execute("UPDATE ledger SET amount = 6").close())
+    finally:
+        await database.close()

@@ -18,7 +18,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.torture import io_errors, kill_writers, overspending, power_cut, settle_once, simulation, stop_under_load
+from tests.torture import (
+    io_errors,
+    kill_writers,
+    logins,
+    overspending,
+    power_cut,
+    pumping,
+    settle_once,
+    simulation,
+    stop_under_load,
+)
 from tests.torture.suite import Report
 
 
@@ -39,6 +49,8 @@ SUITES: tuple[Suite, ...] = (
     stop_under_load,
     overspending,
     settle_once,
+    logins,
+    pumping,
     simulation,
 )
 

@@ -7,7 +7,8 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from actors.ports import Clock
 from actors.quota import Charge, Quota
 from actors.quota_commands import Outcome
 from actors.settlement import Facts, settle
-from storage import accounts, idempotency, ledger, tasks
+from storage import accounts, codes, idempotency, ledger, sends, tasks
 from storage.database import Connection, Database
 from storage.tasks import FailedTask
 
@@ -185,8 +186,52 @@ def _set(connection: Connection, task_id: str, state: str, now: int) -> bool:
     return changed.rowcount == 1
 
 
+@contextmanager
+def limiting_in_memory() -> Iterator[None]:
+    """What was sent is known to the process only, and forgotten with it."""
+    kept: dict[str, list[int]] = {}
+    opened = Database.open.__func__  # type: ignore[attr-defined]  # of the class method
+
+    async def open_and_forget(cls: type[Database], folder: Path, /, **more: Any) -> Database:
+        kept.clear()
+        database: Database = await opened(cls, folder, **more)
+        return database
+
+    def full_until(_: Connection, limit: sends.Limit, now: int) -> int:
+        inside = [moment for moment in kept.get(limit.scope, []) if moment > now - limit.window]
+        return inside[-limit.most] + limit.window if len(inside) >= limit.most else 0
+
+    def add(_: Connection, scopes: Iterable[str], now: int) -> None:
+        for scope in scopes:
+            kept.setdefault(scope, []).append(now)
+
+    with (
+        patch.object(Database, "open", classmethod(open_and_forget)),
+        patch.multiple(sends, full_until=full_until, add=add),
+    ):
+        yield
+
+
+@contextmanager
+def counting_tries_in_memory() -> Iterator[None]:
+    """The tries that were taken are known to the process only."""
+    taken: Counter[bytes] = Counter()
+
+    def take_try(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
+        query = "SELECT digest FROM codes WHERE phone = ? AND expires_at > ?"
+        row = connection.execute(query, (phone, now)).fetchone()
+        if row is None or taken[row[0]] >= tries:
+            return None
+        taken[row[0]] += 1
+        return bytes(row[0])
+
+    with patch.object(codes, "take_try", take_try):
+        yield
+
+
 SERVERS = {  # those that a server process can be started with
     "answering-before-commit": answering_before_commit,
     "leaving-at-once": leaving_at_once,
     "checking-then-acting": checking_then_acting,
+    "counting-tries-in-memory": counting_tries_in_memory,
 }

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from actors.kernel import Message
 from actors.membership import Membership
-from actors.quota import Quota
+from actors.quota import GiveDue, Quota
 from actors.task import Tasks
 from storage import idempotency, orders, tasks
 from storage.database import CommitFailed, Connection, MissingReference, StorageError
@@ -98,6 +98,14 @@ class _NeverAsks(Membership):
         pass
 
 
+class _NeverGives(Quota):
+    """Gives a promised gift when asked to, and never by itself."""
+
+    def every(self, seconds: float, message: Message[Any]) -> None:
+        if not isinstance(message, GiveDue):
+            super().every(seconds, message)
+
+
 def _set_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
     c.execute(
         """
@@ -153,5 +161,6 @@ BROKEN = (
     Variant("a payment is won", patched=lambda: patch.object(orders, "win_paid", _set_paid)),
     Variant("an answer is kept under its key", patched=lambda: patch.object(idempotency, "add", _forget)),
     Variant("leases that run out are given up", tasks=_NoTimers),
+    Variant("a promised gift is given", quota=_NeverGives),
     Variant("gateways are asked about pending orders", membership=_NeverAsks),
 )

@@ -35,7 +35,7 @@ R = TypeVar("R")
 COST = {"basic_clean": 1, "poses": 3}  # nobody here makes poses: they are for workers elsewhere
 PLANS = [Plan("monthly", "Monthly", 9900, 12, 30, True), Plan("trial", "Trial", 100, 5, 3, False)]
 ORDER_MINUTES = 30
-AUTH = AuthSettings("a secret", SendingLimits(5, 1000, 1000, 1000, 1000, 1000))
+AUTH = AuthSettings("a secret", SendingLimits(5, 1000, 1000, 1000, 1000, 1000), signup_quota=2)
 STOP_SECONDS = 300  # an ordered end takes no longer, whatever stalls
 
 

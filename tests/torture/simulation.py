@@ -22,6 +22,7 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import server.logs  # noqa: F401  # so that what the actors log goes where _silence() can stop it
 from actors import forgetting, ids
 from actors.task import OUTSIDE_LEASE
 from tests.torture.broken_variants import BROKEN, PRODUCT, Variant

@@ -139,6 +139,8 @@ class Witness:
         self.check(self.entries.keys() <= kept, f"answered, but lost: {self.entries.keys() - kept}")
         self.check(not self.missing & kept, f"refused, but done: {self.missing & kept}")
         self.check(self.orders <= {id for (id,) in self.rows("SELECT id FROM orders")}, "answered orders are kept")
+        ungiven = self.rows("SELECT id FROM users EXCEPT SELECT user_id FROM signup_gifts")
+        self.check(not ungiven, f"{ungiven} are new people to whom nothing was promised")
         for wish in self.wishes:
             self._wish_holds(wish)
         made_here = {id for (id,) in self.rows("SELECT id FROM tasks WHERE results LIKE '%output/%'")}
@@ -174,6 +176,7 @@ class Witness:
         return [
             *self.rows("SELECT id, status FROM tasks WHERE status IN ('pending', 'processing')"),
             *self.rows("SELECT id, status FROM orders WHERE status = 'pending'"),
+            *self.rows("SELECT user_id, 'a gift' FROM signup_gifts WHERE granted_at IS NULL"),
         ]
 
     def tasks_of(self, wish: Wish) -> list[str]:

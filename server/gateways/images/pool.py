@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import structlog
 
 from actors.errors import NotAnImage, Overloaded, TooLarge
 from actors.ports import PictureRefused, Template
@@ -19,7 +20,7 @@ JOBS_PER_PROCESS = 200
 """After as many a process is replaced, which bounds what any leak can come to."""
 _RETRY_AFTER = 5  # seconds, about what a picture or two take
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger("darkroom.pictures")
 
 
 class PictureProcesses:
@@ -105,7 +106,13 @@ class PictureProcesses:
         finally:
             self._taken -= 1
         if answer.detail:
-            _log.warning("picture job %s: %s %s\n%s", job, answer.verdict, answer.word, answer.detail)
+            _log.warning(
+                "a picture job went wrong",
+                job=repr(job),
+                verdict=answer.verdict.value,
+                word=answer.word,
+                detail=answer.detail,
+            )
         if (self._stopping and answer.verdict is Verdict.FAILED) or answer.verdict is Verdict.NO_ROOM:
             raise Overloaded(retry_after=_RETRY_AFTER)
         return answer
@@ -142,7 +149,7 @@ class PictureProcesses:
             return await self._started()
         except (ProcessLost, TimeoutError, OSError) as fault:
             if not self._stopping:
-                _log.error("a picture process did not start: %s", fault)
+                _log.error("a picture process did not start", fault=repr(fault))
             raise Overloaded(retry_after=_RETRY_AFTER) from fault
 
     async def _started(self) -> PictureProcess:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.stdlib import BoundLogger
 
 from actors.errors import DomainError, ServiceUnavailable
 from actors.phones import masked
@@ -20,7 +20,7 @@ CONNECT_SECONDS = 3.0  # so that two attempts fit
 UNTOLD = 1  # stands for a limit that the provider keeps to itself
 _QUOTED = 300  # characters of what a provider says
 
-_log: FilteringBoundLogger = structlog.get_logger("darkroom.sms")
+_log: BoundLogger = structlog.stdlib.get_logger("darkroom.sms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def unavailable() -> ServiceUnavailable:
     return ServiceUnavailable(service="sms", retry_after=60)
 
 
-async def _failure(log: FilteringBoundLogger, message: Message, attempt: Attempt, seconds: float) -> DomainError | None:
+async def _failure(log: BoundLogger, message: Message, attempt: Attempt, seconds: float) -> DomainError | None:
     try:
         async with asyncio.timeout(seconds):
             refusal = await _answer(log, message, attempt)
@@ -98,7 +98,7 @@ async def _failure(log: FilteringBoundLogger, message: Message, attempt: Attempt
     return unavailable()
 
 
-async def _answer(log: FilteringBoundLogger, message: Message, attempt: Attempt) -> Refusal | None:
+async def _answer(log: BoundLogger, message: Message, attempt: Attempt) -> Refusal | None:
     try:
         return await attempt(message)
     except NotConnected as trouble:
@@ -106,7 +106,7 @@ async def _answer(log: FilteringBoundLogger, message: Message, attempt: Attempt)
     return await attempt(message)
 
 
-def _told(log: FilteringBoundLogger, message: Message, refusal: Refusal) -> DomainError:
+def _told(log: BoundLogger, message: Message, refusal: Refusal) -> DomainError:
     """One phone's trouble is a warning; what keeps everybody from logging in is an error."""
     write = log.error if isinstance(refusal.error, ServiceUnavailable) else log.warning
     said = {"provider_code": refusal.code, "message": refusal.message, "request_id": refusal.request_id}

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import re
 import sqlite3
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from tests.edge import Edge, MovableClock, running
+from actors.auth_messages import Ban
+from tests.edge import GENEROUS, SECRETS, Edge, MovableClock, running
 
 PHONE = "13800138000"
 SEND, LOGIN = "/api/auth/send-code", "/api/auth/login"
@@ -128,13 +135,6 @@ async def test_guesses_at_the_same_moment_are_counted_too(edge: Edge) -> None:
     assert await login(edge, PHONE, code) == (400, 2001)
 
 
-async def test_of_twenty_right_logins_at_once_one_wins(edge: Edge) -> None:
-    code = await edge.code(PHONE)
-    outcomes = await asyncio.gather(*(login(edge, PHONE, code) for _ in range(20)))
-    assert sorted(outcomes) == [(200, 0)] + [(400, 2001)] * 19
-    assert (kept(edge, "users"), kept(edge, "sessions")) == (1, 1)
-
-
 async def test_tries_survive_a_restart(tmp_path: Path) -> None:
     clock = MovableClock()
     async with running(tmp_path, clock, tasks={"workers": 0}) as edge:
@@ -165,3 +165,93 @@ async def test_a_request_refused_for_want_of_a_job_uses_nothing_up(edge: Edge) -
             assert answer.refusal == (503, 9003)
             for _ in range(5):
                 assert (await edge.post("/api/auth/send-code", {"phone": phone})).status == 200
+
+
+class Noting(sqlite3.Connection):
+    """Notes the statements that are run, without what they are about."""
+
+    statements: ClassVar[list[str]] = []
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        self.statements.append(sql)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+        self.statements.append(sql)
+        return super().executemany(sql, parameters)
+
+
+async def test_known_and_unknown_phones_cannot_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answers, headers included, by the very same statements: there is nothing that could take longer."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Noting))
+    async with running(tmp_path, auth={**GENEROUS, "failures": 3, "phone_per_hour": 2}) as edge:
+        for phone in ("13800138000", "13800138001"):
+            await edge.person(phone)
+        banned = await edge.person("13800138002")
+        await edge.system._auth.ask(Ban(banned.id))
+        edge.clock.advance(days=1)
+        sides = [await everything_refused(edge, f"1380013800{last}") for last in (0, 1, 2, 3)]
+        assert all(side == sides[3] for side in sides), "known, known, banned, unknown"
+
+
+async def everything_refused(edge: Edge, phone: str) -> list[object]:
+    """What somebody sees, and makes the database do, who does not know the code."""
+    seen: list[object] = []
+
+    async def ask(path: str, body: dict[str, str]) -> None:
+        Noting.statements.clear()
+        answer = await edge.post(path, body, headers={"X-Request-Id": "the-same"})
+        headers = {name: value for name, value in answer.headers.items() if name != "Date"}
+        seen.append((answer.status, headers, answer.raw, list(Noting.statements)))
+
+    await ask(LOGIN, {"phone": phone, "code": "123456"})
+    await ask(SEND, {"phone": phone})
+    code = (await edge.get(f"/sandbox/sms?phone={phone}")).data["messages"][0]["code"]
+    for _ in range(4):
+        await ask(LOGIN, {"phone": phone, "code": other(code)})
+    await ask(SEND, {"phone": phone})
+    edge.clock.advance(days=1)
+    return seen
+
+
+async def test_of_a_hundred_right_logins_at_once_one_wins(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    outcomes = await asyncio.gather(*(login(edge, PHONE, code) for _ in range(100)))
+    assert sorted(outcomes) == [(200, 0)] + [(400, 2001)] * 99
+    assert (kept(edge, "users"), kept(edge, "sessions")) == (1, 1)
+
+
+async def test_a_try_is_on_disk_before_its_code_is_compared(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever compares finds it counted, on a connection of their own."""
+    compare = hmac.compare_digest
+    counted: list[tuple[int, int]] = []
+
+    def look(kept_digest: bytes, digest: bytes) -> bool:
+        with closing(sqlite3.connect(edge.data / "darkroom.sqlite3")) as connection:
+            counted.extend(connection.execute("SELECT tries, failures FROM codes JOIN login_failures USING (phone)"))
+        return compare(kept_digest, digest)
+
+    code = await edge.code(PHONE)
+    with monkeypatch.context() as patched:
+        patched.setattr("actors.login_codes.hmac.compare_digest", look)
+        assert await login(edge, PHONE, other(code)) == (400, 2001)
+        assert await login(edge, PHONE, code) == (200, 0)
+    assert counted == [(1, 1), (2, 2)]
+    assert (kept(edge, "codes"), kept(edge, "login_failures")) == (0, 0)
+
+
+async def test_a_code_is_not_kept_and_neither_is_a_hash_that_could_be_searched(edge: Edge) -> None:
+    code = await edge.code(PHONE)
+    (digest,) = await edge.system._db.read(lambda c: c.execute("SELECT digest FROM codes").fetchone())
+    plain = f"{PHONE}:{code}".encode()
+    for name in ("sha256", "sha1", "md5", "sha512", "blake2b"):
+        assert hashlib.new(name, plain).digest() != digest and hashlib.new(name, code.encode()).digest() != digest
+    assert hmac.digest(SECRETS["code"].encode(), plain, "sha256") == digest
+
+
+async def test_codes_have_six_digits_and_none_is_likelier(edge: Edge) -> None:
+    """Two hundred codes: of each first digit some, which chance denies once in a hundred million runs."""
+    codes = [await edge.code(f"139{number:08}") for number in range(200)]
+    assert all(re.fullmatch(r"[0-9]{6}", code) for code in codes)
+    assert {code[0] for code in codes} == set("0123456789")
+    assert len(set(codes)) > 190

@@ -1,18 +1,20 @@
-"""How many login codes are sent, by phone and by address."""
+"""How many login codes are sent: by phone, prefix, address, and by the whole server."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.edge import Answer, Edge, MovableClock, running
+from actors.auth import Forget
+from tests.edge import GENEROUS, Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"
 WRITTEN = ("13800138000", "+8613800138000", "138 0013 8000", "+86 13800138000", " 13800138000", "+86 138 0013 8000 ")
-TWENTY: Any = {"address_per_hour": 20}
+TWENTY: Any = {**GENEROUS, "address_per_hour": 20}
 
 
 async def send(edge: Edge, phone: str, forwarded: str = "") -> Answer:
@@ -101,3 +103,140 @@ async def test_the_refusal_says_when_to_come_back(edge: Edge, language: str, wor
         await send(edge, PHONE)
     refused = await edge.post("/api/auth/send-code", {"phone": PHONE}, headers={"Accept-Language": language})
     assert words in refused.content["error"]["message"]
+
+
+def limits(**more: int) -> Any:
+    """Limits so wide that only the one under test is met."""
+    return {**GENEROUS, "phone_per_minute": 1000, "phone_per_hour": 1000, "phone_per_day": 1000, **more}
+
+
+@pytest.mark.parametrize(
+    "limit, window", [("phone_per_minute", 60), ("phone_per_hour", 3600), ("phone_per_day", 86_400)]
+)
+async def test_each_limit_of_a_phone_holds_for_its_own_window(tmp_path: Path, limit: str, window: int) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(**{limit: 3})) as edge:
+        for _ in range(3):
+            assert (await send(edge, PHONE)).status == 200
+            edge.clock.advance(seconds=10)
+        refused = await send(edge, PHONE)
+        assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2004), str(window - 30))
+        assert (await send(edge, "13900139000")).status == 200
+        edge.clock.advance(seconds=window - 30)
+        assert (await send(edge, PHONE)).status == 200
+        assert (await send(edge, PHONE)).headers["Retry-After"] == "10", "the second leaves ten seconds later"
+
+
+async def test_numbers_that_begin_alike_share_a_limit(tmp_path: Path) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(prefix_per_hour=3)) as edge:
+        for number in range(3):
+            assert (await send(edge, f"1380013{number:04}")).status == 200
+        refused = await send(edge, "13800139999")
+        assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2006), "3600")
+        assert (await send(edge, "13800149999")).status == 200, "other numbers are not concerned"
+        edge.clock.advance(seconds=3600)
+        assert (await send(edge, "13800139999")).status == 200
+
+
+async def test_the_days_ceiling_stops_every_code_with_an_alarm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(codes_per_day=5)) as edge:
+        for number in range(5):
+            assert "most of the day's login codes are used up" not in caplog.text or number > 3
+            assert (await send(edge, f"139{number:08}")).status == 200
+        assert caplog.text.count("most of the day's login codes are used up") == 1
+        assert await ceiling(edge) == 0
+        for number in range(5, 25):
+            refused = await send(edge, f"139{number:08}")
+            assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2006), "86400")
+        assert caplog.text.count("the day's ceiling of login codes is reached") == 1, "one alarm, not one a request"
+        assert await ceiling(edge) == 1
+        edge.clock.advance(days=1)
+        assert await ceiling(edge) == 0
+        assert (await send(edge, PHONE)).status == 200
+
+
+async def ceiling(edge: Edge) -> float:
+    text = (await edge.get("/metrics")).raw.decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("darkroom_login_codes_ceiling"))
+
+
+async def test_what_is_held_back_is_counted_by_limit(tmp_path: Path) -> None:
+    async def held_back() -> dict[str, float]:
+        text = (await edge.get("/metrics")).raw.decode()
+        found = re.findall(r'^darkroom_login_codes_held_back_total\{limit="(\w+)"\} (\S+)$', text, re.MULTILINE)
+        return {limit: float(count) for limit, count in found}
+
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(phone_per_hour=1, prefix_per_hour=2)) as edge:
+        before = await held_back()
+        for phone in (PHONE, PHONE, "13800138001", "13800138002", "13800138003"):
+            await send(edge, phone)
+        after = await held_back()
+    assert {limit: after[limit] - before[limit] for limit in after} == {"phone": 1, "address": 0, "prefix": 2, "all": 0}
+
+
+async def test_of_several_full_limits_the_longest_wait_is_told(tmp_path: Path) -> None:
+    tight = limits(phone_per_minute=1, phone_per_hour=2, address_per_hour=3, codes_per_day=4)
+    async with running(tmp_path, tasks={"workers": 0}, auth=tight) as edge:
+        assert (await send(edge, PHONE)).status == 200
+        assert (await send(edge, PHONE)).refusal == (429, 2004)
+        edge.clock.advance(seconds=60)
+        assert (await send(edge, PHONE)).status == 200
+        refused = await send(edge, PHONE)
+        assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2004), "3540"), (
+            "the hour's, not the minute's"
+        )
+        assert (await send(edge, "13900139000")).status == 200
+        edge.clock.advance(seconds=int(refused.headers["Retry-After"]))
+        assert (await send(edge, PHONE)).status == 200, "by then every limit has room"
+        refused = await send(edge, "13700137000")
+        assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2006), str(86_400 - 3600))
+
+
+async def test_a_refused_request_counts_nowhere(tmp_path: Path) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(phone_per_hour=1, address_per_hour=2)) as edge:
+        assert (await send(edge, PHONE)).status == 200
+        for _ in range(10):
+            assert (await send(edge, PHONE)).refusal == (429, 2004)
+        assert (await send(edge, "13900139000")).status == 200
+
+
+async def test_a_message_that_could_not_be_sent_counts_all_the_same(tmp_path: Path) -> None:
+    broken: Any = {"sender": "webhook", "webhook": {"url": "http://127.0.0.1:1/", "secret": "s" * 32}}
+    async with running(tmp_path, tasks={"workers": 0}, sms=broken) as edge:
+        for _ in range(5):
+            assert (await send(edge, PHONE)).refusal == (503, 9003)
+        assert (await send(edge, PHONE)).refusal == (429, 2004)
+
+
+async def test_a_whole_ipv6_network_is_one_address(tmp_path: Path) -> None:
+    proxied: Any = {"trusted_proxies": ["127.0.0.1"]}
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(address_per_hour=3), server=proxied) as edge:
+        for number in range(3):
+            assert (await send(edge, f"139{number:08}", f"2001:db8:0:7:{number}::1")).status == 200
+        assert (await send(edge, PHONE, "2001:db8:0:7:ffff:ffff:ffff:ffff")).refusal == (429, 2005)
+        assert (await send(edge, PHONE, "2001:DB8::7:0:0:0:1")).refusal == (429, 2005), "however it is written"
+        assert (await send(edge, PHONE, "2001:db8:0:8::1")).status == 200
+
+
+async def test_a_clock_that_was_far_ahead_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(phone_per_day=2)) as edge:
+        edge.clock.advance(days=400)
+        for _ in range(2):
+            assert (await send(edge, PHONE)).status == 200
+        edge.clock.advance(days=-400)
+        for _ in range(2):
+            assert (await send(edge, PHONE)).status == 200
+        assert (await send(edge, PHONE)).headers["Retry-After"] == "86400"
+
+
+async def test_sends_are_forgotten_when_no_limit_asks_for_them(tmp_path: Path) -> None:
+    async with running(tmp_path, tasks={"workers": 0}, auth=limits(phone_per_day=2)) as edge:
+        await send(edge, PHONE)
+        edge.clock.advance(seconds=86_399)
+        await edge.system._auth.ask(Forget())
+        assert (await send(edge, PHONE)).status == 200
+        assert (await send(edge, PHONE)).headers["Retry-After"] == "1"
+        edge.clock.advance(days=2)
+        await edge.system._auth.ask(Forget())
+        assert await edge.system._db.read(lambda c: c.execute("SELECT COUNT(*) FROM sends").fetchone()) == (0,)

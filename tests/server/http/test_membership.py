@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -185,9 +186,12 @@ async def test_a_late_renewal_starts_anew(edge: Edge) -> None:
 
 async def test_a_token_that_outlived_its_person_finds_nobody(tmp_path: Path) -> None:
     """As after an older backup was restored: the secrets are the same, the people are not."""
+    async with running(tmp_path / "data"):
+        pass
+    shutil.copytree(tmp_path / "data", tmp_path / "backup")
     async with running(tmp_path / "data") as edge:
         gone = await edge.person()
-    async with running(tmp_path / "other") as edge:
+    async with running(tmp_path / "backup") as edge:
         assert (await edge.get("/api/auth/me", who=gone)).refusal == (404, 1004)
         assert (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=gone)).refusal == (404, 1004)
         assert await edge.remaining(gone) == 0

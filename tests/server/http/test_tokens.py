@@ -145,7 +145,7 @@ async def test_a_claim_with_another_value_makes_it_none(
     "header",
     [
         *({"typ": kind} for kind in ("", "JWT", "jwt", "rt+jwt", "access", None, 1, ["at+jwt"])),
-        *({"kid": key} for key in ("", "another", None, 1, [], "../../etc/passwd", "' OR 1=1 --")),
+        *({"kid": key} for key in ("", "another", None, 1, ["x"], "../../etc/passwd", "' OR 1=1 --")),
         *({"crit": names} for names in ([], ["exp"], "exp")),
     ],
     ids=str,

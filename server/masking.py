@@ -1,0 +1,98 @@
+"""What no log line holds, whatever was passed to it: phones, codes, tokens, secrets.
+
+A second line of defence: whoever writes a log call leaves these out; third parties and exceptions do not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+REDACTED = "[redacted]"
+
+_NAMES = ("code", "token", "refresh_token", "access_token", "secret", "password", "authorization", "digest")
+_KEYS = {name.replace("_", "") for name in _NAMES}
+_DEPTH = 8  # values within values; what lies deeper is shown as its repr
+
+# A letter before what is looked for may belong to an escape: in a repr, in JSON, in an address.
+_ESCAPED = r"(?<=\\[nrt]) | (?<=\\x[0-9a-f]{2}) | (?<=\\u[0-9a-f]{4}) | (?<=%[0-9A-Fa-f]{2})"
+
+# Mainland numbers, as people and as actors.phones write them. A longer run of letters and digits is an id.
+_PHONE = re.compile(
+    rf"""
+    (?: (?<![A-Za-z0-9]) | {_ESCAPED} )
+    (?: (?: \+ | %2[Bb] )? 86 [ -]? )?
+    (1[3-9][0-9]) [ -]? [0-9]{{4}} [ -]? ([0-9]{{4}})
+    (?![A-Za-z0-9])
+    """,
+    re.VERBOSE,
+)
+
+_SECRET = re.compile(
+    r"""
+      rt_[A-Za-z0-9_-]{43,}  # a refresh token
+    | whsec_[A-Za-z0-9+/=_-]+  # a webhook's secret (standardwebhooks.com)
+    | (?<=[?&]signature=) [A-Za-z0-9%_-]+  # of a picture's address
+    """,
+    re.VERBOSE,
+)
+
+_RUN = re.compile(r"[A-Za-z0-9_.-]+")  # a pattern for JWTs themselves would take a minute over 90 kB of "eyJeyJ…"
+
+_BEARER = re.compile(r"(bearer)(?:\s|%20|\+)+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)  # RFC 6750, section 2.1
+
+# code='123456', "token": "…": the repr of a message or a body, in the text of an exception, which may be quoted again.
+_NAMED = re.compile(
+    rf"""
+    (?: (?<![A-Za-z0-9_]) | {_ESCAPED} )
+    ((?: {"|".join(_NAMES)} | refreshToken | accessToken ) \\* ["']? \s* [:=] \s* b?)
+    (\\*["']) .*? (?: (?<!\\)\2 | $ )
+    """,
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+
+
+def masked_text(text: str) -> str:
+    text = _NAMED.sub(rf"\1\2{REDACTED}\2", text)
+    text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    text = _RUN.sub(_without_jwt, text)
+    return _PHONE.sub(r"\1****\2", _SECRET.sub(REDACTED, text))
+
+
+def _without_jwt(run: re.Match[str]) -> str:
+    """A JWT (RFC 7519) is JSON in base64 and has two dots or more."""
+    text = run[0]
+    start = text.find("eyJ")
+    return text[:start] + REDACTED if start >= 0 and text.count(".", start) >= 2 else text
+
+
+def masked_facts(facts: Mapping[str, object], depth: int = _DEPTH) -> dict[str, object]:
+    """Plain values, fit for JSON, in which neither a name nor a text gives anything away."""
+    return {
+        masked_text(str(key)): REDACTED if _names_a_secret(str(key)) else _masked(value, depth - 1)
+        for key, value in facts.items()
+    }
+
+
+def _names_a_secret(key: str) -> bool:
+    return key.lower().replace("_", "").replace("-", "") in _KEYS
+
+
+def _masked(value: object, depth: int) -> object:
+    match value:
+        case str():
+            return masked_text(value)
+        case None | bool():
+            return value
+        case int():
+            shown = masked_text(str(value))  # a phone may have been read as a number
+            return value if shown == str(value) else shown
+        case float():
+            return value if math.isfinite(value) else repr(value)  # JSON has no infinity
+        case Mapping() if depth > 0:
+            return masked_facts(value, depth)
+        case list() | tuple() | set() | frozenset() if depth > 0:
+            return [_masked(item, depth - 1) for item in value]
+        case _:
+            return masked_text(repr(value))

@@ -1,0 +1,80 @@
+"""What a new person is given: once, with a ledger entry of its own kind, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from actors.quota import GiveDue
+from storage.database import Connection
+from tests.edge import GENEROUS, Edge, MovableClock, running
+from tests.pictures import shirt
+from tests.sums import broken_sums
+
+PHONE = "13800138000"
+GIVING: Any = {**GENEROUS, "signup_quota": 3}
+
+
+async def test_a_new_person_has_the_gift_in_the_answer_to_the_login(tmp_path: Path) -> None:
+    async with running(tmp_path, auth=GIVING, tasks={"workers": 0}) as edge:
+        login = await edge.post("/api/auth/login", {"phone": PHONE, "code": await edge.code(PHONE)})
+        user = login.data["user"]
+        assert (user["quota_remaining"], user["isMember"], user["quota_expireAt"]) == (3, False, None)
+        person = await edge.person(PHONE)
+        assert person.id == user["id"]
+        assert await edge.ledger(person) == [("gift", 3, 3)], "once, however often they log in"
+
+
+async def test_the_gift_can_be_spent_without_a_membership(tmp_path: Path) -> None:
+    async with running(tmp_path, auth=GIVING, tasks={"workers": 0}) as edge:
+        person = await edge.person()
+        picture = await edge.uploaded(person, shirt(200))
+        for left in (2, 1, 0):
+            assert (await edge.create(person, picture))["quota_remaining"] == left
+        body = {"type": "basic_clean", "inputImageUrl": picture}
+        assert (await edge.post("/api/task/create", body, who=person)).refusal == (403, 1002)
+
+
+async def test_without_the_setting_nobody_is_given_anything(edge: Edge) -> None:
+    assert await edge.ledger(await edge.person()) == []
+
+
+async def test_who_came_before_the_setting_is_not_new(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running(tmp_path, clock) as edge:
+        await edge.person(PHONE)
+    async with running(tmp_path, clock, auth=GIVING) as edge:
+        assert await edge.ledger(await edge.person(PHONE)) == []
+
+
+async def test_a_gift_that_was_promised_before_a_crash_is_given_after_it(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running(tmp_path, clock, auth=GIVING) as edge:
+        person = await edge.person(PHONE)
+        await edge.system._db.write(take_back)
+        assert await edge.remaining(person) == 0
+    async with running(tmp_path, clock) as edge:
+        await edge.system._quota.ask(GiveDue())
+        assert await edge.ledger(person) == [("gift", 3, 3)]
+        assert await edge.system._db.read(broken_sums) == []
+
+
+def take_back(connection: Connection) -> None:
+    """As it is when the process dies between the login and the gift."""
+    connection.execute("DROP TRIGGER ledger_is_append_only_2")
+    connection.execute("DELETE FROM ledger")
+    connection.execute("DELETE FROM accounts")
+    connection.execute("UPDATE signup_gifts SET granted_at = NULL")
+
+
+async def test_a_hundred_logins_at_once_bring_one_gift(tmp_path: Path) -> None:
+    async with running(tmp_path, auth=GIVING) as edge:
+        code = await edge.code(PHONE)
+        body = {"phone": PHONE, "code": code}
+        answers = await asyncio.gather(
+            *(edge.post("/api/auth/login", body) for _ in range(100)),
+            *(edge.system._quota.ask(GiveDue()) for _ in range(5)),
+        )
+        assert sum(1 for answer in answers if answer is not None and answer.status == 200) == 1
+        assert await edge.ledger(await edge.person(PHONE)) == [("gift", 3, 3)]
