@@ -46,23 +46,23 @@ PAUSES = (0, 1, 300, 7 * SECOND, 59 * SECOND, MINUTE, 9 * MINUTE, HOUR)  # milli
 ALL = {"3 in 60 s", "6 in 3600 s", "12 in 86400 s", "25 in 3600 s", "10 in 3600 s", "300 in 86400 s"}
 
 
-def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
+def run(folder: Path, seeds: Sequence[int], *, broken: bool = False, requests: int = REQUESTS) -> Report:
     report = Report()
     for seed in seeds:
         with limiting_in_memory() if broken else nullcontext():
-            found = asyncio.run(_round(folder / str(seed), Random(seed)))
+            found = asyncio.run(_round(folder / str(seed), Random(seed), requests))
         found.violations = [f"seed {seed}: {violation}" for violation in found.violations[:ENOUGH]]
         report.add(found)
     return report
 
 
-async def _round(folder: Path, random: Random) -> Report:
+async def _round(folder: Path, random: Random, requests: int) -> Report:
     phones = [f"13{prefix}0013{number:04}" for prefix in "5678" for number in random.sample(range(10_000), 12)]
     addresses = [f"192.0.2.{number}" for number in range(8)] + [f"2001:db8:0:{n}::/64" for n in range(4)]
     clock, sms, books, report = MovableClock(), Messages(random), Books(), Report()
-    while report.checked < REQUESTS and len(report.violations) < ENOUGH:
+    while report.checked < requests and len(report.violations) < ENOUGH:
         async with _serving(folder, clock, sms) as auth:
-            while random.random() > 0.05 and report.checked < REQUESTS:
+            while random.random() > 0.05 and report.checked < requests:
                 many = random.choice((1, 1, 1, 4, TOGETHER))
                 wanted = [SendCode(random.choice(phones), random.choice(addresses)) for _ in range(many)]
                 outcomes = await asyncio.gather(*map(auth.ask, wanted), return_exceptions=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import simulation
+from tests.torture import pumping, simulation
 from tests.torture.__main__ import SUITES, Suite
 
-OWN_TEST = (simulation,)
+OWN_TEST = (simulation, pumping)
 every_suite = pytest.mark.parametrize(
     "suite", [s for s in SUITES if s not in OWN_TEST], ids=lambda suite: suite.__name__.rpartition(".")[2]
 )
@@ -26,3 +26,11 @@ def test_nothing_is_violated(suite: Suite, tmp_path: Path) -> None:
 @every_suite
 def test_the_control_turns_red(suite: Suite, tmp_path: Path) -> None:
     assert suite.run(tmp_path, ROUND, broken=True).violations
+
+
+def test_no_ceiling_is_passed_by_pumping_and_its_control_turns_red(tmp_path: Path) -> None:
+    """A fifth of what `make torture` does with each seed."""
+    report = pumping.run(tmp_path / "honest", ROUND, requests=20_000)
+    assert report.violations == []
+    assert report.checked >= 20_000 and report.faults > 200
+    assert pumping.run(tmp_path / "broken", ROUND, broken=True, requests=20_000).violations

@@ -1,6 +1,7 @@
 """Which sender the settings name, and what it still needs.
 
-Tencent's is imported when it is chosen, since it stands on a dependency that is not everybody's.
+Each is imported when it is chosen: Tencent's stands on a dependency that is not everybody's, and all of them take their
+time, which commands that send nothing should not pay for.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from urllib.parse import urlsplit
 
 from actors.ports import SmsSender
 from server.config import Sms
-from server.gateways.sms.aliyun import Aliyun
-from server.gateways.sms.webhook import Webhook, signing_key
 
 _NEEDED = {
     "tencent": ("secret_id", "secret_key", "app_id", "sign_name", "template_id", "region", "endpoint"),
@@ -30,8 +29,12 @@ def sender(settings: Sms) -> SmsSender:
 
             return Tencent(settings.tencent)
         case "aliyun":
+            from server.gateways.sms.aliyun import Aliyun
+
             return Aliyun(settings.aliyun)
         case "webhook":
+            from server.gateways.sms.webhook import Webhook
+
             return Webhook(settings.webhook)
     raise ValueError(f'no real sender of login codes is set: sms.sender is "{settings.sender}"')
 
@@ -75,6 +78,8 @@ def _sdk_faults() -> list[str]:
 
 
 def _secret_faults(secret: str) -> list[str]:
+    from server.gateways.sms.webhook import signing_key
+
     try:
         signing_key(secret)
     except binascii.Error:
