@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -45,10 +46,9 @@ FORGET_SECONDS = 600
 log = structlog.stdlib.get_logger("darkroom.auth")
 
 
+@dataclass(frozen=True, slots=True)
 class Forget(Message[None]):
     """Forget what can have no effect any more: old sends, codes, failures and sessions."""
-
-    __slots__ = ()
 
 
 class Auth(Actor):

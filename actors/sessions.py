@@ -45,7 +45,7 @@ class Sessions:
 
     async def load(self) -> None:
         """Tell apart the sessions that have ended while their access tokens live."""
-        since = self._clock.now() - self._tokens.seconds * 1000
+        since = self._tokens.since
         self._tokens.end(await self._db.read(lambda connection: sessions.ended_since(connection, since)))
 
     async def open(self, phone: str, digest: bytes) -> tuple[Login, bool]:
@@ -84,7 +84,7 @@ class Sessions:
     async def forget(self) -> None:
         """Sessions nobody can carry on any more, and whose access tokens have run out, batch by batch."""
         self._tokens.forget_ended()
-        before = self._clock.now() - self._tokens.seconds * 1000
+        before = self._tokens.since
         while await self._db.write(lambda c: sessions.forget(c, before, FORGET_BATCH)) == FORGET_BATCH:
             pass
 

@@ -51,10 +51,9 @@ class SigningKeys:
 
     def _current(self, connection: Connection) -> list[SigningKey]:
         """Those still needed, oldest first; one whose last token has run out is removed."""
-        kept = signing_keys.load(connection)
-        now = self._clock.now()
+        kept, since = signing_keys.load(connection), self._tokens.since
         for key, successor in pairwise(kept):
-            if successor.created_at + self._tokens.seconds * 1000 < now:
+            if successor.created_at < since:
                 signing_keys.remove(connection, key.id)
         return signing_keys.load(connection)
 

@@ -20,6 +20,7 @@ from actors.ports import Clock
 ALGORITHM = "HS256"  # fixed, whatever a token's header says (RFC 8725, section 3.1)
 TYPE = "at+jwt"  # explicit typing (RFC 8725, section 3.11), by the name that RFC 9068 gives access tokens
 ISSUER = AUDIENCE = "darkroom"
+GRACE = 120  # seconds: a token may be made in the moment its session ends or its key is replaced, or by a clock ahead
 REMEMBERED = 8192  # tokens, of some 500 bytes each
 
 
@@ -73,8 +74,13 @@ class Tokens:
 
     def forget_ended(self) -> None:
         """Those sessions whose last token has run out by itself."""
-        now = self._clock.now()
-        self._ended = {session: at for session, at in self._ended.items() if at + self.seconds * 1000 > now}
+        since = self.since
+        self._ended = {session: at for session, at in self._ended.items() if at > since}
+
+    @property
+    def since(self) -> int:
+        """The moment (epoch milliseconds) from before which no token can be alive."""
+        return self._clock.now() - (self.seconds + GRACE) * 1000
 
     def issue(self, caller: Caller) -> str:
         now = self._clock.now() // 1000

@@ -34,17 +34,23 @@ class TestNumber(Section):
 
 
 class Auth(Section):
-    """Limits count login codes sent. `failures` wrong codes in a row lock a phone for `lock_minutes`."""
+    """Limits count login codes sent. `failures` wrong codes in a row lock a phone for `lock_minutes`.
+
+    Whoever raises the limit of a minute or of an address means to let more through, so wider limits follow it unless
+    they are set themselves. The day's ceiling follows nothing: it is what the messages may cost.
+    """
 
     token_days: int = Field(7, ge=1, le=365)
     refresh_days: int = Field(30, ge=1, le=3650)
     code_minutes: int = Field(5, ge=1, le=60)
     phone_per_minute: int = Field(5, ge=1, le=1000)
-    phone_per_hour: int = Field(10, ge=1, le=10_000)
-    phone_per_day: int = Field(20, ge=1, le=100_000)
-    prefix_per_hour: int = Field(30, ge=1, le=1_000_000)
+    phone_per_hour: int = Field(default_factory=lambda given: 2 * given.get("phone_per_minute", 5), ge=1, le=10_000)
+    phone_per_day: int = Field(default_factory=lambda given: 4 * given.get("phone_per_minute", 5), ge=1, le=100_000)
     address_per_hour: int = Field(20, ge=1, le=1_000_000)
-    codes_per_day: int = Field(2000, ge=1, le=10_000_000)
+    prefix_per_hour: int = Field(
+        default_factory=lambda given: 10 * given.get("address_per_hour", 20), ge=1, le=10_000_000
+    )
+    codes_per_day: int = Field(5000, ge=1, le=10_000_000)
     failures: int = Field(100, ge=1, le=100_000)
     lock_minutes: int = Field(60, ge=1, le=10_080)
     signup_quota: int = Field(0, ge=0, le=1_000_000)

@@ -142,7 +142,8 @@ def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as invalid:
-        errors = invalid.errors(include_url=False)
+        # A default that follows another setting cannot be told where that one is wrong: one fault is enough.
+        errors = [e for e in invalid.errors(include_url=False) if e["type"] != "default_factory_not_called"]
         config = _without(values, [error["loc"] for error in errors])
         wrong = {str(error["loc"][0]) + "".join(f".{part}" for part in error["loc"][1:2]) for error in errors}
         more = [line for line in _unusable(config) if not line.startswith(tuple(wrong))]

@@ -107,17 +107,16 @@ class OperatorDoor:
 
     async def open(self) -> None:
         path = _address(self._folder)
-        Path(path).unlink(missing_ok=True)  # of a server that was killed: the folder's lock says that it is gone
         try:
+            Path(path).unlink(missing_ok=True)  # of a server that was killed: the folder's lock says that it is gone
             self._listening = await asyncio.start_unix_server(self._serve, path, limit=LINE_BYTES)
             Path(path).chmod(0o600)
         except OSError as fault:
             log.warning("operator's commands will need the server to be stopped", fault=str(fault), path=path)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self._listening is not None:
-            self._listening.close()
-            await self._listening.wait_closed()
+            self._listening.close()  # who is still connected gets no answer; nobody waits for them
             with suppress(OSError):
                 Path(_address(self._folder)).unlink()
 

@@ -121,7 +121,7 @@ class System:
 
     async def stop(self) -> None:
         """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
-        await self._door.close()
+        self._door.close()
         self._tasks.take_no_more()
         await self._tasks.stop(DRAIN_SECONDS)
         for actor in (self._membership, self._auth, self._quota):

@@ -45,6 +45,21 @@ async def test_every_fault_of_the_settings_is_told_at_once_with_its_key(tmp_path
         assert f"\n  {key}: " in err, err
 
 
+async def test_wider_limits_follow_the_narrow_ones_unless_they_are_set(tmp_path: Path) -> None:
+    _, out, _ = await outcome("config", cwd=tmp_path, AUTH__PHONE_PER_MINUTE="50", AUTH__ADDRESS_PER_HOUR="7")
+    rows = {line.split()[0]: line.split()[1] for line in out.splitlines()}
+    assert [rows[f"auth.{name}"] for name in ("phone_per_hour", "phone_per_day", "prefix_per_hour")] == [
+        "100",
+        "200",
+        "70",
+    ]
+    _, out, _ = await outcome("config", cwd=tmp_path, AUTH__PHONE_PER_HOUR="6", AUTH__PREFIX_PER_HOUR="9")
+    rows = {line.split()[0]: line.split()[1] for line in out.splitlines()}
+    assert [rows[f"auth.{name}"] for name in ("phone_per_hour", "phone_per_day", "prefix_per_hour")] == ["6", "20", "9"]
+    status, _, err = await outcome("config", cwd=tmp_path, AUTH__PHONE_PER_MINUTE="many")
+    assert (status, err.count("auth.")) == (2, 1), "one fault, one line"
+
+
 async def test_production_demands_each_secret_by_name_and_writes_none(tmp_path: Path) -> None:
     status, _, err = await outcome("serve", cwd=tmp_path, MODE="production", SECRETS__CODE="short", SECRETS__TOKEN="")
     assert status == 2
