@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from server.setting_types import BaseUrl, Network, NotBlank, Origin, Phone, Secret, Template, WebAddress
+from server.setting_types import BaseUrl, LoginCode, Network, NotBlank, Origin, Phone, Secret, Template, WebAddress
 
 
 class Section(BaseModel):
@@ -29,7 +29,7 @@ class TestNumber(Section):
     __test__ = False  # not for pytest, whatever its name
 
     phone: Phone
-    code: str = Field(pattern=r"^[0-9]{6}$")
+    code: LoginCode
     until: date | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -50,6 +51,12 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _six_digits(code: SecretStr) -> SecretStr:
+    if re.fullmatch(r"[0-9]{6}", code.get_secret_value()) is None:
+        raise ValueError("must be six digits, in quotes")
+    return code
+
+
 def _phone(text: str) -> str:
     try:
         return canonical(text)
@@ -75,6 +82,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 NotBlank = Annotated[str, AfterValidator(_not_blank)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+LoginCode = Annotated[SecretStr, AfterValidator(_six_digits)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Template = Annotated[str, AfterValidator(_template)]
 """A parameter of a message's template, in which `{code}` and `{minutes}` may stand."""

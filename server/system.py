@@ -204,7 +204,7 @@ def _auth_settings(config: Config) -> AuthSettings:
         failures=auth.failures,
         lock_minutes=auth.lock_minutes,
         signup_quota=auth.signup_quota,
-        test_numbers={n.phone: TestNumber(n.code, _end_of(n.until)) for n in auth.test_numbers},
+        test_numbers={n.phone: TestNumber(n.code.get_secret_value(), _end_of(n.until)) for n in auth.test_numbers},
     )
 
 

@@ -97,7 +97,7 @@ class Results:
     def targets(self) -> list[Target]:
         """Ratios of medians within this run, at 64 connections."""
         create, hot = Scene(Call.CREATE, 64), Scene(Call.CREATE, 64, hot=True)
-        read, status = Scene(Call.READ, 64), Scene(Call.STATUS, 64)
+        read, status, login = Scene(Call.READ, 64), Scene(Call.STATUS, 64), Scene(Call.LOGIN, 64)
         p50, p99 = (
             self.spread(DARKROOM, create, lambda run: run.load.p50).median,
             self.spread(DARKROOM, create, lambda run: run.load.p99).median,
@@ -107,6 +107,7 @@ class Results:
             Target("task creation: Darkroom / obvious", 8, self._ratio(create, OBVIOUS)),
             Target("task read: Darkroom / bare aiohttp", 0.55, self._ratio(read, BARE)),
             Target("membership status: Darkroom / bare aiohttp", 0.55, self._ratio(status, BARE)),
+            Target("login: Darkroom / obvious", 3, self._ratio(login, OBVIOUS)),
             Target(
                 "task creation: one user / 1,000 users", 0.9, self.rate(DARKROOM, hot) / self.rate(DARKROOM, create)
             ),
