@@ -17,6 +17,7 @@ from actors.auth_messages import DAY, HOUR, MINUTE, AuthSettings
 from actors.deadline import deadline
 from actors.errors import (
     CodeWrong,
+    DomainError,
     LoginLocked,
     RateLimited,
     TooManyCodes,
@@ -43,6 +44,7 @@ _KINDS: dict[str, type[RateLimited]] = {
     "all": TooManyCodes,
 }
 _SENT = Counter("darkroom_login_codes_sent", "Login codes counted against the limits, whatever their sender said")
+_FAILED = Counter("darkroom_login_codes_failed", "Login codes that their sender did not take", ["reason"])
 _HELD_BACK = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
 _CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the day's ceiling keeps every login code back")
 _WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that took a try")
@@ -72,10 +74,17 @@ class LoginCodes:
         if nearly:
             self._warn_of_ceiling(now)
         if fixed is None:
-            async with deadline("sms", SMS_SECONDS):
-                await self._sms.send(phone, code, self._settings.code_minutes)
+            await self._hand_over(phone, code)
         log.info("login code sent", phone=masked(phone), test_number=fixed is not None)
         return self._settings.code_minutes * 60
+
+    async def _hand_over(self, phone: str, code: str) -> None:
+        try:
+            async with deadline("sms", SMS_SECONDS):
+                await self._sms.send(phone, code, self._settings.code_minutes)
+        except DomainError as fault:
+            _FAILED.labels(type(fault).__name__).inc()
+            raise
 
     async def check(self, phone: str, code: str) -> bytes:
         """Take a try; the digest of a code that is right, to be spent by `spend`. Raises CodeWrong, LoginLocked."""
