@@ -95,7 +95,7 @@ class LogIn(Message[Login]):
 class Refresh(Message[Login]):
     """Spend a refresh token for the next, and a fresh access token.
 
-    Raises NotLoggedIn; if the token was spent before, somebody has a copy of it, and the session ends.
+    Raises TooManyRefreshes, and NotLoggedIn: if the token was spent before, somebody has a copy, and the session ends.
     """
 
     refresh_token: str

@@ -67,6 +67,10 @@ class LoginLocked(RateLimited):
     """Too many wrong codes in a row were given for this phone."""
 
 
+class TooManyRefreshes(RateLimited):
+    """One session was refreshed too often."""
+
+
 class PhoneRefused(DomainError):
     """The SMS provider does not deliver to this number: it does not exist, or its owner wants no messages."""
 

@@ -228,11 +228,14 @@ class Actor:
 
     # --- life ---
 
-    def start(self) -> asyncio.Task[None]:
-        """The loop's task. It ends by `stop()`, or with the fault that should end the process."""
+    def start(self, *, periodic: bool = True) -> asyncio.Task[None]:
+        """The loop's task. It ends by `stop()`, or with the fault that should end the process.
+
+        Without `periodic` the actor does what it is asked, and nothing by itself.
+        """
         _DEPTH.labels(self._name).set_function(lambda: len(self._waiting))
         self._loop = asyncio.create_task(self._run(), name=type(self).__name__)
-        self._timers = [asyncio.create_task(self._repeat(*periodic)) for periodic in self._periodic]
+        self._timers = [asyncio.create_task(self._repeat(*each)) for each in self._periodic if periodic]
         return self._loop
 
     async def stop(self, grace: float = 2) -> None:

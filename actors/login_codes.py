@@ -33,6 +33,7 @@ from storage.database import Connection, Database
 TRIES = 5  # guesses at one code, over all addresses
 SMS_SECONDS = 10  # what the sender may take
 FAILURES_KEPT = 30 * DAY
+SENDS_KEPT = 8 * DAY  # no limit asks for more than the last day; a clock that is ahead for a week forgets nothing
 WARN_AT = 0.8  # of the day's ceiling
 
 log = structlog.stdlib.get_logger("darkroom.auth")
@@ -99,7 +100,7 @@ class LoginCodes:
     def forget(self, connection: Connection) -> None:
         """What no limit and no try asks for any more."""
         now = self._clock.now()
-        sends.forget(connection, now - DAY)
+        sends.forget(connection, now - SENDS_KEPT)
         codes.forget(connection, now - DAY)
         login_failures.forget(connection, now - FAILURES_KEPT)
 

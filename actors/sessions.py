@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.auth_messages import DAY, AuthSettings, Login, User
-from actors.errors import Banned, CodeWrong, NotLoggedIn
+from actors.auth_messages import DAY, HOUR, AuthSettings, Login, User
+from actors.errors import Banned, CodeWrong, NotLoggedIn, TooManyRefreshes
 from actors.ids import new_id
 from actors.login_codes import spend
 from actors.ports import Clock
 from actors.tokens import Caller, Tokens
 from storage import sessions, signup_gifts, users
 from storage.database import Connection, Database
-from storage.sessions import Session
+from storage.sessions import RefreshToken, Session
 
+REFRESHES = 120  # of a session in an hour
 FORGET_BATCH = 1000
 
 log = structlog.stdlib.get_logger("darkroom.auth")
@@ -45,13 +46,13 @@ class Sessions:
 
     async def load(self) -> None:
         """Tell apart the sessions that have ended while their access tokens live."""
-        since = self._tokens.since
-        self._tokens.end(await self._db.read(lambda connection: sessions.ended_since(connection, since)))
+        self._tokens.end(await self._db.read(sessions.ended))
 
     async def open(self, phone: str, digest: bytes) -> tuple[Login, bool]:
         """Spend a code that was found right; the login, and whether the person is new. Raises CodeWrong, Banned."""
         refresh_token, now = _refresh_token(), self._clock.now()
         opened = await self._db.write(lambda c: self._open(c, phone, digest, refresh_token, now))
+        assert isinstance(opened, _Opened), "an exception that is returned in a transaction is raised after it"
         return self._login(opened, refresh_token), opened.is_new
 
     async def refresh(self, spent: str) -> Login:
@@ -59,7 +60,7 @@ class Sessions:
         refresh_token, now = _refresh_token(), self._clock.now()
         outcome = await self._db.write(lambda c: self._rotate(c, _digest(spent), _digest(refresh_token), now))
         if isinstance(outcome, _Reused):
-            self._tokens.end({outcome.session_id: now})
+            self._tokens.end([outcome.session_id])
             log.warning("a spent refresh token came again: its session ends", session=outcome.session_id)
             raise NotLoggedIn
         return self._login(outcome, refresh_token)
@@ -67,7 +68,7 @@ class Sessions:
     async def end(self, session_id: str) -> None:
         now = self._clock.now()
         await self._db.write(lambda connection: sessions.end(connection, session_id, now))
-        self._tokens.end({session_id: now})
+        self._tokens.end([session_id])
 
     async def ban(self, user_id: str) -> int:
         """Close an account; how many sessions that has ended."""
@@ -78,26 +79,27 @@ class Sessions:
             return sessions.end_all(connection, user_id, now)
 
         ended = await self._db.write(ban)
-        self._tokens.end(dict.fromkeys(ended, now))
+        self._tokens.end(ended)
         return len(ended)
 
     async def forget(self) -> None:
         """Sessions nobody can carry on any more, and whose access tokens have run out, batch by batch."""
-        self._tokens.forget_ended()
-        before = self._tokens.since
-        while await self._db.write(lambda c: sessions.forget(c, before, FORGET_BATCH)) == FORGET_BATCH:
-            pass
+        before, forgotten = self._tokens.since, FORGET_BATCH
+        while forgotten == FORGET_BATCH:
+            ids = await self._db.write(lambda connection: sessions.forget(connection, before, FORGET_BATCH))
+            self._tokens.forget(ids)
+            forgotten = len(ids)
 
-    def _open(self, connection: Connection, phone: str, digest: bytes, refresh_token: str, now: int) -> _Opened:
+    def _open(self, connection: Connection, phone: str, digest: bytes, token: str, now: int) -> _Opened | Banned:
         if not spend(connection, phone, digest):
             raise CodeWrong
         user = users.find_by_phone(connection, phone)
         if user is not None and user.banned_at is not None:
-            raise Banned
+            return Banned()  # not raised: the code stays spent
         is_new = user is None
         user = user or self._add_person(connection, phone, now)
         session = Session(new_id(), user.id, now, self._end(now))
-        sessions.add(connection, session, _digest(refresh_token))
+        sessions.add(connection, session, _digest(token))
         return _Opened(user, session.id, is_new)
 
     def _add_person(self, connection: Connection, phone: str, now: int) -> User:
@@ -114,9 +116,10 @@ class Sessions:
         if token.is_spent:
             sessions.end(connection, token.session_id, now)
             return _Reused(token.session_id)  # not raised: the end has to stay
+        after = _counted(token, now)._replace(expires_at=self._end(now))
         user = users.find(connection, token.user_id)
         assert user is not None, "a session refers to its person"
-        sessions.rotate(connection, token.session_id, spent, fresh, now, self._end(now))
+        sessions.rotate(connection, spent, fresh, now, after)
         return _Opened(user, token.session_id)
 
     def _end(self, now: int) -> int:
@@ -126,6 +129,19 @@ class Sessions:
         user = opened.user
         token = self._tokens.issue(Caller(user.id, user.phone, opened.session_id))
         return Login(user, token, refresh_token, self._tokens.seconds)
+
+
+def _counted(token: RefreshToken, now: int) -> RefreshToken:
+    """With this refresh counted. Each leaves a row: without a limit one login could fill the disk.
+
+    Raises TooManyRefreshes.
+    """
+    left = token.counted_from + HOUR - now
+    if not 0 < left <= HOUR:
+        return token._replace(refreshes=1, counted_from=now)
+    if token.refreshes >= REFRESHES:
+        raise TooManyRefreshes(limit=REFRESHES, retry_after=-(-left // 1000))
+    return token._replace(refreshes=token.refreshes + 1)
 
 
 def _refresh_token() -> str:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from server.setting_types import BaseUrl, LoginCode, Network, NotBlank, Origin, Phone, Secret, Template, WebAddress
 
@@ -56,14 +56,13 @@ class Auth(Section):
     signup_quota: int = Field(0, ge=0, le=1_000_000)
     test_numbers: list[TestNumber] = []
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Auth:
-        if self.refresh_days < self.token_days:
-            raise ValueError("refresh_days must not be less than token_days: a session would end before its token")
-        phones = [number.phone for number in self.test_numbers]
+    @field_validator("test_numbers")
+    @classmethod
+    def _distinct(cls, numbers: list[TestNumber]) -> list[TestNumber]:
+        phones = [number.phone for number in numbers]
         if len(set(phones)) < len(phones):
-            raise ValueError("a phone stands twice in test_numbers")
-        return self
+            raise ValueError("the same phone stands there twice")
+        return numbers
 
 
 class TencentSms(Section):
@@ -124,12 +123,13 @@ class Membership(Section):
     plans: list[PlanSettings] = Field([MONTHLY], min_length=1)
     order_minutes: int = Field(30, ge=5, le=120)
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Membership:
-        ids = [plan.id for plan in self.plans]
+    @field_validator("plans")
+    @classmethod
+    def _distinct(cls, plans: list[PlanSettings]) -> list[PlanSettings]:
+        ids = [plan.id for plan in plans]
         if len(set(ids)) < len(ids):
             raise ValueError(f"two plans have the same id: {', '.join(sorted(ids))}")
-        return self
+        return plans
 
 
 class Cost(Section):

@@ -24,7 +24,10 @@ PREFIX = "DARKROOM__"
 DEFAULT_FILE = Path("config.toml")
 SECRETS_FOLDER = "secrets"
 
-_SECRET = re.compile(r"^secrets\b|(token|secret|secret_key|\bcode)$")  # keys whose value is not repeated
+_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\?)\S+")  # user information, and a query
+
+# What is wrong with a number, a switch or a choice. Any other value is not repeated: it may hold a secret.
+_HARMLESS = re.compile("int_|float_|bool_|date_|literal_|greater_|less_")
 
 
 class ConfigError(Exception):
@@ -86,9 +89,9 @@ def _development_secrets(config: Config, generate: bool) -> dict[str, str]:
 
 
 def effective(config: Config) -> Iterator[tuple[str, str]]:
-    """Every key with its value as text, secrets masked."""
+    """Every key with its value as text, secrets masked, those in addresses included."""
     for key, value in _leaves(config.model_dump()):
-        yield key, str(value)
+        yield key, _IN_ADDRESS.sub("**********", str(value))
 
 
 def _from_file(file: Path | None) -> tuple[dict[str, Any], list[str]]:
@@ -154,12 +157,18 @@ def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
 
 
 def _unusable(config: Config) -> list[str]:
-    """Values that are right each by itself."""
+    """What is wrong with values that are right each by itself."""
     names = list(Secrets.model_fields)
     with contextlib.suppress(OSError, ValueError):
         generated = kept_secrets(config.data / SECRETS_FOLDER, names)
-        return [*choice.faults(config.sms), *(unsafe(config, generated) if config.mode == "production" else [])]
+        unsafe_too = unsafe(config, generated) if config.mode == "production" else []
+        return [*_inconsistent(config), *choice.faults(config.sms), *unsafe_too]
     return [f"{config.data / SECRETS_FOLDER}: secrets cannot be read there"]
+
+
+def _inconsistent(config: Config) -> Iterator[str]:
+    if config.auth.refresh_days < config.auth.token_days:
+        yield "auth.refresh_days: must not be less than auth.token_days: a session would end before its token"
 
 
 def _without(values: Mapping[str, Any], wrong: Sequence[tuple[int | str, ...]]) -> Config:
@@ -178,8 +187,7 @@ def _fault_line(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
-    secret = _SECRET.search(key) is not None
-    got = "" if secret or isinstance(error["input"], dict | list) else f" (got {error['input']!r})"
+    got = f" (got {error['input']!r})" if _HARMLESS.match(error["type"]) else ""
     return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 
 REDACTED = "[redacted]"
 
-_NAMES = ("code", "token", "refresh_token", "access_token", "secret", "password", "authorization", "digest")
+_NAMES = (
+    *("code", "token", "refresh_token", "access_token", "password", "authorization", "digest"),
+    *("secret", "secret_key", "access_key_secret", "api_key"),
+)
 _KEYS = {name.replace("_", "") for name in _NAMES}
 _DEPTH = 8  # values within values; what lies deeper is shown as its repr
 

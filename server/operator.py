@@ -121,7 +121,8 @@ class OperatorDoor:
                 Path(_address(self._folder)).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, ValueError, TypeError, TimeoutError):  # whoever it was has gone, or spoke nonsense
+        # Whoever it was has gone, or spoke nonsense.
+        with suppress(OSError, ValueError, TypeError, RecursionError, TimeoutError):
             async with asyncio.timeout(SECONDS):
                 asked = json.loads(await reader.readline())
                 try:
@@ -142,7 +143,7 @@ async def _ask_server(folder: Path, command: str, phone: str) -> str | None:
     try:
         async with asyncio.timeout(2 * SECONDS):
             writer.write(json.dumps({"command": command, "phone": phone}).encode() + b"\n")
-            answer = json.loads(await reader.readline())
+            answer = json.loads(await reader.read())
     except (OSError, ValueError, TimeoutError):
         raise OperatorFailed("the server did not answer; look at its log, and whether the command was done") from None
     finally:
@@ -169,7 +170,7 @@ async def _alone(folder: Path) -> AsyncIterator[Auth]:
     quota = Quota(db, clock)
     auth = Auth(db, clock, quota, _NoSms(), Tokens(0, clock), "", AuthSettings("", SendingLimits(0, 0, 0, 0, 0, 0)))
     for actor in (quota, auth):
-        actor.start()
+        actor.start(periodic=False)  # one command, and not what a server does by the way
     try:
         yield auth
     finally:

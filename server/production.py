@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from server.config import Config
 from server.setting_types import SECRET_CHARACTERS
 
+WIDEST = {4: 8, 6: 16}  # prefix lengths: 10.0.0.0/8 is somebody's own network, and nobody's is wider
 DISTINCT = 10  # characters; one of 32 random hexadecimal digits has fewer once in ten million times
 
 
@@ -20,23 +19,23 @@ def unsafe(config: Config, generated: Mapping[str, str]) -> list[str]:
 
 
 def _secrets(config: Config, generated: Mapping[str, str]) -> Iterator[str]:
+    needed = {f"secrets.{name}": secret for name, secret in dict(config.secrets).items()}
+    optional = {"metrics.token": config.metrics.token, "sms.webhook.secret": config.sms.webhook.secret}
     seen: dict[str, str] = {}
-    for name, secret in dict(config.secrets).items():
-        text = _revealed(secret)
-        if not text:
+    for key, secret in {**needed, **optional}.items():
+        text = secret.get_secret_value()
+        if not text and key in needed:
             yield (
-                f"secrets.{name}: production needs a secret of at least {SECRET_CHARACTERS} characters; "
-                f"set DARKROOM__SECRETS__{name.upper()}, for example to the output of: openssl rand -hex 32"
+                f"{key}: production needs a secret of at least {SECRET_CHARACTERS} characters; "
+                f"set DARKROOM__{key.replace('.', '__').upper()}, for example to the output of: openssl rand -hex 32"
             )
-        elif text in generated.values():
-            yield f"secrets.{name}: is one that development generated; production needs one of its own"
-        elif len(set(text)) < DISTINCT:
-            yield f"secrets.{name}: is easily guessed: it has fewer than {DISTINCT} different characters"
-        elif text in seen:
-            yield f"secrets.{name}: is the same as secrets.{seen[text]}; whoever learns one must not have the other"
-        seen.setdefault(text, name)
-    if (token := _revealed(config.metrics.token)) and token in seen:
-        yield f"metrics.token: is the same as secrets.{seen[token]}; a scraper must not know it"
+        elif text and text in generated.values():
+            yield f"{key}: is one that development generated; production needs one of its own"
+        elif text and len(set(text)) < DISTINCT:
+            yield f"{key}: is easily guessed: it has fewer than {DISTINCT} different characters"
+        elif text and text in seen:
+            yield f"{key}: is the same as {seen[text]}; whoever learns one must not have the other"
+        seen.setdefault(text, key)
 
 
 def _addresses(config: Config) -> Iterator[str]:
@@ -45,8 +44,9 @@ def _addresses(config: Config) -> Iterator[str]:
     elif not _is_private(config.server.public_url):
         yield "server.public_url: begins with http://, so tokens and pictures could be read on their way; use https://"
     for proxy in config.server.trusted_proxies:
-        if ip_network(proxy).prefixlen == 0:
-            yield f"server.trusted_proxies: {proxy} is everybody, who could then choose the address limits see"
+        network = ip_network(proxy)
+        if network.prefixlen < WIDEST[network.version]:
+            yield f"server.trusted_proxies: {proxy} is half the world, which could then choose what address limits see"
 
 
 def _sms(config: Config) -> Iterator[str]:
@@ -79,7 +79,3 @@ def _is_private(url: str) -> bool:
         return ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False
-
-
-def _revealed(secret: SecretStr) -> str:
-    return secret.get_secret_value()

@@ -45,8 +45,6 @@ def run(config: Config) -> int:
 async def _serve(config: Config, listening: socket.socket) -> int:
     told = _told_to_stop()
     address = _address(config.server.host, listening.getsockname()[1])
-    if config.mode == "production" and not config.server.public_url:
-        log.warning("server.public_url is not set: addresses of pictures will begin with this one", address=address)
     system = await System.start(config, config.server.public_url or address)
     try:
         runner = EnvelopeRunner(system.app())

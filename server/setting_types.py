@@ -21,8 +21,10 @@ def _network(text: str) -> str:
 
 
 def _web_address(text: str) -> str:
-    if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError('must begin with http:// or https:// and name a host, such as "https://api.example.com"')
+    _ = parts.port  # raises ValueError where it is none
     return text
 
 

@@ -6,7 +6,7 @@ import asyncio
 import calendar
 import shutil
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import structlog
@@ -95,7 +95,11 @@ class System:
             db = await Database.open(config.data)
         except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
             raise CannotStart(str(fault)) from fault
-        system = cls(config, base_url, db, clock or SystemClock())
+        try:
+            system = cls(config, base_url, db, clock or SystemClock())
+        except BaseException:
+            await db.close()  # its threads would keep the process alive
+            raise
         try:
             await system._start()
         except BaseException as fault:
@@ -210,7 +214,7 @@ def _auth_settings(config: Config) -> AuthSettings:
 
 def _end_of(day: date | None) -> int | None:
     """The end of a day (UTC) in epoch milliseconds."""
-    return None if day is None else calendar.timegm((day + timedelta(days=1)).timetuple()) * 1000
+    return None if day is None else (calendar.timegm(day.timetuple()) + 86_400) * 1000
 
 
 def _plans(config: Config) -> list[Plan]:

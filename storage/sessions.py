@@ -22,8 +22,10 @@ class RefreshToken(NamedTuple):
     session_id: str
     user_id: str
     expires_at: int
-    is_spent: bool
-    has_ended: bool
+    is_spent: int  # 0 or 1
+    has_ended: int
+    refreshes: int  # of its session, since `counted_from`
+    counted_from: int
 
 
 def add(connection: Connection, session: Session, digest: bytes) -> None:
@@ -34,19 +36,22 @@ def add(connection: Connection, session: Session, digest: bytes) -> None:
 def find_token(connection: Connection, digest: bytes) -> RefreshToken | None:
     row = connection.execute(
         """
-        SELECT session_id, user_id, expires_at, spent_at IS NOT NULL, ended_at IS NOT NULL
+        SELECT session_id, user_id, expires_at, spent_at IS NOT NULL, ended_at IS NOT NULL, refreshes, counted_from
         FROM refresh_tokens JOIN sessions ON sessions.id = session_id WHERE digest = ?
         """,
         (digest,),
     ).fetchone()
-    return RefreshToken(row[0], row[1], row[2], bool(row[3]), bool(row[4])) if row else None
+    return RefreshToken(*row) if row else None
 
 
-def rotate(connection: Connection, session_id: str, spent: bytes, digest: bytes, now: int, expires_at: int) -> None:
-    """Spend a refresh token and give the session the next."""
+def rotate(connection: Connection, spent: bytes, digest: bytes, now: int, after: RefreshToken) -> None:
+    """Spend a refresh token and give its session the next, which is good until `after` says."""
     connection.execute("UPDATE refresh_tokens SET spent_at = ? WHERE digest = ?", (now, spent))
-    _add_token(connection, session_id, digest)
-    connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, session_id))
+    _add_token(connection, after.session_id, digest)
+    connection.execute(
+        "UPDATE sessions SET expires_at = ?, refreshes = ?, counted_from = ? WHERE id = ?",
+        (after.expires_at, after.refreshes, after.counted_from, after.session_id),
+    )
 
 
 def _add_token(connection: Connection, session_id: str, digest: bytes) -> None:
@@ -65,16 +70,17 @@ def end_all(connection: Connection, user_id: str, now: int) -> list[str]:
     return [session_id for (session_id,) in rows.fetchall()]
 
 
-def ended_since(connection: Connection, moment: int) -> dict[str, int]:
-    """When each session ended that ended after a moment."""
-    return dict(connection.execute("SELECT id, ended_at FROM sessions WHERE ended_at > ?", (moment,)).fetchall())
+def ended(connection: Connection) -> list[str]:
+    """Those that ended and are not forgotten yet."""
+    rows = connection.execute("SELECT id FROM sessions WHERE ended_at IS NOT NULL")
+    return [session_id for (session_id,) in rows.fetchall()]
 
 
-def forget(connection: Connection, before: int, limit: int) -> int:
-    """Forget sessions whose refresh tokens ended before a moment, the oldest first; how many there were."""
+def forget(connection: Connection, before: int, limit: int) -> list[str]:
+    """Forget sessions whose refresh tokens ended before a moment, the oldest first; their ids."""
     found = connection.execute(
         "SELECT id FROM sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?", (before, limit)
     ).fetchall()
     connection.executemany("DELETE FROM refresh_tokens WHERE session_id = ?", found)
     connection.executemany("DELETE FROM sessions WHERE id = ?", found)
-    return len(found)
+    return [session_id for (session_id,) in found]

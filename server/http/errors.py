@@ -95,6 +95,11 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Too many wrong codes for this phone; try again in {retry_after} s",
         ),
     ),
+    kinds.TooManyRefreshes: Meaning(
+        2009,
+        429,
+        Text("刷新过于频繁，请在 {retry_after} 秒后重试", "Refreshed too often; try again in {retry_after} s"),
+    ),
     kinds.PhoneRefused: Meaning(
         2008, 400, Text("短信无法送达该手机号，请检查号码", "No message can be delivered to this number; check it")
     ),

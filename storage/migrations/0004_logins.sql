@@ -10,10 +10,11 @@ CREATE TABLE sends (
 CREATE INDEX sends_by_time ON sends (sent_at);
 INSERT INTO sends (scope, number, sent_at)
     SELECT scope, ROW_NUMBER() OVER (PARTITION BY scope ORDER BY sent_at), sent_at FROM (
-        SELECT 'phone:' || phone AS scope, sent_at FROM codes
-        UNION ALL SELECT 'prefix:' || substr(phone, 1, 7), sent_at FROM codes
-        UNION ALL SELECT 'address:' || address, sent_at FROM codes
-        UNION ALL SELECT 'all', sent_at FROM codes
+        WITH recent AS (SELECT * FROM codes WHERE sent_at > (SELECT MAX(sent_at) - 86400000 FROM codes))
+        SELECT 'phone:' || phone AS scope, sent_at FROM recent
+        UNION ALL SELECT 'prefix:' || substr(phone, 1, 7), sent_at FROM recent
+        UNION ALL SELECT 'address:' || address, sent_at FROM recent
+        UNION ALL SELECT 'all', sent_at FROM recent
     );
 
 -- The living code of each phone. The code itself is never kept, only a keyed hash of it.
@@ -43,11 +44,13 @@ CREATE INDEX login_failures_by_time ON login_failures (last_at);
 -- A session goes on by refresh tokens, each good once: those that are spent are known, to notice who uses one again.
 ALTER TABLE sessions RENAME TO former_sessions;
 CREATE TABLE sessions (
-    id         TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES users (id),
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    ended_at   INTEGER
+    id           TEXT PRIMARY KEY,
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    ended_at     INTEGER,
+    refreshes    INTEGER NOT NULL DEFAULT 0,  -- since counted_from
+    counted_from INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE refresh_tokens (
     digest     BLOB PRIMARY KEY,

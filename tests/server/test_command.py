@@ -6,12 +6,14 @@ import asyncio
 import json
 import stat
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
 
 from server.secrets import generate_secrets
-from tests.edge import GUARD_SECONDS
+from server.system import System
+from tests.edge import GUARD_SECONDS, running, settings
 from tests.process import darkroom, serving
 
 GOOD = {f"SECRETS__{name}": f"what {name} is signed with, unguessed" for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
@@ -74,10 +76,18 @@ UNSAFE: list[tuple[dict[str, str], str]] = [
     ({"SECRETS__MEDIA": "m" * 40}, "secrets.media: is easily guessed"),
     ({"SECRETS__CODE": GOOD["SECRETS__MEDIA"]}, "secrets.media: is the same as secrets.code"),
     ({"METRICS__TOKEN": GOOD["SECRETS__TOKEN"]}, "metrics.token: is the same as secrets.token"),
+    ({"METRICS__TOKEN": "m" * 32}, "metrics.token: is easily guessed"),
+    ({"SMS__WEBHOOK__SECRET": "s" * 32}, "sms.webhook.secret: is easily guessed"),
+    ({"SMS__WEBHOOK__SECRET": GOOD["SECRETS__CODE"]}, "sms.webhook.secret: is the same as secrets.code"),
+    ({"AUTH__TOKEN_DAYS": "60"}, "auth.refresh_days: must not be less than auth.token_days"),
+    ({"SMS__WEBHOOK__URL": "https://sms.example.com:99999/x"}, "sms.webhook.url: Port out of range"),
     ({"SERVER__PUBLIC_URL": ""}, "server.public_url: production needs"),
     ({"SERVER__PUBLIC_URL": "http://api.example.com"}, "server.public_url: begins with http://"),
-    ({"SERVER__TRUSTED_PROXIES": '["0.0.0.0/0"]'}, "server.trusted_proxies: 0.0.0.0/0 is everybody"),
-    ({"SERVER__TRUSTED_PROXIES": '["10.0.0.1", "::/0"]'}, "server.trusted_proxies: ::/0 is everybody"),
+    (
+        {"SERVER__TRUSTED_PROXIES": '["0.0.0.0/1", "128.0.0.0/1"]'},
+        "server.trusted_proxies: 0.0.0.0/1 is half",
+    ),
+    ({"SERVER__TRUSTED_PROXIES": '["10.0.0.0/8", "2000::/3"]'}, "server.trusted_proxies: 2000::/3 is half the world"),
     ({"SERVER__CORS_ORIGINS": '["*"]'}, "server.cors_origins.0: must be an origin"),
     ({"SMS__SENDER": ""}, "sms.sender: nobody could log in"),
     ({"SMS__SENDER": "sandbox"}, "sms.sender: the sandbox shows"),
@@ -124,6 +134,50 @@ async def test_production_names_every_reason_at_once_also_beside_wrong_settings(
         *("secrets.token", "secrets.media", "secrets.internal", "server.public_url", "server.trusted_proxies"),
         "auth.test_numbers",
     ]
+
+
+async def test_a_fault_beside_others_hides_none_of_them(tmp_path: Path) -> None:
+    twice = '[{"phone": "13800138000", "code": "135791"}, {"phone": "+8613800138000", "code": "135792"}]'
+    wrong = {"AUTH__FAILURES": "0", "AUTH__TOKEN_DAYS": "60", "AUTH__TEST_NUMBERS": twice}
+    status, _, err = await outcome("serve", cwd=tmp_path, **wrong)
+    keys = [line.split(":")[0].strip() for line in err.splitlines()[1:]]
+    assert (status, sorted(keys)) == (2, ["auth.failures", "auth.refresh_days", "auth.test_numbers"])
+    only = {"AUTH__TOKEN_DAYS": "60", "AUTH__TEST_NUMBERS": '[{"phone": "13800138000", "code": "135791"}]'}
+    status, _, err = await outcome("serve", cwd=tmp_path, **{**GOOD, **only})
+    assert "auth.refresh_days" in err and "auth.test_numbers: 13800138000 needs a day" in err
+
+
+SHOWS_A_SECRET = [
+    ("SMS__WEBHOOK", '{"url": "https://h.example", "secret": "hush-hush-hush"'),
+    ("SMS", '{"webhook": {"secret": "hush-hush-hush"}'),
+    ("SMS__TENCENT", "hush-hush-hush"),
+    ("METRICS", '{"token": "hush-hush-hush"'),
+    ("AUTH__TEST_NUMBERS", '["hush-hush-hush"]'),
+    ("AUTH__TEST_NUMBERS", '[{"phone": "13800138000", "code": "hush-hush-hush"}]'),
+    ("SMS__WEBHOOK__URL", "ftp://user:hush-hush-hush@h.example"),
+    ("SERVER__PUBLIC_URL", "x://user:hush-hush-hush@h.example"),
+]
+
+
+@pytest.mark.parametrize("name, value", SHOWS_A_SECRET)
+async def test_a_fault_of_the_settings_repeats_no_secret(tmp_path: Path, name: str, value: str) -> None:
+    status, out, err = await outcome("config", cwd=tmp_path, **{name: value})
+    assert status == 2 and "hush" not in out + err and "Traceback" not in err, err
+
+
+async def test_config_masks_what_an_address_has_in_it(tmp_path: Path) -> None:
+    address = "https://user:hush@sms.example.com/send?token=hush"
+    _, out, _ = await outcome("config", cwd=tmp_path, SMS__WEBHOOK__URL=address)
+    assert "https://**********@sms.example.com/send?**********" in out and "hush" not in out
+
+
+async def test_a_system_that_cannot_be_built_lets_go_of_its_folder(tmp_path: Path) -> None:
+    """Settings that nothing found fault with, and something cannot work with all the same."""
+    broken = settings(tmp_path / "data")
+    with patch("server.system.LocalObjects", side_effect=ValueError("out of bounds")), pytest.raises(ValueError):
+        await System.start(broken, "http://127.0.0.1")
+    async with running(tmp_path / "data") as edge:
+        assert (await edge.get("/ready")).status == 200
 
 
 async def test_production_refuses_what_development_generated(tmp_path: Path) -> None:

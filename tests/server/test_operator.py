@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -64,6 +66,30 @@ async def test_commands_work_without_a_server(tmp_path: Path) -> None:
         assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, who=person)).status == 200
 
 
+async def test_a_list_may_be_long(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data"):
+        pass
+    phones = [f"138{number:08}" for number in range(300)]
+    with closing(sqlite3.connect(tmp_path / "data" / "darkroom.sqlite3", isolation_level=None)) as connection:
+        rows = [(f"{number:032x}", phone) for number, phone in enumerate(phones)]
+        connection.executemany("INSERT INTO users (id, phone, created_at, role) VALUES (?, ?, 0, 'admin')", rows)
+    alone = await command(tmp_path, "admin", "list")
+    async with serving(tmp_path / "data"):
+        assert [line.split()[0] for line in (await command(tmp_path, "admin", "list")).splitlines()] == phones
+    assert len(alone.splitlines()) == 300
+
+
+async def test_a_command_does_what_it_says_and_nothing_by_the_way(tmp_path: Path) -> None:
+    """What a server forgets and gives by itself is left to a server."""
+    async with serving(tmp_path / "data") as server, aiohttp.ClientSession() as http:
+        await Api(server.base, http).person(PHONE)
+        assert await server.end(signal.SIGTERM) == 0
+    with closing(sqlite3.connect(tmp_path / "data" / "darkroom.sqlite3", isolation_level=None)) as connection:
+        connection.execute("UPDATE sends SET sent_at = 0")
+        assert "no wrong codes" in await command(tmp_path, "user", "unlock", PHONE)
+        assert connection.execute("SELECT COUNT(*) FROM sends").fetchone() == (4,)
+
+
 async def test_a_lock_is_lifted(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", AUTH__FAILURES="1") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
@@ -111,6 +137,7 @@ async def test_the_socket_is_its_owners_and_bears_nonsense(tmp_path: Path) -> No
             b'{"command": 1, "phone": 2}\n',
         ):
             assert b"done" not in await said(path, nonsense), nonsense
+        assert await said(path, b"[" * 4000 + b"\n") == b""
         unknown = json.loads(await said(path, b'{"command": "data drop", "phone": ""}\n'))
         assert "knows no command 'data drop'" in unknown["failed"]
         assert await command(tmp_path, "admin", "list") == ""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import heartbeat, ledger
+from storage import codes, heartbeat, ledger
 from storage.audit import audit
+from storage.codes import Code
 from storage.database import CommitFailed, Connection, Database, StorageError, commit_group
 from storage.ledger import Entry, Kind
 from storage.lock import FolderInUse
@@ -306,14 +307,14 @@ async def test_what_logins_had_left_is_kept_by_the_schema_of_sessions_and_sends(
         migrate(former, to=3)
         former.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', '13800138000', 0)")
         former.execute("INSERT INTO sessions VALUES ('s', 'u', x'01', 5, 900)")
-        codes = [("a", "13800138000", "1.2.3.4", 1, 10), ("b", "13800138000", "1.2.3.4", 0, 20)]
-        codes += [("c", "13800139999", "1.2.3.4", 0, 15)]
+        sent = [("a", "13800138000", "1.2.3.4", 1, 10), ("b", "13800138000", "1.2.3.4", 0, 20)]
+        sent += [("c", "13800139999", "1.2.3.4", 0, 15), ("old", "13800139999", "1.2.3.4", 1, 20 - 86_400_000)]
         former.executemany(
             """
             INSERT INTO codes (id, phone, address, digest, spent, tries, sent_at, expires_at)
             VALUES (?1, ?2, ?3, CAST(?1 AS BLOB), ?4, 3, ?5, 300)
             """,
-            codes,
+            sent,
         )
         former.execute("INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES ('u', 5, 0, 7)")
         former.execute("INSERT INTO ledger VALUES (7, 'u', 'adjust', 5, 5, 'adjusted', 3, NULL)")
@@ -332,7 +333,7 @@ async def test_what_logins_had_left_is_kept_by_the_schema_of_sessions_and_sends(
                 *(("phone:13800138000", 1, 10), ("phone:13800138000", 2, 20), ("phone:13800139999", 1, 15)),
                 *(("prefix:1380013", 1, 10), ("prefix:1380013", 2, 15), ("prefix:1380013", 3, 20)),
             ],
-            "SELECT * FROM sessions": [("s", "u", 5, 900, None)],
+            "SELECT * FROM sessions": [("s", "u", 5, 900, None, 0, 0)],
             "SELECT * FROM refresh_tokens": [(b"\x01", "s", None)],
             "SELECT id, phone, role, banned_at FROM users": [("u", "13800138000", "user", None)],
             "SELECT * FROM ledger": [(7, "u", "adjust", 5, 5, "adjusted", 3, None)],
@@ -343,3 +344,12 @@ async def test_what_logins_had_left_is_kept_by_the_schema_of_sessions_and_sends(
             await database.write(lambda connection: connection.execute("UPDATE ledger SET amount = 6").close())
     finally:
         await database.close()
+
+
+async def test_a_code_is_spent_once_and_not_in_the_place_of_a_newer_one(db: Database) -> None:
+    def spend_some(connection: Connection) -> list[bool]:
+        codes.put(connection, Code("13800138000", b"older", 9))
+        codes.put(connection, Code("13800138000", b"newer", 9))
+        return [codes.spend(connection, "13800138000", digest) for digest in (b"older", b"newer", b"newer")]
+
+    assert await db.write(spend_some) == [False, True, False]

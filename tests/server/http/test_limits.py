@@ -237,6 +237,10 @@ async def test_sends_are_forgotten_when_no_limit_asks_for_them(tmp_path: Path) -
         await edge.system._auth.ask(Forget())
         assert (await send(edge, PHONE)).status == 200
         assert (await send(edge, PHONE)).headers["Retry-After"] == "1"
-        edge.clock.advance(days=2)
+        edge.clock.advance(days=7)
+        await edge.system._auth.ask(Forget())
+        edge.clock.advance(days=-7)
+        assert (await send(edge, PHONE)).headers["Retry-After"] == "1", "a clock that was ahead has lifted nothing"
+        edge.clock.advance(days=9)
         await edge.system._auth.ask(Forget())
         assert await edge.system._db.read(lambda c: c.execute("SELECT COUNT(*) FROM sends").fetchone()) == (0,)

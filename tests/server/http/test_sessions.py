@@ -6,10 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from actors.auth import Forget
 from actors.auth_messages import Ban, RotateKeys, Unban
+from storage import signing_keys
 from tests.edge import Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"
@@ -123,6 +125,7 @@ async def test_a_ban_ends_every_session_and_keeps_out(edge: Edge) -> None:
         assert (await refresh(edge, login["refreshToken"])).refusal == (401, 1001)
     answer = await edge.post("/api/auth/login", {"phone": PHONE, "code": await edge.code(PHONE)})
     assert answer.refusal == (403, 1005)
+    assert await edge.system._db.read(lambda c: c.execute("SELECT * FROM codes").fetchall()) == [], "the code is spent"
     assert await works(edge, other)
     await edge.system._auth.ask(Unban(logins[0]["user"]["id"]))
     assert not await works(edge, logins[0]), "what has ended has ended"
@@ -175,6 +178,59 @@ async def test_another_secret_ends_every_access_token_and_no_session(tmp_path: P
     async with running(tmp_path, clock, secrets=secrets) as edge:
         assert not await works(edge, login)
         assert await works(edge, (await refresh(edge, login["refreshToken"])).data)
+
+
+async def test_a_clock_that_was_ahead_for_a_week_revives_nobody(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running(tmp_path, clock) as edge:
+        login = await log_in(edge)
+        await edge.post(LOGOUT, headers=bearer(login))
+        clock.advance(days=8)
+        await edge.system._auth.ask(Forget())
+        clock.advance(days=-8)
+        assert not await works(edge, login)
+    clock.advance(days=8)
+    async with running(tmp_path, clock) as edge:
+        clock.advance(days=-8)
+        assert not await works(edge, login)
+
+
+async def test_a_session_is_refreshed_so_often_and_no_oftener(edge: Edge) -> None:
+    """Each refresh leaves a row: one login must not be able to fill the disk."""
+    login = await log_in(edge)
+    for _ in range(120):
+        login = (await refresh(edge, login["refreshToken"])).data
+    refused = await refresh(edge, login["refreshToken"])
+    assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2009), "3600")
+    assert await works(edge, login), "it goes on"
+    edge.clock.advance(seconds=3600)
+    assert (await refresh(edge, login["refreshToken"])).status == 200, "and nothing was spent"
+
+
+async def test_a_key_is_kept_as_long_as_a_token_of_it_may_live(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running(tmp_path, clock):
+        pass
+    clock.advance(days=8)
+    async with running(tmp_path, clock) as edge:
+        login = await log_in(edge)
+        await edge.system._auth.ask(RotateKeys())
+    clock.advance(days=1)
+    async with running(tmp_path, clock) as edge:
+        assert await works(edge, login), "signed a moment before the rotation, by a key of nine days"
+    clock.advance(days=7)
+    async with running(tmp_path, clock) as edge:
+        assert len(await edge.system._db.read(signing_keys.load)) == 1
+
+
+async def test_a_new_key_signs_also_when_the_clock_was_set_back(edge: Edge) -> None:
+    before = await log_in(edge)
+    edge.clock.advance(days=-1)
+    key = await edge.system._auth.ask(RotateKeys())
+    after = await log_in(edge)
+    assert jwt.get_unverified_header(after["token"])["kid"] == key
+    assert jwt.get_unverified_header(before["token"])["kid"] != key
+    assert await works(edge, after)
 
 
 async def test_the_refresh_token_is_not_kept(edge: Edge) -> None:

@@ -6,7 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from actors.quota import GiveDue
+import pytest
+
+from actors.errors import Overloaded
+from actors.kernel import Message
+from actors.quota import Gift, GiveDue, Quota
 from storage.database import Connection
 from tests.edge import GENEROUS, Edge, MovableClock, running
 from tests.pictures import shirt
@@ -66,6 +70,24 @@ def take_back(connection: Connection) -> None:
     connection.execute("DELETE FROM ledger")
     connection.execute("DELETE FROM accounts")
     connection.execute("UPDATE signup_gifts SET granted_at = NULL")
+
+
+async def test_a_login_does_not_fail_because_the_quota_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path, auth=GIVING) as edge:
+        ask = Quota.ask
+
+        async def busy(quota: Quota, message: Message[Any]) -> Any:
+            if isinstance(message, Gift):
+                raise Overloaded(retry_after=1)
+            return await ask(quota, message)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Quota, "ask", busy)
+            person = await edge.person(PHONE)
+        assert await edge.ledger(person) == []
+        assert await edge.system._quota.ask(Gift(person.id)) is not None
+        assert await edge.system._quota.ask(Gift(person.id)) is None
+        assert await edge.ledger(person) == [("gift", 3, 3)]
 
 
 async def test_a_hundred_logins_at_once_bring_one_gift(tmp_path: Path) -> None:
