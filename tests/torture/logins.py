@@ -74,6 +74,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
             api.base = server.base
             report.add(await _get_in(api, targets))
             report.add(await _check_sessions(api, sessions))
+            report.add(await _reuse(api, [session for session in sessions if session.spent and not session.ended]))
     return report
 
 
@@ -129,6 +130,18 @@ async def _check_sessions(api: Api, sessions: Sequence[Session]) -> Report:
         if answer.status != (401 if session.ended else 200):
             report.violations.append(f"a session that {'has ended' if session.ended else 'lives'} got {answer.content}")
         report.checked += 1
+    return report
+
+
+async def _reuse(api: Api, sessions: Sequence[Session]) -> Report:
+    """A token that was spent, in whatever life of the server, ends its session."""
+    report = Report()
+    for session in sessions:
+        answer = await api.post("/api/auth/refresh", {"refreshToken": session.spent[0]})
+        after = await api.get("/api/quota", headers=_bearer(session))
+        if (answer.status, after.status) != (401, 401):
+            report.violations.append(f"a spent refresh token was answered {answer.content}, and then {after.content}")
+        report.checked += 2
     return report
 
 
