@@ -24,7 +24,7 @@ PREFIX = "DARKROOM__"
 DEFAULT_FILE = Path("config.toml")
 SECRETS_FOLDER = "secrets"
 
-_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\?)\S+")  # user information, and a query
+_IN_ADDRESS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)\S+")  # user information, and a query
 
 # What is wrong with a number, a switch or a choice. Any other value is not repeated: it may hold a secret.
 _HARMLESS = re.compile("int_|float_|bool_|date_|literal_|greater_|less_")

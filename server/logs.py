@@ -10,11 +10,14 @@ handlers hold for them, also in a process that configures nothing, as most tests
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 
 import structlog
 from structlog.dev import ConsoleRenderer
@@ -34,9 +37,27 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\
 
 def configure_logging(production: bool, level: int = logging.INFO) -> None:
     """Send every log line of this process from this level on to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(line_format(production, colours=sys.stderr.isatty()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = lambda fault: _log_fault("a thread failed", fault.exc_value)
+    sys.unraisablehook = lambda fault: _log_fault("an exception could not be raised", fault.exc_value)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging calls it so
+        """A call whose text and arguments do not fit leaves a line in the common form, and nothing of either."""
+        with contextlib.suppress(Exception):
+            fault = sys.exc_info()[0]
+            name = fault.__name__ if fault is not None else "an unknown fault"
+            lost = logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, "", (), None)
+            lost.msg = f"a log line could not be written: {name} at {record.filename}:{record.lineno}"
+            self.stream.write(self.format(lost) + self.terminator)
+
+
+def _log_fault(event: str, fault: BaseException | None) -> None:
+    structlog.stdlib.get_logger("darkroom").error(event, exc_info=fault)
 
 
 def line_format(production: bool, *, colours: bool = False) -> logging.Formatter:

@@ -25,7 +25,7 @@ _ESCAPED = r"(?<=\\[nrt]) | (?<=\\x[0-9a-f]{2}) | (?<=\\u[0-9a-f]{4}) | (?<=%[0-
 _PHONE = re.compile(
     rf"""
     (?: (?<![A-Za-z0-9]) | {_ESCAPED} )
-    (?: (?: \+ | %2[Bb] )? 86 [ -]? )?
+    (?: (?: \+ | %2[Bb] | 00 )? 86 [ -]? )?
     (1[3-9][0-9]) [ -]? [0-9]{{4}} [ -]? ([0-9]{{4}})
     (?![A-Za-z0-9])
     """,
@@ -56,7 +56,18 @@ _NAMED = re.compile(
 )
 
 
+# code=123456, "code": 123456: as a number.
+_CODE = re.compile(
+    rf"""
+    (?: (?<![A-Za-z0-9_]) | {_ESCAPED} )
+    (code \\* ["']? \s* [:=] \s*) [0-9]{{6}} (?![0-9])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
 def masked_text(text: str) -> str:
+    text = _CODE.sub(rf"\1{REDACTED}", text)
     text = _NAMED.sub(rf"\1\2{REDACTED}\2", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     text = _RUN.sub(_without_jwt, text)
@@ -89,8 +100,8 @@ def _masked(value: object, depth: int) -> object:
         case None | bool():
             return value
         case int():
-            shown = masked_text(str(value))  # a phone may have been read as a number
-            return value if shown == str(value) else shown
+            shown = masked_text(_text(value))  # a phone may have been read as a number
+            return value if shown.removeprefix("-").isdigit() else shown
         case float():
             return value if math.isfinite(value) else repr(value)  # JSON has no infinity
         case Mapping() if depth > 0:
@@ -98,4 +109,12 @@ def _masked(value: object, depth: int) -> object:
         case list() | tuple() | set() | frozenset() if depth > 0:
             return [_masked(item, depth - 1) for item in value]
         case _:
-            return masked_text(repr(value))
+            return masked_text(_text(value))
+
+
+def _text(value: object) -> str:
+    """A repr, or what is left of one that cannot be made: a broken object, or a number of many thousand digits."""
+    try:
+        return repr(value)
+    except Exception as fault:
+        return f"<{type(value).__name__} without a repr: {type(fault).__name__}>"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from server.config import Config
 from server.setting_types import SECRET_CHARACTERS
 
-WIDEST = {4: 8, 6: 16}  # prefix lengths: 10.0.0.0/8 is somebody's own network, and nobody's is wider
+WIDEST = {4: 8, 6: 16}  # prefix lengths: 10.0.0.0/8 is somebody's own network, and no other is wider but this one
+UNIQUE_LOCAL = IPv6Network("fc00::/7")  # RFC 4193
 DISTINCT = 10  # characters; one of 32 random hexadecimal digits has fewer once in ten million times
 
 
@@ -41,11 +42,12 @@ def _secrets(config: Config, generated: Mapping[str, str]) -> Iterator[str]:
 def _addresses(config: Config) -> Iterator[str]:
     if not config.server.public_url:
         yield 'server.public_url: production needs the address people reach it by, such as "https://api.example.com"'
-    elif not _is_private(config.server.public_url):
+    elif not _is_confidential(config.server.public_url):
         yield "server.public_url: begins with http://, so tokens and pictures could be read on their way; use https://"
     for proxy in config.server.trusted_proxies:
         network = ip_network(proxy)
-        if network.prefixlen < WIDEST[network.version]:
+        own = isinstance(network, IPv6Network) and network.subnet_of(UNIQUE_LOCAL)
+        if network.prefixlen < WIDEST[network.version] and not own:
             yield f"server.trusted_proxies: {proxy} is half the world, which could then choose what address limits see"
 
 
@@ -56,11 +58,11 @@ def _sms(config: Config) -> Iterator[str]:
             yield 'sms.sender: nobody could log in; choose "tencent", "aliyun" or "webhook"'
         case "sandbox":
             yield "sms.sender: the sandbox shows everybody's login codes to everybody, and is for development only"
-        case "tencent" if not _is_private(sms.tencent.endpoint):
+        case "tencent" if not _is_confidential(sms.tencent.endpoint):
             yield "sms.tencent.endpoint: begins with http://, so login codes could be read on their way; use https://"
-        case "aliyun" if not _is_private(sms.aliyun.endpoint):
+        case "aliyun" if not _is_confidential(sms.aliyun.endpoint):
             yield "sms.aliyun.endpoint: begins with http://, so login codes could be read on their way; use https://"
-        case "webhook" if not _is_private(sms.webhook.url):
+        case "webhook" if not _is_confidential(sms.webhook.url):
             yield "sms.webhook.url: begins with http://, so login codes could be read on their way; use https://"
 
 
@@ -70,7 +72,7 @@ def _test_numbers(config: Config) -> Iterator[str]:
             yield f"auth.test_numbers: {number.phone} needs a day `until` which its fixed code lets people in"
 
 
-def _is_private(url: str) -> bool:
+def _is_confidential(url: str) -> bool:
     """Encrypted, or never leaving this machine. An address that is missing is another fault's business."""
     parts = urlsplit(url)
     if not url or parts.scheme == "https" or parts.hostname == "localhost":

@@ -115,6 +115,8 @@ def test_production_does_not_start_unsafe(
 
 def test_production_starts_with_what_these_leave_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert faults(tmp_path, monkeypatch, GOOD) == []
+    own = '["10.0.0.0/8", "127.0.0.1", "fc00::/7", "fd00::/8", "2001:db8::/32"]'
+    assert faults(tmp_path, monkeypatch, {**GOOD, "SERVER__TRUSTED_PROXIES": own}) == []
 
 
 def faults(folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> list[str]:
@@ -186,6 +188,8 @@ def test_a_fault_of_the_settings_repeats_no_secret(
 
 async def test_config_masks_what_an_address_has_in_it(tmp_path: Path) -> None:
     address = "https://user:hush@sms.example.com/send?token=hush"
+    _, out, _ = await outcome("config", cwd=tmp_path, SMS__WEBHOOK__URL=address.replace("user:hush", "user:hu@hush"))
+    assert "hush" not in out
     _, out, _ = await outcome("config", cwd=tmp_path, SMS__WEBHOOK__URL=address)
     assert "https://**********@sms.example.com/send?**********" in out and "hush" not in out
 

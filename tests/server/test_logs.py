@@ -195,7 +195,19 @@ def test_an_exception_is_still_told_by_who_formats_its_record_later(caplog: pyte
 @pytest.mark.parametrize("say", WAYS)
 @pytest.mark.parametrize(
     "written",
-    ["{}", "手机{}号", "+86{}", "86{}", "+86 {}", "a\n{}\n", "phone=%2B86{}&x=", "/sms?phone={}", "(%20{})", "_{}_"],
+    [
+        "{}",
+        "手机{}号",
+        "+86{}",
+        "86{}",
+        "0086{}",
+        "+86 {}",
+        "a\n{}\n",
+        "phone=%2B86{}&x=",
+        "/sms?phone={}",
+        "(%20{})",
+        "_{}_",
+    ],
 )
 def test_a_phone_is_masked(log: Log, say: Way, written: str) -> None:
     say(written.format(PHONE))
@@ -215,7 +227,7 @@ def test_a_phone_that_was_read_as_a_number_is_masked(log: Log) -> None:
     assert not log.production or log.line["phones"] == ["138****8000"]
 
 
-@pytest.mark.parametrize("text", ["1795420800000", "a13800138000", "13800138000f", "12800138000", "0013800138000"])
+@pytest.mark.parametrize("text", ["1795420800000", "a13800138000", "13800138000f", "12800138000", "00138001380001"])
 def test_a_longer_run_of_letters_and_digits_is_an_id_and_stays(log: Log, text: str) -> None:
     ours(text)
     assert text in log.text
@@ -236,6 +248,8 @@ def test_a_longer_run_of_letters_and_digits_is_an_id_and_stays(log: Log, text: s
         ("x7Yq-c2ln", "GET /media/a.png?expires=1&signature={} HTTP/1.1"),
         (CODE, "LogIn(phone='1', code='{}')"),
         (CODE, '{{"phone": "1", "code": "{}"}}'),
+        (CODE, '{{"phone": "1", "code": {}}}'),
+        (CODE, "code={}"),
         ("s3cr3t", "Refresh(refresh_token='{}', x=1)"),
         ("s3cr3t", '{{"refreshToken":"{}"}}'),
         ("s3cr3t", "it's " + json.dumps('{{"token": "{}"}}')),
@@ -336,3 +350,40 @@ async def test_a_process_writes_each_line_once_and_to_standard_error(mode: str) 
         assert [json.loads(line)["event"] for line in lines] == ["ours", "theirs 2", "theirs 3"]
     else:
         assert b"\x1b" not in err, "no colours where no terminal is"
+
+
+LOSING = """
+import logging, structlog, sys, threading, warnings
+from server.logs import configure_logging
+configure_logging(production=sys.argv[1] == "production")
+class Broken:
+    def __repr__(self):
+        raise RuntimeError("13800138000")
+logging.getLogger("lib").info("%d", "13800138000")
+structlog.stdlib.get_logger("darkroom").info("broken", what=Broken(), long=10**5000)
+warnings.warn("about 13800138000")
+def fail():
+    raise ValueError("of 13800138000")
+thread = threading.Thread(target=fail)
+thread.start(); thread.join()
+Dying = type("Dying", (), {"__del__": lambda self: fail()})
+dying = Dying()
+del dying
+"""
+
+
+@pytest.mark.parametrize("mode", ["production", "development"])
+async def test_what_goes_wrong_beside_the_log_has_its_form_and_gives_nothing_away(mode: str) -> None:
+    """A log call that cannot be carried out, a value without a repr, a warning, a thread, a destructor."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    command = (sys.executable, "-P", "-W", "always", "-c", LOSING, mode)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    async with asyncio.timeout(GUARD_SECONDS):
+        _, err = await process.communicate()
+    assert process.returncode == 0 and PHONE.encode() not in err, err
+    if mode == "production":
+        events = [json.loads(line)["event"] for line in err.decode().splitlines()]
+        assert "a log line could not be written: TypeError" in events[0]
+        assert events[1] == "broken" and "138****8000" in events[2]
+        assert events[3:] == ["a thread failed", "an exception could not be raised"]

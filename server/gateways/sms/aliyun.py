@@ -18,7 +18,7 @@ from server.config import AliyunSms
 from server.gateways.sms.acs3 import EMPTY, Request
 from server.gateways.sms.aliyun_codes import refusal
 from server.gateways.sms.delivery import SECONDS, Message, NoAnswer, Refusal, deliver
-from server.gateways.sms.post import Answer, post
+from server.gateways.sms.post import Answer, Poster
 
 
 class _Said(BaseModel):
@@ -35,20 +35,20 @@ class Aliyun:
     """An SmsSender. `seconds` are for a message with its second attempt."""
 
     def __init__(self, settings: AliyunSms, seconds: float = SECONDS) -> None:
-        self._settings, self._seconds = settings, seconds
+        self._settings, self._seconds, self._poster = settings, seconds, Poster()
 
     async def send(self, phone: str, code: str, minutes: int) -> None:
         await deliver("aliyun", Message(phone, code, minutes), self._attempt, self._seconds)
 
     async def close(self) -> None:
-        """Nothing is kept between messages."""
+        await self._poster.close()
 
     async def _attempt(self, message: Message) -> Refusal | None:
         request = self._request(message)
         url = URL(f"{self._settings.endpoint}/?{request.canonical_query}", encoded=True)
         key_id, key_secret = self._settings.access_key_id, self._settings.access_key_secret.get_secret_value()
         authorization = request.authorization(key_id, key_secret)
-        said = _read(await post(url, {**request.headers, "Authorization": authorization}))
+        said = _read(await self._poster.post(url, {**request.headers, "Authorization": authorization}))
         if said.code == "OK":
             return None
         return refusal(said.code, str(said.message), str(said.request_id))

@@ -6,6 +6,7 @@ https://cloud.tencent.com/document/api/382/55981
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,6 +28,7 @@ from server.gateways.sms.delivery import (
     Refusal,
     deliver,
 )
+from server.gateways.sms.post import ANSWER_BYTES
 from server.gateways.sms.tencent_codes import refusal
 
 
@@ -75,7 +77,7 @@ class Tencent:
             raise NotConnected(f"{type(error).__name__}: {error}") from None
         except httpx.HTTPError as error:
             raise NoAnswer(f"{type(error).__name__}: {error}") from None
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             # The SDK takes every answer for one of the provider's, and stumbles over any other.
             raise NoAnswer(f"the answer is not one of SendSms ({type(error).__name__})") from None
         return _read(answer)
@@ -104,11 +106,40 @@ def _client(settings: TencentSms) -> SmsClient:
     client = SmsClient(credential, settings.region, profile)
     client.http_client = httpx.AsyncClient(
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the whole has a limit in delivery.py
-        limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be dead: see post.py
         trust_env=False,
+        transport=_Transport(),
         event_hooks={"response": [_take_whole]},
     )
     return client
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """Answers that end: one that is longer than any of the provider's is none. Raises NoAnswer while it is read."""
+
+    def __init__(self) -> None:
+        super().__init__(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))  # see post.py
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Bounded(response.stream)
+        return response
+
+
+class _Bounded(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = ANSWER_BYTES
+        async for part in self._stream:
+            left -= len(part)
+            if left < 0:
+                raise NoAnswer(f"an answer of more than {ANSWER_BYTES} bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def _take_whole(response: httpx.Response) -> None:

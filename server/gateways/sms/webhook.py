@@ -21,7 +21,7 @@ from actors.ids import new_id
 from server.config import WebhookSms
 from server.gateways.sms.delivery import SECONDS, UNTOLD, Message, Refusal, deliver, unavailable
 from server.gateways.sms.hints import Hints
-from server.gateways.sms.post import Answer, post
+from server.gateways.sms.post import Answer, Poster
 
 DAY = 86_400  # seconds
 
@@ -30,7 +30,7 @@ class Webhook:
     """An SmsSender. `seconds` are for a message with its second attempt."""
 
     def __init__(self, settings: WebhookSms, seconds: float = SECONDS) -> None:
-        self._url, self._seconds = URL(settings.url), seconds
+        self._url, self._seconds, self._poster = URL(settings.url), seconds, Poster()
         self._key = signing_key(settings.secret.get_secret_value())
 
     async def send(self, phone: str, code: str, minutes: int) -> None:
@@ -39,7 +39,7 @@ class Webhook:
         await deliver("webhook", Message(phone, code, minutes), attempt, self._seconds)
 
     async def close(self) -> None:
-        """Nothing is kept between messages."""
+        await self._poster.close()
 
     async def _attempt(self, message_id: str, message: Message) -> Refusal | None:
         body = json.dumps({"phone": message.phone, "code": message.code, "minutes": message.minutes}).encode()
@@ -50,7 +50,7 @@ class Webhook:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self._key, message_id, timestamp, body),
         }
-        answer = await post(self._url, headers, body)
+        answer = await self._poster.post(self._url, headers, body)
         if answer.status // 100 == 2:
             return None
         code = f"HTTP {answer.status}"

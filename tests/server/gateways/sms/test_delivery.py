@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 from structlog.typing import EventDict, WrappedLogger
 
@@ -176,3 +177,24 @@ async def test_what_a_provider_says_is_logged_with_what_to_do_and_not_at_any_len
             "hint": "do this",
         }
     ]
+
+
+@every_kind
+async def test_an_answer_without_an_end_is_none(kind: Kind) -> None:
+    """It is not read any further than an answer could go: a provider that has gone mad must not take the memory."""
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:  # until the other side hangs up
+            await response.write(b" " * 65_536)
+            sent += 65_536
+
+    async with wired(kind) as wire:
+        wire.provider.reply = endless
+        with pytest.raises(ServiceUnavailable):
+            await wire.send()
+        assert events(wire.log) == [UNCLEAR] and "more than 65536 bytes" in wire.log[0]["reason"]
+    assert sent < 50_000_000  # what sockets hold on their way

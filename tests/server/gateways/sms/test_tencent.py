@@ -130,6 +130,7 @@ UNCLEAR = {
     "an Error of text": saying({"Response": {"Error": "Code"}}),
     "an Error without a Code": saying({"Response": {"Error": {}, "SendStatusSet": [{"Code": "Ok"}]}}),
     "an event stream": saying("data: Ok\n\n", headers={"Content-Type": "text/event-stream"}),
+    "lists in lists": saying("[" * 100_000),
     "another encoding": saying('{"Response": {}}', headers={"Content-Encoding": "gzip"}),
 }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import NoReturn
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from actors.errors import PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
 from server.gateways.sms.webhook import sign, signing_key
 from tests.server.gateways.sms import webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, saying
-from tests.server.gateways.sms.wire import Wire, wired
+from tests.server.gateways.sms.wire import GUARD_SECONDS, Wire, wired
 
 
 def test_the_signature_is_that_of_the_specifications_example() -> None:
@@ -110,3 +114,46 @@ async def test_another_secret_is_told_to_the_operator() -> None:
         with pytest.raises(ServiceUnavailable):
             await wire.send()
     assert "sms.webhook.secret" in wire.log[0]["hint"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"HTTP/1.1 banana\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"not HTTP at all"],
+)
+async def test_what_the_address_has_in_it_is_not_logged(raw: bytes) -> None:
+    """Receivers' addresses often carry their key."""
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(raw)
+        request.transport.close()
+        return web.Response()
+
+    async with wired(webhook_wire) as wire:
+        wire.provider.reply = broken
+        sender = webhook_wire.sender(f"{wire.provider.base}/hook?key=HOOKSECRET&at=", GUARD_SECONDS)
+        with pytest.raises(ServiceUnavailable):
+            await sender.send(PHONE, CODE, MINUTES)
+        await sender.close()
+        assert wire.levels == ["error"] and "HOOKSECRET" not in str(wire.log)
+
+
+async def test_a_name_that_nobody_resolves_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, so it is tried again, and the operator does not read that a message may be out."""
+    asked = 0
+
+    async def silent(*_: object, **__: object) -> NoReturn:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("server.gateways.sms.post._TIMEOUT", aiohttp.ClientTimeout(total=None, connect=0.01))
+    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", silent)
+    async with wired(webhook_wire, listening=False) as wire:
+        sender = webhook_wire.sender("http://nowhere.example", GUARD_SECONDS)
+        with pytest.raises(ServiceUnavailable):
+            await sender.send(PHONE, CODE, MINUTES)
+        await sender.close()
+    assert wire.levels == ["warning", "error"] and "cannot be reached" in wire.log[1]["event"]
+    assert asked == 1, "the second attempt waits for the same answer"
