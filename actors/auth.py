@@ -5,14 +5,11 @@ Each part is a plain class over the database; the actor gives them their turns, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
 from actors.auth_messages import (
-    AuthSettings,
     Ban,
     CheckAdmin,
     FindUser,
@@ -30,8 +27,10 @@ from actors.auth_messages import (
     Unlock,
     User,
 )
+from actors.auth_settings import AuthSettings
 from actors.errors import CommitFailed, NotAllowed, Overloaded, StorageError, UserNotFound
-from actors.kernel import Actor, Message
+from actors.forgetting import Forgetting
+from actors.kernel import Actor
 from actors.login_codes import LoginCodes
 from actors.ports import Clock, SmsSender
 from actors.quota import Gift, Quota
@@ -41,14 +40,7 @@ from actors.tokens import Tokens
 from storage import login_failures, users
 from storage.database import Database
 
-FORGET_SECONDS = 600
-
 log = structlog.stdlib.get_logger("darkroom.auth")
-
-
-@dataclass(frozen=True, slots=True)
-class Forget(Message[None]):
-    """Forget what can have no effect any more: old sends, codes, failures and sessions."""
 
 
 class Auth(Actor):
@@ -68,7 +60,6 @@ class Auth(Actor):
         self._sessions = Sessions(db, clock, tokens, settings)
         self._keys = SigningKeys(db, clock, tokens, token_secret)
         self._gives = settings.signup_quota > 0
-        self._forgetting: asyncio.Future[None] | None = None
         self.on(SendCode, self._send_code)
         self.on(LogIn, self._log_in)
         self.on(Refresh, lambda message: self._sessions.refresh(message.refresh_token))
@@ -76,8 +67,7 @@ class Auth(Actor):
         self.on(GetUser, lambda message: self._user(message.user_id))
         self.on(CheckAdmin, self._check_admin)
         self._register_operator()
-        self.on(Forget, self._forget)
-        self.every(FORGET_SECONDS, Forget())
+        Forgetting(self, self._forget)
 
     def _register_operator(self) -> None:
         self.on(FindUser, self._find_user)
@@ -128,22 +118,21 @@ class Auth(Actor):
         return user
 
     async def _set_role(self, wanted: SetRole) -> None:
-        await self._user(wanted.user_id)
-        await self._db.write(lambda connection: users.set_role(connection, wanted.user_id, wanted.role))
+        if not await self._db.write(lambda connection: users.set_role(connection, wanted.user_id, wanted.role)):
+            raise UserNotFound
         log.warning("a role was changed", user=wanted.user_id, role=wanted.role.value)
 
     async def _list_admins(self, _: ListAdmins) -> Sequence[User]:
         return await self._db.fetch(users.admins)
 
     async def _ban(self, wanted: Ban) -> int:
-        await self._user(wanted.user_id)
         ended = await self._sessions.ban(wanted.user_id)
         log.warning("an account was closed", user=wanted.user_id, sessions=ended)
         return ended
 
     async def _unban(self, wanted: Unban) -> None:
-        await self._user(wanted.user_id)
-        await self._db.write(lambda connection: users.set_banned(connection, wanted.user_id, None))
+        if not await self._db.write(lambda connection: users.set_banned(connection, wanted.user_id, None)):
+            raise UserNotFound
         log.warning("an account was opened again", user=wanted.user_id)
 
     async def _unlock(self, wanted: Unlock) -> bool:
@@ -154,11 +143,6 @@ class Auth(Actor):
         log.warning("access tokens are signed with a new key", key=key_id)
         return key_id
 
-    async def _forget(self, _: Forget) -> object:
-        if self._forgetting is None or self._forgetting.done():
-            self._forgetting = self.start_job(self._forget_all())
-        return self._forgetting
-
-    async def _forget_all(self) -> None:
-        await self._db.write(lambda connection: self._codes.forget(connection))
+    async def _forget(self) -> None:
+        await self._db.write(self._codes.forget)
         await self._sessions.forget()

@@ -1,43 +1,52 @@
-"""Forgetting refusals that an idempotency key led to, once they are a day old; what took effect is kept for ever."""
+"""Forgetting, now and again, what can have no effect any more. What took effect is kept for ever."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
+from actors.durations import DAY
 from actors.kernel import Actor, Message
 from actors.ports import Clock
 from storage.database import Connection, Database
 
-REFUSAL_KEPT = 24 * 3_600_000  # milliseconds
-FORGET_SECONDS = 600  # how often old refusals are looked for
+REFUSAL_KEPT = DAY
+FORGET_SECONDS = 600  # how often there is a look at what is old
 FORGET_BATCH = 1000
-
-Forget = Callable[[Connection, int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetRefusals(Message[None]):
-    """Forget what requests with an idempotency key were refused more than a day ago."""
+class Forget(Message[None]):
+    """Forget what can have no effect any more."""
 
 
 class Forgetting:
-    """`ForgetRefusals` for an actor. `forget` deletes those from before a moment, up to a limit, and says how many."""
+    """`Forget` for an actor: a job beside its mailbox, and never two of them."""
 
-    def __init__(self, actor: Actor, db: Database, clock: Clock, forget: Forget) -> None:
-        self._actor, self._db, self._clock, self._forget = actor, db, clock, forget
+    def __init__(self, actor: Actor, forget: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._actor, self._forget = actor, forget
         self._under_way: asyncio.Future[None] | None = None
-        actor.on(ForgetRefusals, self._start)
-        actor.every(FORGET_SECONDS, ForgetRefusals())
+        actor.on(Forget, self._start)
+        actor.every(FORGET_SECONDS, Forget())
 
-    async def _start(self, _: ForgetRefusals) -> object:
+    async def _start(self, _: Forget) -> object:
         if self._under_way is None or self._under_way.done():
-            self._under_way = self._actor.start_job(self._forget_all(self._clock.now() - REFUSAL_KEPT))
+            self._under_way = self._actor.start_job(self._forget())
         return self._under_way
 
-    async def _forget_all(self, before: int) -> None:
-        """Batch by batch, so that nobody waits for long behind one."""
-        forgotten = FORGET_BATCH
-        while forgotten == FORGET_BATCH:
-            forgotten = await self._db.write(lambda connection: self._forget(connection, before, FORGET_BATCH))
+
+async def forget_refusals(db: Database, clock: Clock, forget: Callable[[Connection, int, int], int]) -> None:
+    """Those an idempotency key led to more than a day ago.
+
+    `forget` deletes those from before a moment, up to a limit, and says how many.
+    """
+    before = clock.now() - REFUSAL_KEPT
+    await batch_by_batch(lambda limit: db.write(lambda connection: forget(connection, before, limit)))
+
+
+async def batch_by_batch(forget: Callable[[int], Awaitable[int]]) -> None:
+    """Let `forget` forget so many, until there are fewer: nobody waits for long behind one batch."""
+    while await forget(FORGET_BATCH) == FORGET_BATCH:
+        pass

@@ -13,8 +13,9 @@ import secrets
 import structlog
 from prometheus_client import Counter, Gauge
 
-from actors.auth_messages import DAY, HOUR, MINUTE, AuthSettings
+from actors.auth_settings import AuthSettings
 from actors.deadline import deadline
+from actors.durations import DAY, HOUR, MINUTE, seconds_to_wait
 from actors.errors import (
     CodeWrong,
     DomainError,
@@ -114,7 +115,7 @@ class LoginCodes:
         until, limit = max((sends.full_until(connection, limit, now), limit) for limit in limits)
         if until:
             kind = _KINDS[limit.scope.partition(":")[0]]
-            raise kind(limit=limit.most, retry_after=_seconds(until - now), scope=limit.scope.partition(":")[0])
+            raise kind(limit=limit.most, retry_after=seconds_to_wait(until - now), scope=limit.scope.partition(":")[0])
         sends.add(connection, {limit.scope for limit in limits}, now)
         codes.put(connection, record)
         day = limits[-1]
@@ -135,7 +136,7 @@ class LoginCodes:
         lock = self._settings.lock_minutes * MINUTE
         left = failures.last_at + lock - now
         if 0 < left <= 2 * lock:  # a clock that was far ahead for a moment locks nobody for long
-            raise LoginLocked(limit=self._settings.failures, retry_after=_seconds(min(left, lock)))
+            raise LoginLocked(limit=self._settings.failures, retry_after=seconds_to_wait(min(left, lock)))
         login_failures.clear(connection, phone)
 
     def _fixed_code(self, phone: str, now: int) -> str | None:
@@ -168,7 +169,3 @@ def spend(connection: Connection, phone: str, digest: bytes) -> bool:
         return False
     login_failures.clear(connection, phone)
     return True
-
-
-def _seconds(milliseconds: int) -> int:
-    return max(1, -(-milliseconds // 1000))

@@ -18,7 +18,7 @@ from actors.errors import (
     UnknownChannel,
     UnknownPlan,
 )
-from actors.forgetting import Forgetting
+from actors.forgetting import Forgetting, forget_refusals
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Actor, Message
@@ -149,7 +149,7 @@ class Membership(Actor):
         self.on(ListOrders, self._list_orders)
         self.on(Reconcile, self._reconcile)
         self.every(RECONCILE_SECONDS, Reconcile())
-        Forgetting(self, db, clock, order_keys.forget_refusals)
+        Forgetting(self, lambda: forget_refusals(db, clock, order_keys.forget_refusals))
 
     async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
         return self._plans.all()

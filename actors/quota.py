@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Histogram
 
 from actors.errors import CommitFailed, StorageError
-from actors.forgetting import Forgetting
+from actors.forgetting import Forgetting, forget_refusals
 from actors.kernel import Actor, Message
 from actors.ports import Clock
 from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
@@ -103,7 +103,7 @@ class Quota(Actor):
         self.on(GiveDue, self._give_due)
         self.every(EXPIRE_SECONDS, ExpireDue())
         self.every(GIVE_SECONDS, GiveDue())
-        Forgetting(self, db, clock, idempotency.forget_refusals)
+        Forgetting(self, lambda: forget_refusals(db, clock, idempotency.forget_refusals))
 
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.auth_messages import DAY, HOUR, AuthSettings, Login, User
-from actors.errors import Banned, CodeWrong, NotLoggedIn, TooManyRefreshes
+from actors.auth_messages import Login, User
+from actors.auth_settings import AuthSettings
+from actors.durations import DAY, HOUR, seconds_to_wait
+from actors.errors import Banned, CodeWrong, NotLoggedIn, TooManyRefreshes, UserNotFound
+from actors.forgetting import batch_by_batch
 from actors.ids import new_id
 from actors.login_codes import spend
 from actors.ports import Clock
@@ -19,7 +22,6 @@ from storage.database import Connection, Database
 from storage.sessions import RefreshToken, Session
 
 REFRESHES = 120  # of a session in an hour
-FORGET_BATCH = 1000
 
 log = structlog.stdlib.get_logger("darkroom.auth")
 
@@ -71,11 +73,12 @@ class Sessions:
         self._tokens.end([session_id])
 
     async def ban(self, user_id: str) -> int:
-        """Close an account; how many sessions that has ended."""
+        """Close an account; how many sessions that has ended. Raises UserNotFound."""
         now = self._clock.now()
 
         def ban(connection: Connection) -> list[str]:
-            users.set_banned(connection, user_id, now)
+            if not users.set_banned(connection, user_id, now):
+                raise UserNotFound
             return sessions.end_all(connection, user_id, now)
 
         ended = await self._db.write(ban)
@@ -83,12 +86,15 @@ class Sessions:
         return len(ended)
 
     async def forget(self) -> None:
-        """Sessions nobody can carry on any more, and whose access tokens have run out, batch by batch."""
-        before, forgotten = self._tokens.since, FORGET_BATCH
-        while forgotten == FORGET_BATCH:
-            ids = await self._db.write(lambda connection: sessions.forget(connection, before, FORGET_BATCH))
+        """Sessions nobody can carry on any more, and whose access tokens have run out."""
+        before = self._tokens.since
+
+        async def forget(limit: int) -> int:
+            ids = await self._db.write(lambda connection: sessions.forget(connection, before, limit))
             self._tokens.forget(ids)
-            forgotten = len(ids)
+            return len(ids)
+
+        await batch_by_batch(forget)
 
     def _open(self, connection: Connection, phone: str, digest: bytes, token: str, now: int) -> _Opened | Banned:
         if not spend(connection, phone, digest):
@@ -140,7 +146,7 @@ def _counted(token: RefreshToken, now: int) -> RefreshToken:
     if not 0 < left <= HOUR:
         return token._replace(refreshes=1, counted_from=now)
     if token.refreshes >= REFRESHES:
-        raise TooManyRefreshes(limit=REFRESHES, retry_after=-(-left // 1000))
+        raise TooManyRefreshes(limit=REFRESHES, retry_after=seconds_to_wait(left))
     return token._replace(refreshes=token.refreshes + 1)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from actors.durations import DAY
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Outcome, Receipt, Refund
@@ -19,8 +20,6 @@ from storage.idempotency import Answer
 from storage.ledger import Entry, Kind
 from storage.orders import PaidOrder
 from storage.tasks import FailedTask, NewTask
-
-DAY = 86_400_000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)

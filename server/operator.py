@@ -17,17 +17,16 @@ import structlog
 
 from actors.auth import Auth
 from actors.auth_messages import (
-    AuthSettings,
     Ban,
     FindUser,
     ListAdmins,
     Role,
     RotateKeys,
-    SendingLimits,
     SetRole,
     Unban,
     Unlock,
 )
+from actors.auth_settings import AuthSettings, SendingLimits
 from actors.errors import DomainError, PhoneInvalid, ServiceUnavailable, UserNotFound
 from actors.phones import canonical
 from actors.quota import Quota

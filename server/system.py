@@ -13,7 +13,8 @@ import structlog
 from aiohttp import web
 
 from actors.auth import Auth
-from actors.auth_messages import AuthSettings, CheckAdmin, SendingLimits, TestNumber
+from actors.auth_messages import CheckAdmin
+from actors.auth_settings import AuthSettings, SendingLimits, TestNumber
 from actors.kernel import Actor, Ping
 from actors.media import Media
 from actors.membership import Membership, Plan
@@ -196,12 +197,12 @@ def _auth_settings(config: Config) -> AuthSettings:
     return AuthSettings(
         code_secret=config.secrets.code.get_secret_value(),
         limits=SendingLimits(
-            auth.phone_per_minute,
-            auth.phone_per_hour,
-            auth.phone_per_day,
-            auth.prefix_per_hour,
-            auth.address_per_hour,
-            auth.codes_per_day,
+            phone_per_minute=auth.phone_per_minute,
+            phone_per_hour=auth.phone_per_hour,
+            phone_per_day=auth.phone_per_day,
+            prefix_per_hour=auth.prefix_per_hour,
+            address_per_hour=auth.address_per_hour,
+            codes_per_day=auth.codes_per_day,
         ),
         code_minutes=auth.code_minutes,
         refresh_days=auth.refresh_days,

@@ -47,12 +47,14 @@ def admins(connection: Connection) -> list[User]:
     return [user for user in map(_user, rows) if user is not None]
 
 
-def set_role(connection: Connection, user_id: str, role: Role) -> None:
-    connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id))
+def set_role(connection: Connection, user_id: str, role: Role) -> bool:
+    """Whether there is such a person."""
+    return connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id)).rowcount == 1
 
 
-def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> None:
-    connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id))
+def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> bool:
+    """Whether there is such a person."""
+    return connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id)).rowcount == 1
 
 
 def _user(row: Sequence[object] | None) -> User | None:

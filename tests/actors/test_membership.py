@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from actors.errors import OrderEnded, ServiceUnavailable, UnknownPlan
-from actors.forgetting import ForgetRefusals
+from actors.forgetting import Forget
 from actors.idempotency import IdempotencyKey
 from actors.membership import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
 from actors.ports import Channel, Invoice, PaymentRequest
@@ -172,6 +172,6 @@ async def test_refusals_are_forgotten_after_a_day_and_orders_never(shop: Shop) -
         await shop.membership.ask(gold)
     for hours, kept in ((24, 2), (25, 1)):
         shop.clock.time = start + hours * 3_600_000
-        await shop.membership.ask(ForgetRefusals())
+        await shop.membership.ask(Forget())
         assert await shop.db.read(lambda c: c.execute("SELECT COUNT(*) FROM order_keys").fetchone()) == (kept,)
     assert await shop.membership.ask(KEYED) == bought

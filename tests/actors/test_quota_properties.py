@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from actors.forgetting import ForgetRefusals
+from actors.forgetting import Forget
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.kernel import Message
@@ -171,7 +171,7 @@ class QuotaMachine(RuleBasedStateMachine):
         self.run(self._open())
         self.expire_due()
         self.look_for_promises()
-        self.run(self.ask(ForgetRefusals()))
+        self.run(self.ask(Forget()))
         self.model.forget_refusals(self.clock.now())
 
     # --- what holds after each of them ---

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actors.durations import DAY
 from actors.errors import IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota_commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
-from actors.settlement import DAY, Facts, Settlement, end_id, settle
+from actors.settlement import Facts, Settlement, end_id, settle
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.ledger import Kind

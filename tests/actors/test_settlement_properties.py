@@ -9,9 +9,10 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
+from actors.durations import DAY
 from actors.idempotency import IdempotencyKey
 from actors.quota_commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
-from actors.settlement import DAY, Facts, Settlement, settle
+from actors.settlement import Facts, Settlement, settle
 from storage.accounts import Account
 from storage.adjustments import Adjustment
 from storage.idempotency import Answer

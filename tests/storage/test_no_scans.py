@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from actors.auth import Forget
 from actors.auth_messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
+from actors.forgetting import Forget
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership import GetStatus, Reconcile

@@ -16,7 +16,8 @@ from pathlib import Path
 from random import Random
 
 from actors.auth import Auth
-from actors.auth_messages import AuthSettings, SendCode, SendingLimits
+from actors.auth_messages import SendCode
+from actors.auth_settings import AuthSettings, SendingLimits
 from actors.errors import Overloaded, RateLimited, ServiceUnavailable
 from actors.quota import Quota
 from actors.tokens import Tokens

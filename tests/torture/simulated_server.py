@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from actors.auth import Auth
-from actors.auth_messages import AuthSettings, LogIn, SendCode, SendingLimits
+from actors.auth_messages import LogIn, SendCode
+from actors.auth_settings import AuthSettings, SendingLimits
 from actors.errors import CommitFailed, StorageError
 from actors.kernel import Actor, Message
 from actors.membership import GetOrder, GetStatus, ListOrders, Notify, Plan, Purchase

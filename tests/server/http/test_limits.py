@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.auth import Forget
+from actors.forgetting import Forget
 from tests.edge import GENEROUS, Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"

@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from actors.auth import Forget
 from actors.auth_messages import Ban, RotateKeys, Unban
+from actors.forgetting import Forget
 from storage import signing_keys
 from tests.edge import Answer, Edge, MovableClock, running
 
