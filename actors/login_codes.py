@@ -11,16 +11,16 @@ import hmac
 import secrets
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from actors.auth_settings import AuthSettings
+from actors.code_limits import CodeLimits
 from actors.deadline import deadline
-from actors.durations import DAY, HOUR, MINUTE, seconds_to_wait
+from actors.durations import DAY, MINUTE, seconds_to_wait
 from actors.errors import (
     CodeWrong,
     DomainError,
     LoginLocked,
-    RateLimited,
     TooManyCodes,
     TooManyCodesForAddress,
     TooManyCodesForPhone,
@@ -35,31 +35,18 @@ TRIES = 5  # guesses at one code, over all addresses
 SMS_SECONDS = 10  # what the sender may take
 FAILURES_KEPT = 30 * DAY
 SENDS_KEPT = 8 * DAY  # no limit asks for more than the last day; a clock that is ahead for a week forgets nothing
-WARN_AT = 0.8  # of the day's ceiling
 
 log = structlog.stdlib.get_logger("darkroom.auth")
 
-_KINDS: dict[str, type[RateLimited]] = {
-    "phone": TooManyCodesForPhone,
-    "address": TooManyCodesForAddress,
-    "prefix": TooManyCodes,
-    "all": TooManyCodes,
-}
 _SENT = Counter("darkroom_login_codes_sent", "Login codes counted against the limits, whatever their sender said")
 _FAILED = Counter("darkroom_login_codes_failed", "Login codes that their sender did not take", ["reason"])
-_HELD_BACK = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
-_CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the day's ceiling keeps every login code back")
 _WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that took a try")
-for _scope in _KINDS:
-    _HELD_BACK.labels(_scope)
 
 
 class LoginCodes:
     def __init__(self, db: Database, clock: Clock, sms: SmsSender, settings: AuthSettings) -> None:
         self._db, self._clock, self._sms, self._settings = db, clock, sms, settings
-        self._full_until = 0  # when the day's ceiling has room again
-        self._alarmed_until = self._warned_until = 0  # until then nothing is said of it again
-        _CEILING.set_function(lambda: float(clock.now() < self._full_until))
+        self._limits = CodeLimits(settings.limits, clock)
 
     async def send(self, phone: str, address: str) -> int:
         """Seconds that the code is good for. Raises as SendCode says."""
@@ -69,12 +56,12 @@ class LoginCodes:
         record = Code(phone, self._digest(phone, code), now + self._settings.code_minutes * MINUTE)
         try:
             nearly = await self._db.write(lambda connection: self._admit(connection, record, address, now))
-        except RateLimited as refusal:
-            self._tell_held_back(refusal, now)
+        except (TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes) as refusal:
+            self._limits.tell_held_back(refusal, now)
             raise
         _SENT.inc()
         if nearly:
-            self._warn_of_ceiling(now)
+            self._limits.tell_nearly_full(now)
         if fixed is None:
             await self._hand_over(phone, code)
         log.info("login code sent", phone=masked(phone), test_number=fixed is not None)
@@ -111,15 +98,9 @@ class LoginCodes:
         Whether the day's ceiling is near.
         """
         self._refuse_locked(connection, record.phone, now)
-        limits = self._settings.limits.of(record.phone, address)
-        until, limit = max((sends.full_until(connection, limit, now), limit) for limit in limits)
-        if until:
-            kind = _KINDS[limit.scope.partition(":")[0]]
-            raise kind(limit=limit.most, retry_after=seconds_to_wait(until - now), scope=limit.scope.partition(":")[0])
-        sends.add(connection, {limit.scope for limit in limits}, now)
+        nearly = self._limits.admit(connection, record.phone, address, now)
         codes.put(connection, record)
-        day = limits[-1]
-        return sends.full_until(connection, day._replace(most=max(1, int(day.most * WARN_AT))), now) > 0
+        return nearly
 
     def _take_try(self, connection: Connection, phone: str, now: int) -> bytes | None:
         """The digest to compare with. The try counts as a failure until the code has turned out to be right."""
@@ -145,22 +126,6 @@ class LoginCodes:
 
     def _digest(self, phone: str, code: str) -> bytes:
         return hmac.digest(self._settings.code_secret.encode(), f"{phone}:{code}".encode(), hashlib.sha256)
-
-    def _tell_held_back(self, refusal: RateLimited, now: int) -> None:
-        scope = str(refusal.facts.get("scope", ""))
-        if scope:
-            _HELD_BACK.labels(scope).inc()
-        if scope == "all":
-            self._full_until = now + int(refusal.facts["retry_after"]) * 1000
-            if now >= self._alarmed_until:
-                log.error("the day's ceiling of login codes is reached: nobody gets one", **refusal.facts)
-                self._alarmed_until = now + HOUR
-
-    def _warn_of_ceiling(self, now: int) -> None:
-        if now >= self._warned_until:
-            most = self._settings.limits.codes_per_day
-            log.warning("most of the day's login codes are used up", ceiling=most, used_at_least=int(most * WARN_AT))
-            self._warned_until = now + HOUR
 
 
 def spend(connection: Connection, phone: str, digest: bytes) -> bool:

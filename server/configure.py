@@ -148,8 +148,8 @@ def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
         # A default that follows another setting cannot be told where that one is wrong: one fault is enough.
         errors = [e for e in invalid.errors(include_url=False) if e["type"] != "default_factory_not_called"]
         config = _without(values, [error["loc"] for error in errors])
-        wrong = {str(error["loc"][0]) + "".join(f".{part}" for part in error["loc"][1:2]) for error in errors}
-        more = [line for line in _unusable(config) if not line.startswith(tuple(wrong))]
+        wrong = tuple(".".join(map(str, error["loc"][:2])) for error in errors)  # of these enough is said
+        more = [line for line in _unusable(config) if not line.startswith(wrong)]
         raise ConfigError([*faults, *map(_fault_line, errors), *more]) from None
     if found := [*faults, *_unusable(config)]:
         raise ConfigError(found)
@@ -158,12 +158,20 @@ def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
 
 def _unusable(config: Config) -> list[str]:
     """What is wrong with values that are right each by itself."""
-    names = list(Secrets.model_fields)
-    with contextlib.suppress(OSError, ValueError):
-        generated = kept_secrets(config.data / SECRETS_FOLDER, names)
-        unsafe_too = unsafe(config, generated) if config.mode == "production" else []
-        return [*_inconsistent(config), *choice.faults(config.sms), *unsafe_too]
-    return [f"{config.data / SECRETS_FOLDER}: secrets cannot be read there"]
+    return [
+        *_inconsistent(config),
+        *choice.faults(config.sms),
+        *(_unsafe_for_production(config) if config.mode == "production" else []),
+    ]
+
+
+def _unsafe_for_production(config: Config) -> list[str]:
+    folder = config.data / SECRETS_FOLDER
+    try:
+        generated = kept_secrets(folder, list(Secrets.model_fields))
+    except (OSError, ValueError) as fault:
+        return [f"{folder}: whether a secret is one that development made cannot be told: {fault}"]
+    return unsafe(config, generated)
 
 
 def _inconsistent(config: Config) -> Iterator[str]:

@@ -19,6 +19,11 @@ class Limit(NamedTuple):
     most: int
     window: int
 
+    @property
+    def by(self) -> str:
+        """What the scope is one of: phone, address, prefix, all."""
+        return self.scope.partition(":")[0]
+
 
 def full_until(connection: Connection, limit: Limit, now: int) -> int:
     """When there is room for one more, in epoch milliseconds; 0 where there is room now.
