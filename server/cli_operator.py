@@ -53,7 +53,8 @@ def groups(find_folder: FindFolder, fail: Fail) -> Iterator[click.Group]:
 def _command(name: str, what: str, find_folder: FindFolder, fail: Fail) -> click.Command:
     def run(config: Path | None, data: Path | None, phone: str = "") -> None:
         from server.logs import configure_logging
-        from server.operator import OperatorFailed, order
+        from server.operator import order
+        from server.operator_commands import OperatorFailed
 
         configure_logging(production=False, level=logging.ERROR)  # what was done is said below
         try:

@@ -41,7 +41,7 @@ from server.http.operations import OperationRoutes
 from server.http.quota import QuotaRoutes
 from server.http.route import AnyRoute
 from server.http.task import TaskRoutes
-from server.operator import OperatorDoor
+from server.operator_socket import OperatorSocket
 from server.sandbox.sandbox import Sandbox
 from storage import heartbeat
 from storage.database import CommitFailed, Database, StorageError
@@ -86,7 +86,7 @@ class System:
             db, clock, self._quota, self._gateways(), _plans(config), config.membership.order_minutes
         )
         self._tasks = Tasks(db, clock, self._quota, self._store, self._pictures, _task_settings(config))
-        self._door = OperatorDoor(config.data, self._auth)
+        self._operator = OperatorSocket(config.data, self._auth)
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -122,11 +122,11 @@ class System:
         await self._auth.load()
         await self._tasks.recover()
         self._loops = [actor.start() for actor in self._actors]
-        await self._door.open()
+        await self._operator.open()
 
     async def stop(self) -> None:
         """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
-        self._door.close()
+        self._operator.close()
         self._tasks.take_no_more()
         await self._tasks.stop(DRAIN_SECONDS)
         for actor in (self._membership, self._auth, self._quota):

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from server.operator import SOCKET
+from server.operator_socket import SOCKET
 from tests.edge import Api
 from tests.process import serving
 from tests.server.test_command import outcome

@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -189,26 +189,17 @@ def _set(connection: Connection, task_id: str, state: str, now: int) -> bool:
 @contextmanager
 def limiting_in_memory() -> Iterator[None]:
     """What was sent is known to the process only, and forgotten with it."""
-    kept: dict[str, list[int]] = {}
-    opened = Database.open.__func__  # type: ignore[attr-defined]  # of the class method
+    kept: dict[Connection, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # each start opens another
 
-    async def open_and_forget(cls: type[Database], folder: Path, /, **more: Any) -> Database:
-        kept.clear()
-        database: Database = await opened(cls, folder, **more)
-        return database
-
-    def full_until(_: Connection, limit: sends.Limit, now: int) -> int:
-        inside = [moment for moment in kept.get(limit.scope, []) if moment > now - limit.window]
+    def full_until(connection: Connection, limit: sends.Limit, now: int) -> int:
+        inside = [moment for moment in kept[connection][limit.scope] if moment > now - limit.window]
         return inside[-limit.most] + limit.window if len(inside) >= limit.most else 0
 
-    def add(_: Connection, scopes: Iterable[str], now: int) -> None:
+    def add(connection: Connection, scopes: Iterable[str], now: int) -> None:
         for scope in scopes:
-            kept.setdefault(scope, []).append(now)
+            kept[connection][scope].append(now)
 
-    with (
-        patch.object(Database, "open", classmethod(open_and_forget)),
-        patch.multiple(sends, full_until=full_until, add=add),
-    ):
+    with patch.multiple(sends, full_until=full_until, add=add):
         yield
 
 

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
+from server.gateways.sms.tencent import Tencent
 from tests.server.gateways.sms import tencent_wire
 from tests.server.gateways.sms.provider import Reply, saying
 from tests.server.gateways.sms.tencent_wire import failed, sent
@@ -174,6 +175,7 @@ async def test_what_an_ok_leaves_out_or_adds_does_not_matter(tencent: Wire) -> N
 async def test_a_closed_sender_has_let_go_of_its_client(tencent: Wire) -> None:
     await tencent.send()
     await tencent.sender.close()
-    client = tencent.sender._client.http_client  # type: ignore[attr-defined]
+    assert isinstance(tencent.sender, Tencent)
+    client = tencent.sender._client.http_client
     assert isinstance(client, httpx.AsyncClient)
     assert client.is_closed
