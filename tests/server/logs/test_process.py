@@ -1,0 +1,84 @@
+"""What a whole process writes: each line once, in its form, also when something goes wrong beside the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.edge import GUARD_SECONDS
+from tests.server.logs.written import (
+    PHONE,
+)
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+PROGRAM = """
+import logging, structlog, sys
+logging.basicConfig()  # as a library might
+from server.logs import configure_logging
+configure_logging(production=sys.argv[1] == "production")
+configure_logging(production=sys.argv[1] == "production")
+structlog.stdlib.get_logger("darkroom").info("ours", number=1)
+logging.getLogger("asyncio").warning("theirs %d", 2)
+logging.getLogger("asyncio").info("theirs %d", 3)
+logging.getLogger("asyncio").debug("unheard")
+"""
+
+
+async def told_by(program: str, mode: str, warnings: str) -> tuple[list[str], bytes]:
+    """The lines that a process of its own writes to standard error, and what it writes to standard output."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = (sys.executable, "-P", "-W", warnings, "-c", program, mode)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    async with asyncio.timeout(GUARD_SECONDS):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    return err.decode().splitlines(), out
+
+
+@pytest.mark.parametrize("mode", ["production", "development"])
+async def test_a_process_writes_each_line_once_and_to_standard_error(mode: str) -> None:
+    lines, out = await told_by(PROGRAM, mode, "error")
+    assert (out, len(lines)) == (b"", 3), lines
+    if mode == "production":
+        assert [json.loads(line)["event"] for line in lines] == ["ours", "theirs 2", "theirs 3"]
+    else:
+        assert "\x1b" not in "".join(lines), "no colours where no terminal is"
+
+
+LOSING = """
+import logging, structlog, sys, threading, warnings
+from server.logs import configure_logging
+configure_logging(production=sys.argv[1] == "production")
+class Broken:
+    def __repr__(self):
+        raise RuntimeError("13800138000")
+logging.getLogger("lib").info("%d", "13800138000")
+structlog.stdlib.get_logger("darkroom").info("broken", what=Broken(), long=10**5000)
+warnings.warn("about 13800138000")
+def fail():
+    raise ValueError("of 13800138000")
+thread = threading.Thread(target=fail)
+thread.start(); thread.join()
+Dying = type("Dying", (), {"__del__": lambda self: fail()})
+dying = Dying()
+del dying
+"""
+
+
+@pytest.mark.parametrize("mode", ["production", "development"])
+async def test_what_goes_wrong_beside_the_log_has_its_form_and_gives_nothing_away(mode: str) -> None:
+    """A log call that cannot be carried out, a value without a repr, a warning, a thread, a destructor."""
+    lines, _ = await told_by(LOSING, mode, "always")
+    assert PHONE not in "".join(lines), lines
+    if mode == "production":
+        events = [json.loads(line)["event"] for line in lines]
+        assert "a log line could not be written: TypeError" in events[0]
+        assert events[1] == "broken" and "138****8000" in events[2]
+        assert events[3:] == ["a thread failed", "an exception could not be raised"]
