@@ -12,41 +12,41 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from actors.auth import Auth
-from actors.auth_messages import CheckAdmin
-from actors.auth_settings import AuthSettings, SendingLimits, TestNumber
-from actors.kernel import Actor, Ping
-from actors.media import Media
-from actors.membership import Membership, Plan
+from actors.auth.actor import Auth
+from actors.auth.messages import CheckAdmin
+from actors.auth.settings import AuthSettings, SendingLimits, TestNumber
+from actors.auth.tokens import Caller, Tokens
+from actors.membership.actor import Membership, Plan
 from actors.ports import Channel, Clock, PaymentGateway, SmsSender
-from actors.quota import Quota
-from actors.task import Tasks, TaskSettings
-from actors.tokens import Caller, Tokens
+from actors.quota.actor import Quota
+from actors.runtime import Actor, Ping
+from actors.task.actor import Tasks, TaskSettings
+from actors.task.media import Media
 from server.clock import SystemClock
-from server.config import Config
-from server.gateways.images.pool import PictureProcesses
-from server.gateways.objects import LocalObjects
-from server.gateways.sms import choice
+from server.gateways.objects.local import LocalObjects
+from server.gateways.pictures.pool import PictureProcesses
+from server.gateways.sms import factory
 from server.http.address import ClientAddress
-from server.http.admin import AdminRoutes
 from server.http.app import build_app
-from server.http.auth import AuthRoutes
 from server.http.cors import Cors
-from server.http.files import FileRoutes
-from server.http.internal import InternalSignature
-from server.http.media import MediaRoutes
-from server.http.membership import MembershipRoutes
 from server.http.metrics import MetricRoutes
-from server.http.operations import OperationRoutes
-from server.http.quota import QuotaRoutes
 from server.http.route import AnyRoute
-from server.http.task import TaskRoutes
-from server.operator_socket import OperatorSocket
+from server.http.routes.admin import AdminRoutes
+from server.http.routes.auth import AuthRoutes
+from server.http.routes.files import FileRoutes
+from server.http.routes.health import OperationRoutes
+from server.http.routes.media import MediaRoutes
+from server.http.routes.membership import MembershipRoutes
+from server.http.routes.quota import QuotaRoutes
+from server.http.routes.task import TaskRoutes
+from server.http.worker_signature import InternalSignature
+from server.operator.socket import OperatorSocket
 from server.sandbox.sandbox import Sandbox
-from storage import heartbeat
-from storage.database import CommitFailed, Database, StorageError
-from storage.lock import FolderInUse
-from storage.migrate import UnknownSchema
+from server.settings.model import Config
+from storage.engine import heartbeat
+from storage.engine.database import CommitFailed, Database, StorageError
+from storage.engine.lock import FolderInUse
+from storage.engine.migrate import UnknownSchema
 
 log = structlog.stdlib.get_logger("darkroom")
 
@@ -183,7 +183,7 @@ class System:
     def _sender(self) -> SmsSender:
         if self._sandbox is not None and self._config.sms.sender in ("", "sandbox"):
             return self._sandbox.inbox
-        return choice.sender(self._config.sms)
+        return factory.sender(self._config.sms)
 
     def _gateways(self) -> Mapping[str, PaymentGateway]:
         if self._sandbox is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from storage.database import Connection
-from storage.orders import OrderStatus
-from storage.tasks import TaskStatus
+from storage.engine.database import Connection
+from storage.membership.orders import OrderStatus
+from storage.task.tasks import TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

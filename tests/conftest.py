@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Edge, running
+from tests.support.server import Edge, running
 
 
 @pytest.fixture

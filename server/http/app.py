@@ -14,8 +14,8 @@ from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDict
 from pydantic_core import to_json
 
+from actors.auth.tokens import Tokens
 from actors.errors import DomainError, MissingReference, Overloaded
-from actors.tokens import Tokens
 from server.http.admission import Admission, Admissions
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
@@ -25,7 +25,7 @@ from server.http.json_response import in_one_piece
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
 from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, speaks_english
-from server.logs import REQUEST_ID
+from server.logs.form import REQUEST_ID
 
 log = structlog.stdlib.get_logger("darkroom.http")
 

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from actors.errors import DomainError
 from server.http.errors import Meaning, Refusal
 from server.http.language import Text
-from server.http.phrases import validation_problem
+from server.http.messages import validation_problem
 
 JSON_BYTES = 64 * 1024
 JSON_DEPTH = 32

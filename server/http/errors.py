@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from actors import errors as kinds
 from actors.errors import DomainError
 from server.http.language import Text
-from server.http.phrases import problem
+from server.http.messages import problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from aiohttp import web
 
+from actors.auth.tokens import Caller, Tokens
 from actors.errors import NotLoggedIn
-from actors.tokens import Caller, Tokens
 from server.http.body import Body, Query, read_body, read_query
 from server.http.errors import Failure
 from server.http.json_response import json_response

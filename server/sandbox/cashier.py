@@ -9,7 +9,7 @@ import aiohttp
 import structlog
 
 from actors.ports import Clock, PaymentState
-from server.sandbox import wire
+from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
 
 log = structlog.stdlib.get_logger("darkroom.sandbox")
@@ -64,7 +64,7 @@ class Cashier:
 
     async def _notify(self, trade: Trade) -> bool:
         assert self._http is not None, "the cashier was started"
-        notification = wire.signed(self._secret, trade, self._clock.now() // 1000)
+        notification = signed_notification.signed(self._secret, trade, self._clock.now() // 1000)
         address = f"{self._notify_url}/{trade.channel}"
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with self._http.post(address, data=notification.body, headers=notification.headers) as answer:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from actors.ports import Acknowledgement, Channel, Clock, Invoice, Notification, Payment, PaymentRequest, PaymentState
-from server.sandbox import wire
+from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
 
 _ACKNOWLEDGEMENTS = {
@@ -34,10 +34,10 @@ class SandboxGateway:
         return PaymentRequest(params, f"{self._base}/sandbox/cashier/{trade.order_id}")
 
     def claims(self, notification: Notification) -> bool:
-        return notification.headers.get(wire.CHANNEL) == self._channel
+        return notification.headers.get(signed_notification.CHANNEL) == self._channel
 
     def read(self, notification: Notification) -> Payment:
-        return wire.verified(self._secret, self._channel, notification, self._clock.now() // 1000)
+        return signed_notification.verified(self._secret, self._channel, notification, self._clock.now() // 1000)
 
     async def query(self, order_id: str) -> Payment:
         return _payment(order_id, await self._trades.find(order_id))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from actors.ports import Clock
-from server.sandbox.books import write_book
+from server.sandbox.json_file import write_book
 
 KEEP = 50  # messages of one phone
 

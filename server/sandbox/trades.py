@@ -10,7 +10,7 @@ from pathlib import Path
 from actors.errors import OrderNotFound
 from actors.ids import is_id, new_id
 from actors.ports import PaymentState
-from server.sandbox.books import write_book
+from server.sandbox.json_file import write_book
 
 
 @dataclass(frozen=True, slots=True)

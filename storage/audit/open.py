@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from storage.audit.whole import Tell
-from storage.migrate import newest
+from storage.engine.migrate import newest
 
 _MEGABYTE = 1 << 20
 

@@ -20,7 +20,7 @@ CREATE TABLE ledger (
 INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
     SELECT id, user_id, kind, amount, balance, reference, created_at, LAG(id) OVER (PARTITION BY user_id ORDER BY id)
     FROM (
-        -- As storage/ledger.py numbers: by the moment, or by one more than the last.
+        -- As storage/quota/ledger.py numbers: by the moment, or by one more than the last.
         SELECT rowid + MAX(created_at * 1000 - rowid) OVER (ORDER BY rowid) AS id,
             user_id, kind, amount, balance, reference, created_at
         FROM former_ledger

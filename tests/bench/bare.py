@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tests.bench.calls import Call
-from tests.bench.listening import run
+from tests.bench.run_app import run
 
 
 def build_app(answers: dict[str, object]) -> web.Application:

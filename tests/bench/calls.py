@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.people import CODE, Member
+from tests.bench.members import CODE, Member
 from tests.bench.wrk import DONE
 
 

@@ -9,8 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.bench.contenders import BARE, DARKROOM, NAMES, OBVIOUS
 from tests.bench.figures import Results, Scene
+from tests.bench.servers import BARE, DARKROOM, NAMES, OBVIOUS
 
 COLOURS = {BARE: "#9aa5b1", OBVIOUS: "#d9822b", DARKROOM: "#1f6f54"}
 LABELS = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.bench.calls import Call
-from tests.bench.contenders import BARE, DARKROOM, OBVIOUS
+from tests.bench.servers import BARE, DARKROOM, OBVIOUS
 from tests.bench.wrk import Load
 
 

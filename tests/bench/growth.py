@@ -26,11 +26,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from storage.audit import audit, opened
-from tests.bench.fill import Size, fill
 from tests.bench.growth_calls import CALLS, Call, House
-from tests.bench.visitors import visitors
-from tests.edge import SECRETS
-from tests.process import serving
+from tests.bench.sampled_users import visitors
+from tests.bench.seed_data import Size, fill
+from tests.support.process import serving
+from tests.support.server import SECRETS
 
 BIG, SMALL = Size(people=100_000, tasks=50), Size(people=1_000, tasks=10)
 GOAL = 1.3

@@ -12,7 +12,7 @@ import aiohttp
 
 from actors.ids import new_id
 from storage.totals import overview
-from tests.bench.visitors import Visitor
+from tests.bench.sampled_users import Visitor
 
 PAGE = 5  # rows of a list: both databases have as many
 

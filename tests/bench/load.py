@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.chart import draw
-from tests.bench.contenders import ROOT, ServerFailed, WrongSums
 from tests.bench.machine import NotADisk, look
 from tests.bench.overload import storm
 from tests.bench.procfs import Company
 from tests.bench.report import targets_table, write_report
 from tests.bench.rounds import SCENES, Bench, Plan, Refused
+from tests.bench.servers import ROOT, ServerFailed, WrongSums
 from tests.bench.wrk import WrkFailed, WrkMissing, find_wrk
 
 CANNOT = (WrkMissing, WrkFailed, ServerFailed, Refused, WrongSums, NotADisk)

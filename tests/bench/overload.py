@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.calls import Call, script, write_people
-from tests.bench.contenders import DARKROOM, ROOT, Contenders, Running, ServerFailed, WrongSums
-from tests.bench.people import PEOPLE, members
+from tests.bench.members import PEOPLE, members
+from tests.bench.overload_results import Storm
 from tests.bench.prober import PATIENCE, Answer, read_answers
 from tests.bench.procfs import resident_memory
 from tests.bench.report import targets_table
-from tests.bench.storm import Storm
+from tests.bench.servers import DARKROOM, ROOT, Contenders, Running, ServerFailed, WrongSums
 from tests.bench.wrk import Load, WrkFailed, WrkMissing, find_wrk, run_wrk
 
 CONNECTIONS = 3000

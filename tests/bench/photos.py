@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actors.ports import PictureRefused, Template
-from server.gateways.images.pool import PictureProcesses
+from server.gateways.pictures.pool import PictureProcesses
 from tests.bench.contact_sheet import Row, draw_sheet
 
 GOOD = 0.95

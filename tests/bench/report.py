@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.bench.contenders import BARE, DARKROOM, NAMES, OBVIOUS
 from tests.bench.figures import Results, Run, Scene, Spread, Target
 from tests.bench.machine import Machine
+from tests.bench.servers import BARE, DARKROOM, NAMES, OBVIOUS
 
 TITLES = {BARE: "(a) bare aiohttp", OBVIOUS: "(b) obvious", DARKROOM: "(c) Darkroom"}
 
@@ -17,7 +17,7 @@ Written by `make bench`; edit tests/bench instead.
 Three servers answer the same calls over real HTTP, on one machine and in one run:
 
 - **(a) bare aiohttp** reads the body and answers the same JSON through `web.json_response`: what the framework costs.
-- **(b) obvious** is what a competent developer writes in an afternoon (tests/bench/obvious.py): PyJWT, aiosqlite, one
+- **(b) obvious** is what a competent developer writes in an afternoon (tests/bench/baseline.py): PyJWT, aiosqlite, one
   transaction a request behind a lock, the same durability.
 - **(c) Darkroom** is `darkroom serve` with everything on: `synchronous=FULL`, tokens, validation, idempotency keys,
   signed addresses, the ledger.

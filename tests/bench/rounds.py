@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.calls import Call, script, write_people
-from tests.bench.contenders import DARKROOM, NAMES, THREADS, Contenders, Running
-from tests.bench.exchange import one_answer
 from tests.bench.figures import Results, Run, Scene
-from tests.bench.people import PEOPLE, Member, members
+from tests.bench.members import PEOPLE, Member, members
 from tests.bench.procfs import peak_memory, settle, spent, threads
+from tests.bench.servers import DARKROOM, NAMES, THREADS, Contenders, Running
+from tests.bench.single_request import one_answer
 from tests.bench.wrk import Load, run_wrk
 
 LOGINS_A_SECOND = 8000  # codes prepared; Darkroom would have to be faster than this to run out of them

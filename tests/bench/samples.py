@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.bench.calls import Call
-from tests.bench.contenders import BARE, OBVIOUS
 from tests.bench.figures import Results, Run, Scene
+from tests.bench.servers import BARE, OBVIOUS
 from tests.bench.wrk import Load
 
 CREATE = Scene(Call.CREATE, 64)

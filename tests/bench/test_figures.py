@@ -7,9 +7,9 @@ import math
 import pytest
 
 from tests.bench.calls import Call
-from tests.bench.contenders import BARE, DARKROOM, NAMES, OBVIOUS
 from tests.bench.figures import Results, Run, Scene, Spread, Target, percentile
 from tests.bench.samples import CREATE, results, run
+from tests.bench.servers import BARE, DARKROOM, NAMES, OBVIOUS
 
 
 def test_a_spread_is_median_and_range() -> None:

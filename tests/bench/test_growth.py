@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bench.fill import Size
 from tests.bench.growth import Compared, check, compare, make
 from tests.bench.growth_calls import CALLS
+from tests.bench.seed_data import Size
 
 
 async def test_it_fills_calls_and_compares(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from PIL import Image
 
 from tests.bench.chart import draw
-from tests.bench.contenders import BARE, DARKROOM, OBVIOUS
 from tests.bench.figures import Target
 from tests.bench.machine import Machine, cpu_model, file_system
 from tests.bench.report import table, targets_table, write_report
 from tests.bench.samples import results
+from tests.bench.servers import BARE, DARKROOM, OBVIOUS
 
 RATES = {BARE: 10_000.0, OBVIOUS: 500.0, DARKROOM: 5000.0}
 MOUNTS = """proc /proc proc rw 0 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from storage.database import Database
-from tests.edge import Api
-from tests.pictures import shirt
-from tests.process import browsing, serving
-from tests.sums import close_sound
+from storage.engine.database import Database
+from tests.support.invariants import close_sound
+from tests.support.pictures import shirt
+from tests.support.process import browsing, serving
+from tests.support.server import Api
 
 
 async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path) -> None:

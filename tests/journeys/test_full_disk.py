@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Answer, Api, Person
 from tests.journeys.test_crash import check_sums
-from tests.pictures import shirt
-from tests.process import Server, browsing, serving
+from tests.support.pictures import shirt
+from tests.support.process import Server, browsing, serving
+from tests.support.server import Answer, Api, Person
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limiting another process needs Linux")
 

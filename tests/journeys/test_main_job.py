@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from tests.edge import Edge
-from tests.pictures import blank, shirt
+from tests.support.pictures import blank, shirt
+from tests.support.server import Edge
 
 
 async def test_from_login_to_three_pictures_and_the_ledger(edge: Edge) -> None:

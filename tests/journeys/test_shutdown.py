@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.edge import Api
-from tests.pictures import shirt
-from tests.process import browsing, serving
+from tests.support.pictures import shirt
+from tests.support.process import browsing, serving
+from tests.support.server import Api
 
 
 async def test_a_picture_under_way_is_finished_first(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from storage.audit import CannotAudit, Extent, audit, extent, opened, read_ahead
 from storage.audit.findings import SHOWN
 from storage.audit.rules import WALKS
-from tests.bench.fill import PENDING
-from tests.corruption import CORRUPTIONS, SMALL, Corruption, damage, filled, raw
+from tests.bench.seed_data import PENDING
+from tests.support.corruption import CORRUPTIONS, SMALL, Corruption, damage, filled, raw
 
 FILE = "the file passes SQLite's quick_check"
 

@@ -17,24 +17,24 @@ from typing import Any
 
 import pytest
 
-from actors.auth_messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
-from actors.forgetting import Forget
+from actors.auth.messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
-from actors.membership import GetStatus, Reconcile
+from actors.membership.actor import GetStatus, Reconcile
 from actors.ports import Template
-from actors.quota import Adjust, ExpireDue, GiveDue, Refund
-from actors.task import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
-from server.http.internal import SIGNATURE, TIMESTAMP, sign
-from storage.adjustments import Adjustment
-from storage.migrate import migrate
-from storage.tasks import FailedTask
+from actors.quota.actor import Adjust, ExpireDue, GiveDue, Refund
+from actors.retention import Forget
+from actors.task.actor import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
+from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
+from storage.engine.migrate import migrate
+from storage.quota.adjustments import Adjustment
+from storage.task.tasks import FailedTask
 from storage.totals import overview
-from tests.edge import GENEROUS, SECRETS, Edge, running
-from tests.pictures import shirt
+from tests.support.pictures import shirt
+from tests.support.server import GENEROUS, SECRETS, Edge, running
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
-APART = {"__init__", "database", "lock", "migrate"}  # modules that open and migrate
+APART = {"engine.database", "engine.lock", "engine.migrate"}  # modules that open and migrate
 BOUNDED = {"totals", "heartbeat", "signing_keys", "wanted", "page"}  # do not grow, or are brought by a statement
 # Partial indexes that hold only what is not finished, or few by their nature.
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}
@@ -211,9 +211,10 @@ def in_triggers(connection: sqlite3.Connection) -> dict[str, Any]:
 
 def sql_functions() -> Iterator[str]:
     """The functions of storage/ that run SQL on the connection they are given."""
-    for path in STORAGE.glob("*.py"):
-        if path.stem not in APART:
-            module = import_module(f"storage.{path.stem}")
+    for path in STORAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(STORAGE).with_suffix("").parts)
+        if name not in APART and not name.startswith("audit."):
+            module = import_module(f"storage.{name}")
             for name, function in inspect.getmembers(module, inspect.isfunction):
                 if function.__module__ == module.__name__ and "connection.execute" in inspect.getsource(function):
                     yield f"{module.__name__}.{name}"

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from storage import orders, tasks, totals, users
-from storage.database import Connection, Database
-from storage.orders import Order, OrderStatus, PaidOrder
-from storage.tasks import FailedTask, Filter, NewTask, TaskStatus
+from storage import totals
+from storage.auth import users
+from storage.auth.users import User
+from storage.engine.database import Connection, Database
+from storage.membership import orders
+from storage.membership.orders import Order, OrderStatus, PaidOrder
+from storage.task import tasks
+from storage.task.tasks import FailedTask, Filter, NewTask, TaskStatus
 from storage.totals import Overview
-from storage.users import User
-from tests.corruption import filled, raw
+from tests.support.corruption import filled, raw
 
 TASKS, ORDERS = dict.fromkeys(TaskStatus, 0), dict.fromkeys(OrderStatus, 0)
 

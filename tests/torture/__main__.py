@@ -18,18 +18,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.torture import (
+from tests.torture.suite import Report
+from tests.torture.suites import (
+    code_guessing,
     io_errors,
     kill_writers,
-    logins,
     overspending,
     power_cut,
-    pumping,
     settle_once,
     simulation,
+    sms_pumping,
     stop_under_load,
 )
-from tests.torture.suite import Report
 
 
 class Suite(Protocol):
@@ -49,8 +49,8 @@ SUITES: tuple[Suite, ...] = (
     stop_under_load,
     overspending,
     settle_once,
-    logins,
-    pumping,
+    code_guessing,
+    sms_pumping,
     simulation,
 )
 

@@ -9,8 +9,8 @@ import sys
 import threading
 from contextlib import ExitStack
 
-from server.cli import main
-from tests.torture.broken import SERVERS, THREADS_LEFT
+from server.commands.main import main
+from tests.torture.mutants import SERVERS, THREADS_LEFT
 
 
 def _run() -> None:

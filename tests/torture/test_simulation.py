@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.broken_variants import BROKEN, Variant
-from tests.torture.simulation import run, simulate
+from tests.torture.simulation.mutants import BROKEN, Variant
+from tests.torture.suites.simulation import run, simulate
 
 SEEDS = range(40)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import pumping, simulation
 from tests.torture.__main__ import SUITES, Suite
+from tests.torture.suites import simulation, sms_pumping
 
-OWN_TEST = (simulation, pumping)
+OWN_TEST = (simulation, sms_pumping)
 every_suite = pytest.mark.parametrize(
     "suite", [s for s in SUITES if s not in OWN_TEST], ids=lambda suite: suite.__name__.rpartition(".")[2]
 )
@@ -30,7 +30,7 @@ def test_the_control_turns_red(suite: Suite, tmp_path: Path) -> None:
 
 def test_no_ceiling_is_passed_by_pumping_and_its_control_turns_red(tmp_path: Path) -> None:
     """A fifth of what `make torture` does with each seed."""
-    report = pumping.run(tmp_path / "honest", ROUND, requests=20_000)
+    report = sms_pumping.run(tmp_path / "honest", ROUND, requests=20_000)
     assert report.violations == []
     assert report.checked >= 20_000 and report.faults > 200
-    assert pumping.run(tmp_path / "broken", ROUND, broken=True, requests=20_000).violations
+    assert sms_pumping.run(tmp_path / "broken", ROUND, broken=True, requests=20_000).violations

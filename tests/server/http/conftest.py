@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Edge, running
+from tests.support.server import Edge, running
 
 __all__ = ["edge", "no_fault"]
 

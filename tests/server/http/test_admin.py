@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.auth_messages import Role, SetRole
-from tests.edge import Edge, Person
+from actors.auth.messages import Role, SetRole
+from tests.support.server import Edge, Person
 
 
 async def ban(edge: Edge, who: Person | None, whom: str, banned: object = True) -> tuple[int, int]:

@@ -15,10 +15,10 @@ from prometheus_client import REGISTRY
 from server.http import runner
 from server.http.admission import Admission
 from server.http.app import ADMISSIONS
-from storage.database import Connection
-from tests.edge import Edge, Person
-from tests.server.http.holdings import creation, placed
-from tests.server.http.sockets import GUARD_SECONDS, begun, exchange, status
+from storage.engine.database import Connection
+from tests.support.account_state import creation, placed
+from tests.support.raw_http import GUARD_SECONDS, begun, exchange, status
+from tests.support.server import Edge, Person
 
 CREATE = "/api/task/create"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: darkroom\r\n\r\n"

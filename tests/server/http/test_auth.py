@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from actors.auth_messages import Ban
-from tests.edge import GENEROUS, SECRETS, Edge, MovableClock, running
+from actors.auth.messages import Ban
+from tests.support.server import GENEROUS, SECRETS, Edge, MovableClock, running
 
 PHONE = "13800138000"
 SEND, LOGIN = "/api/auth/send-code", "/api/auth/login"
@@ -233,7 +233,7 @@ async def test_a_try_is_on_disk_before_its_code_is_compared(edge: Edge, monkeypa
 
     code = await edge.code(PHONE)
     with monkeypatch.context() as patched:
-        patched.setattr("actors.login_codes.hmac.compare_digest", look)
+        patched.setattr("actors.auth.login_codes.hmac.compare_digest", look)
         assert await login(edge, PHONE, other(code)) == (400, 2001)
         assert await login(edge, PHONE, code) == (200, 0)
     assert counted == [(1, 1), (2, 2)]

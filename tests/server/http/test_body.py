@@ -8,12 +8,12 @@ import json
 import pytest
 
 from actors.errors import DomainError
-from server.http.auth import LoginBody, SendCodeBody
 from server.http.body import Body, parse_body
-from server.http.membership import PurchaseBody
-from tests.edge import Edge, Person
-from tests.server.http.holdings import holdings
-from tests.server.http.sockets import bare, exchange, post, status
+from server.http.routes.auth import LoginBody, SendCodeBody
+from server.http.routes.membership import PurchaseBody
+from tests.support.account_state import holdings
+from tests.support.raw_http import bare, exchange, post, status
+from tests.support.server import Edge, Person
 
 CREATE = "/api/task/create"
 GOOD = b'{"phone": "13800138000"}'

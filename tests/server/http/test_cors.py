@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.http.app import ADMISSIONS
-from tests.edge import Edge, running
-from tests.server.http.sockets import exchange
+from tests.support.raw_http import exchange
+from tests.support.server import Edge, running
 
 ORIGIN, OTHER = "https://shop.example", "https://admin.example:8443"
 ASKED = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from server.logs import line_format
-from tests.edge import Edge, MovableClock, Person, running
-from tests.server.http.sockets import GUARD_SECONDS, bare, begun, exchange, post, status
+from server.logs.form import line_format
+from tests.support.raw_http import GUARD_SECONDS, bare, begun, exchange, post, status
+from tests.support.server import Edge, MovableClock, Person, running
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from server.http.app import ADMISSIONS
-from tests.edge import Edge, Person, running
-from tests.server.http.holdings import placed
-from tests.server.http.sockets import bare, exchange, post, put, status
+from tests.support.account_state import placed
+from tests.support.raw_http import bare, exchange, post, put, status
+from tests.support.server import Edge, Person, running
 
 STANDING = {
     "x-content-type-options": "nosniff",

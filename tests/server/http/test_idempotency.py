@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Answer, Edge, MovableClock, Person, running
-from tests.server.http.holdings import creation, holdings, placed
+from tests.support.account_state import creation, holdings, placed
+from tests.support.server import Answer, Edge, MovableClock, Person, running
 
 
 async def create(edge: Edge, who: Person, body: object, key: str) -> Answer:

@@ -6,8 +6,8 @@ import email.parser
 
 import pytest
 
-from tests.edge import Edge
-from tests.server.http.sockets import exchange
+from tests.support.raw_http import exchange
+from tests.support.server import Edge
 
 PLANS = "/api/membership/plans"
 

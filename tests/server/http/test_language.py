@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.http.language import prefers_english
-from tests.edge import Edge
+from tests.support.server import Edge
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors.forgetting import Forget
-from tests.edge import GENEROUS, Answer, Edge, MovableClock, running
+from actors.retention import Forget
+from tests.support.server import GENEROUS, Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"
 WRITTEN = ("13800138000", "+8613800138000", "138 0013 8000", "+86 13800138000", " 13800138000", "+86 138 0013 8000 ")

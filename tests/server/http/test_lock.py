@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.auth_messages import Unlock
-from tests.edge import GENEROUS, Answer, Edge, MovableClock, running
+from actors.auth.messages import Unlock
+from tests.support.server import GENEROUS, Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"
 SEND, LOGIN = "/api/auth/send-code", "/api/auth/login"

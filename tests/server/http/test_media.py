@@ -7,9 +7,9 @@ import re
 import pytest
 from yarl import URL
 
-from tests.edge import Edge
-from tests.pictures import shirt
-from tests.server.http.holdings import placed
+from tests.support.account_state import placed
+from tests.support.pictures import shirt
+from tests.support.server import Edge
 
 ID = "0" * 32
 NO_TEXT: tuple[object, ...] = (None, 5, True, [], {}, ["a.png"])

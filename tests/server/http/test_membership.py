@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.edge import Edge, Person, running
-from tests.server.http.holdings import Holdings, creation, holdings, placed
+from tests.support.account_state import Holdings, creation, holdings, placed
+from tests.support.server import Edge, Person, running
 
 PURCHASE = "/api/membership/purchase"
 NO_TEXT: tuple[object, ...] = (5, 1.5, True, [], ["wx"], {})

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge import Edge, running
-from tests.server.http.holdings import creation, placed
-from tests.server.http.sockets import bare, exchange, status
+from tests.support.account_state import creation, placed
+from tests.support.raw_http import bare, exchange, status
+from tests.support.server import Edge, running
 
 
 async def samples(edge: Edge, **headers: str) -> dict[tuple[str, ...], float]:

@@ -7,14 +7,14 @@ import threading
 from collections import Counter
 
 from actors.errors import DomainError, QuotaInsufficient
-from actors.kernel import ROUNDS
 from actors.ports import Template
-from actors.quota import Grant, Refund
-from actors.task import Created, CreateTask
-from storage.database import Connection
-from storage.tasks import FailedTask
-from tests.edge import Edge
-from tests.server.http.holdings import creation, placed
+from actors.quota.actor import Grant, Refund
+from actors.runtime import ROUNDS
+from actors.task.actor import Created, CreateTask
+from storage.engine.database import Connection
+from storage.task.tasks import FailedTask
+from tests.support.account_state import creation, placed
+from tests.support.server import Edge
 
 ROOM = 1024
 

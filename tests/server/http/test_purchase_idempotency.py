@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.edge import Answer, Edge, MovableClock, Person, running
+from tests.support.server import Answer, Edge, MovableClock, Person, running
 
 PURCHASE = "/api/membership/purchase"
 WX = {"channel": "wx"}

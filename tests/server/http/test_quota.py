@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Edge, running
-from tests.server.http.holdings import creation, holdings, placed
+from tests.support.account_state import creation, holdings, placed
+from tests.support.server import Edge, running
 
 TEN = {"plans": [{"id": "ten", "name": "Ten", "price": 100, "quota": 10, "days": 30}]}
 

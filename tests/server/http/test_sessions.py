@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 import pytest
 
-from actors.auth_messages import Ban, RotateKeys, Unban
-from actors.forgetting import Forget
-from storage import signing_keys
-from tests.edge import Answer, Edge, MovableClock, running
+from actors.auth.messages import Ban, RotateKeys, Unban
+from actors.retention import Forget
+from storage.auth import signing_keys
+from tests.support.server import Answer, Edge, MovableClock, running
 
 PHONE = "13800138000"
 REFRESH, LOGOUT, QUOTA = "/api/auth/refresh", "/api/auth/logout", "/api/quota"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from actors.errors import Overloaded
-from actors.kernel import Message
-from actors.quota import Gift, GiveDue, Quota
-from storage.database import Connection
-from tests.edge import GENEROUS, Edge, MovableClock, running
-from tests.pictures import shirt
-from tests.sums import broken_sums
+from actors.quota.actor import Gift, GiveDue, Quota
+from actors.runtime import Message
+from storage.engine.database import Connection
+from tests.support.invariants import broken_sums
+from tests.support.pictures import shirt
+from tests.support.server import GENEROUS, Edge, MovableClock, running
 
 PHONE = "13800138000"
 GIVING: Any = {**GENEROUS, "signup_quota": 3}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.edge import Edge, Person
-from tests.server.http.holdings import Holdings, creation, holdings, placed
+from tests.support.account_state import Holdings, creation, holdings, placed
+from tests.support.server import Edge, Person
 
 CREATE, LIST = "/api/task/create", "/api/task/list"
 NO_TEXT: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge import GENEROUS, Edge, MovableClock, running
+from tests.support.server import GENEROUS, Edge, MovableClock, running
 
 PHONE, CODE = "13800138000", "135790"
 LAST_DAY = 1_795_478_399_999  # the last millisecond of 2026-11-23, UTC; the clock of tests starts at 08:00 of that day

@@ -11,10 +11,10 @@ from typing import Any
 import jwt
 import pytest
 
-from actors.signing_keys import derived
-from actors.tokens import Key
-from storage import signing_keys
-from tests.edge import SECRETS, Edge, Person
+from actors.auth.signing_keys import derived
+from actors.auth.tokens import Key
+from storage.auth import signing_keys
+from tests.support.server import SECRETS, Edge, Person
 
 DAY = 86_400
 WITH_TOKEN_ONLY = [

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from server.http.files import UPLOADS_PER_USER
-from tests.edge import Answer, Edge, Person
-from tests.pictures import encoded, shirt
-from tests.server.http.holdings import creation
-from tests.server.http.sockets import GUARD_SECONDS, bare, begun, exchange, status
+from server.http.routes.files import UPLOADS_PER_USER
+from tests.support.account_state import creation
+from tests.support.pictures import encoded, shirt
+from tests.support.raw_http import GUARD_SECONDS, bare, begun, exchange, status
+from tests.support.server import Answer, Edge, Person
 
 MARK = b"<script>alert('darkroom')</script>"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.ports import Notification, PaymentState
-from server.sandbox import wire
+from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
-from tests.edge import SECRETS, Answer, Edge, Person
+from tests.support.server import SECRETS, Answer, Edge, Person
 
 KEY = hmac.digest(SECRETS["internal"].encode(), b"sandbox payment gateway", hashlib.sha256)
 CALLBACK = "/api/membership/payment-callback"
@@ -47,7 +47,7 @@ def books(edge: Edge) -> Trades:
 
 def signed(edge: Edge, trade: Trade, *, key: bytes = KEY, later: int = 0, **changes: Any) -> Notification:
     """A notification signed by the gateway, `later` seconds from now; `changes` are what it says differently."""
-    return wire.signed(key, replace(trade, **changes), edge.clock.now() // 1000 + later)
+    return signed_notification.signed(key, replace(trade, **changes), edge.clock.now() // 1000 + later)
 
 
 async def notify(edge: Edge, notification: Notification, to: str = "/wx", **headers: str) -> Answer:

@@ -9,8 +9,7 @@ import json
 import pytest
 
 from actors.ports import Notification
-from server.sandbox import wire
-from tests.edge import SECRETS, Edge
+from server.sandbox.signed_notification import CHANNEL, NONCE, SIGNATURE, TIMESTAMP
 from tests.server.sandbox.notifications import (
     CALLBACK,
     KEY,
@@ -20,6 +19,7 @@ from tests.server.sandbox.notifications import (
     notify,
     signed,
 )
+from tests.support.server import SECRETS, Edge
 
 
 @pytest.mark.parametrize("channel, body", [("wx", b'{"code":"SUCCESS"}'), ("alipay", b"success")])
@@ -64,7 +64,7 @@ async def test_an_altered_one_credits_nothing(edge: Edge) -> None:
     await assert_pending(edge, other)
 
 
-@pytest.mark.parametrize("name", [wire.TIMESTAMP, wire.NONCE, wire.SIGNATURE])
+@pytest.mark.parametrize("name", [TIMESTAMP, NONCE, SIGNATURE])
 @pytest.mark.parametrize("value", ["", "0", "é", "1795420800.0", "-1", "１７９５４２０８００", "9" * 5000])
 async def test_an_altered_header_credits_nothing(edge: Edge, name: str, value: str) -> None:
     who = await buyer(edge)
@@ -78,9 +78,9 @@ async def test_an_altered_header_credits_nothing(edge: Edge, name: str, value: s
 async def test_a_signed_time_that_is_none_credits_nothing(edge: Edge, timestamp: str) -> None:
     who = await buyer(edge)
     right = signed(edge, who.paid)
-    text = f"{timestamp}\n{right.headers[wire.NONCE]}\n".encode() + right.body
+    text = f"{timestamp}\n{right.headers[NONCE]}\n".encode() + right.body
     signature = hmac.new(KEY, text, hashlib.sha256).hexdigest()
-    headers = {wire.TIMESTAMP: timestamp, wire.SIGNATURE: signature}
+    headers = {TIMESTAMP: timestamp, SIGNATURE: signature}
     assert (await notify(edge, right, **headers)).refusal == (401, 5004)
     await assert_pending(edge, who)
 
@@ -119,8 +119,8 @@ async def test_another_merchants_payment_credits_nothing(edge: Edge) -> None:
     who = await buyer(edge)
     right = signed(edge, who.paid)
     body = json.dumps({**json.loads(right.body), "merchant": "somebody-else"}).encode()
-    text = f"{right.headers[wire.TIMESTAMP]}\n{right.headers[wire.NONCE]}\n".encode() + body
-    headers = {wire.SIGNATURE: hmac.new(KEY, text, hashlib.sha256).hexdigest()}
+    text = f"{right.headers[TIMESTAMP]}\n{right.headers[NONCE]}\n".encode() + body
+    headers = {SIGNATURE: hmac.new(KEY, text, hashlib.sha256).hexdigest()}
     assert (await notify(edge, Notification(right.headers, body), **headers)).refusal == (401, 5004)
     await assert_pending(edge, who)
 
@@ -142,7 +142,10 @@ async def test_a_channel_that_is_none(edge: Edge) -> None:
 @pytest.mark.parametrize("claim", ["", "paypal", "WX", "é", "wx,alipay"])
 async def test_a_common_address_takes_only_what_a_channel_claims(edge: Edge, claim: str) -> None:
     who = await buyer(edge)
-    assert (await notify(edge, signed(edge, who.paid), "", **{wire.CHANNEL: claim})).refusal == (401, 5004)
+    assert (await notify(edge, signed(edge, who.paid), "", **{CHANNEL: claim})).refusal == (
+        401,
+        5004,
+    )
     await assert_pending(edge, who)
 
 

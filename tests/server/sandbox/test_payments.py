@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from actors.ports import PaymentState
-from tests.edge import Edge, MovableClock, running
-from tests.server.http.holdings import holdings
 from tests.server.sandbox.notifications import assert_granted_once, assert_pending, books, buyer, notify, signed
+from tests.support.account_state import holdings
+from tests.support.server import Edge, MovableClock, running
 
 
 async def test_a_hundred_duplicates_over_restarts_are_one_grant(tmp_path: Path) -> None:

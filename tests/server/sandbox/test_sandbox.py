@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge import Edge, MovableClock, Person, running
-from tests.server.http.holdings import creation, placed
 from tests.server.sandbox.notifications import buyer, notify, signed
+from tests.support.account_state import creation, placed
+from tests.support.server import Edge, MovableClock, Person, running
 
 CALLS = [
     *(("GET", "/sandbox/sms?phone=13800138000"), ("POST", "/sandbox/pay"), ("GET", "/sandbox/cashier/" + "0" * 32)),

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
-from server.config import AliyunSms
-from server.gateways.sms.aliyun import Aliyun
+from server.gateways.sms.aliyun.sender import Aliyun
+from server.settings.model import AliyunSms
 from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
 
 KEY_ID, KEY_SECRET = "LTAItest", "a test's key secret"

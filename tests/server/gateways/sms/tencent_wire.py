@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from server.config import TencentSms
-from server.gateways.sms.tencent import Tencent
+from server.gateways.sms.tencent.sender import Tencent
+from server.settings.model import TencentSms
 from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
 
 KEY_ID, KEY_SECRET = "AKIDtest", "a test's secret key"

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.acs3 import EMPTY, Request
+from server.gateways.sms.aliyun.acs3 import EMPTY, Request
 from tests.server.gateways.sms import aliyun_wire
 from tests.server.gateways.sms.aliyun_wire import sent
 from tests.server.gateways.sms.provider import Received, Reply, saying

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.tencent import Tencent
+from server.gateways.sms.tencent.sender import Tencent
 from tests.server.gateways.sms import tencent_wire
 from tests.server.gateways.sms.provider import Reply, saying
 from tests.server.gateways.sms.tencent_wire import failed, sent

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from actors.errors import PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.webhook import sign, signing_key
+from server.gateways.sms.webhook.sender import sign, signing_key
 from tests.server.gateways.sms import webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, saying
 from tests.server.gateways.sms.wire import GUARD_SECONDS, Wire, wired
@@ -148,7 +148,7 @@ async def test_a_name_that_nobody_resolves_is_no_connection(monkeypatch: pytest.
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr("server.gateways.sms.post._TIMEOUT", aiohttp.ClientTimeout(total=None, connect=0.01))
+    monkeypatch.setattr("server.gateways.sms.http_client._TIMEOUT", aiohttp.ClientTimeout(total=None, connect=0.01))
     monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", silent)
     async with wired(webhook_wire, listening=False) as wire:
         sender = webhook_wire.sender("http://nowhere.example", GUARD_SECONDS)

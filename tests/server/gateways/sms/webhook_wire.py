@@ -8,8 +8,8 @@ import time
 
 from aiohttp import web
 
-from server.config import WebhookSms
-from server.gateways.sms.webhook import Webhook
+from server.gateways.sms.webhook.sender import Webhook
+from server.settings.model import WebhookSms
 from tests.server.gateways.sms.provider import Provider, Received, saying
 
 SECRET = "a test's webhook secret, long enough"

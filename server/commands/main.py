@@ -1,0 +1,116 @@
+"""The darkroom command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from server.commands.operator import FILE, FOLDER, groups
+from server.settings.load import ConfigError, Loaded, effective, load
+from server.settings.model import Config
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="darkroom")
+def main() -> None:
+    """Darkroom: the backend of a small paid AI-picture product, with an exact quota."""
+
+
+@main.command()
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.")
+def serve(config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    os.umask(0o077)  # phones, pictures and secrets are their owner's
+    settings = _load(config, _overrides(data, host, port)).config
+    sys.exit(_served(settings))
+
+
+@main.command()
+@click.option(
+    "--photo", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JPEG or PNG of a garment."
+)
+@click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Where the results go.")
+@click.option("--url", help="A development server that runs already; by default one is started for the demo.")
+def demo(photo: Path | None, out: Path, url: str | None) -> None:
+    """Drive a server through the whole loop: log in, buy, pay, upload, clean, look at the ledger."""
+    from server.commands.demo import DemoFailed, run_demo
+
+    try:
+        run_demo(photo, out, url)
+    except DemoFailed as fault:
+        _give_up(str(fault))
+
+
+@main.command("config")
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
+def show_config(config: Path | None, data: Path | None) -> None:
+    """Show the effective settings and where each comes from, secrets masked."""
+    loaded = _load(config, _overrides(data, None, None), generate=False)
+    rows = [(key, value, loaded.source(key)) for key, value in effective(loaded.config)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for key, value, source in rows:
+        click.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+
+
+@main.command()
+@click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
+@click.option("--data", type=FOLDER, help="Folder of the database; the settings are not read then.")
+def verify(config: Path | None, data: Path | None) -> None:
+    """Audit a data folder, also while a server runs on it.
+
+    Every balance is the sum of its ledger, every charge has its task, every failure its refund, every payment its
+    grant; the file, its references and its counters are in order. Exits with 0 when all is sound, 1 when something is
+    broken (each offender is named), 2 when there is nothing that can be audited.
+    """
+    from server.commands.verify import verify
+
+    sys.exit(verify(_folder(config, data)))
+
+
+def _served(settings: Config) -> int:
+    from server.commands.serve import AddressInUse, run
+    from server.logs.form import configure_logging
+    from server.system import CannotStart
+
+    configure_logging(settings.mode == "production")
+    try:
+        return run(settings)
+    except (AddressInUse, CannotStart) as fault:
+        _give_up(str(fault))
+
+
+def _overrides(data: Path | None, host: str | None, port: int | None) -> dict[str, Any]:
+    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return ({"data": data} if data is not None else {}) | ({"server": server} if server else {})
+
+
+def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True) -> Loaded:
+    try:
+        return load(file, overrides, generate=generate)
+    except ConfigError as fault:
+        lines = "".join(f"\n  {line}" for line in fault.faults)
+        _give_up(f"the settings cannot be used:{lines}", status=2)
+
+
+def _give_up(message: str, status: int = 1) -> NoReturn:
+    click.echo(f"darkroom: {message}", err=True)
+    sys.exit(status)
+
+
+def _folder(config: Path | None, data: Path | None) -> Path:
+    return data or _load(config, {}, generate=False).config.data
+
+
+for _group in groups(_folder, _give_up):
+    main.add_command(_group)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Routes: login by phone and code."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, TypedDict
+
+from pydantic import Field
+
+from actors.auth.actor import Auth
+from actors.auth.messages import GetUser, LogIn, Login, LogOut, Refresh, SendCode, User
+from actors.errors import CodeInvalid, PhoneInvalid
+from actors.phones import canonical
+from actors.quota.actor import Balance, GetBalance, Quota
+from server.http.address import ClientAddress
+from server.http.body import Body, Line, Refusals
+from server.http.language import Text
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+
+_CODE = re.compile(r"[0-9]{6}")
+
+
+class SendCodeBody(Body):
+    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid}
+    phone: str
+
+
+class LoginBody(Body):
+    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid, "code": CodeInvalid}
+    phone: str
+    code: str
+
+
+class RefreshBody(Body):
+    refreshToken: Annotated[Line, Field(max_length=256)]
+
+
+class UserWire(TypedDict):
+    id: str
+    phone: str
+    isMember: bool
+    quota_remaining: int
+    quota_expireAt: str | None
+
+
+class AuthRoutes:
+    def __init__(self, auth: Auth, quota: Quota, address: ClientAddress) -> None:
+        self._auth, self._quota, self._address = auth, quota, address
+
+    def routes(self) -> list[AnyRoute]:
+        return [
+            Route("POST", "/api/auth/send-code", self._send_code, Access.PUBLIC, SendCodeBody),
+            Route("POST", "/api/auth/login", self._login, Access.PUBLIC, LoginBody),
+            Route("POST", "/api/auth/refresh", self._refresh, Access.PUBLIC, RefreshBody),
+            Route("POST", "/api/auth/logout", self._log_out),
+            Route("GET", "/api/auth/me", self._me),
+        ]
+
+    async def _send_code(self, call: Call[SendCodeBody, NoQuery]) -> Reply:
+        expire_in = await self._auth.ask(SendCode(canonical(call.body.phone), self._address.of(call.request)))
+        return Reply({"expireIn": expire_in}, Text("验证码已发送", "Code sent"))
+
+    async def _login(self, call: Call[LoginBody, NoQuery]) -> Reply:
+        phone = canonical(call.body.phone)
+        if _CODE.fullmatch(call.body.code) is None:
+            raise CodeInvalid
+        return await self._logged_in(await self._auth.ask(LogIn(phone, call.body.code)))
+
+    async def _refresh(self, call: Call[RefreshBody, NoQuery]) -> Reply:
+        return await self._logged_in(await self._auth.ask(Refresh(call.body.refreshToken)))
+
+    async def _log_out(self, call: Call[NoBody, NoQuery]) -> Reply:
+        await self._auth.ask(LogOut(call.caller.session_id))
+        return Reply(None, Text("已退出登录", "Logged out"))
+
+    async def _logged_in(self, login: Login) -> Reply:
+        return Reply(
+            {
+                "token": login.token,
+                "refreshToken": login.refresh_token,
+                "expiresIn": login.expires_in,
+                "user": await self._wire(login.user),
+            }
+        )
+
+    async def _me(self, call: Call[NoBody, NoQuery]) -> Reply:
+        user = await self._auth.ask(GetUser(call.caller.user_id))
+        return Reply({**await self._wire(user), "createdAt": iso(user.created_at)})
+
+    async def _wire(self, user: User) -> UserWire:
+        balance: Balance = await self._quota.ask(GetBalance(user.id))
+        return {
+            "id": user.id,
+            "phone": user.phone,
+            "isMember": balance.is_member,
+            "quota_remaining": balance.remaining,
+            "quota_expireAt": iso(balance.expires_at),
+        }

@@ -1,0 +1,149 @@
+"""Routes: plans, purchase, orders, and the gateways' notifications."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, ClassVar
+
+from aiohttp import web
+from pydantic import Field
+
+from actors.errors import UnknownChannel, UnknownPlan
+from actors.membership.actor import (
+    GetOrder,
+    GetPlans,
+    GetStatus,
+    ListOrders,
+    Membership,
+    Notify,
+    Order,
+    Purchase,
+)
+from actors.ports import Channel, Clock, Notification
+from server.http.body import Body, Line, Query, QueryInteger, Refusals, read_bytes
+from server.http.idempotency import idempotency_key
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+
+_CHANNELS = {"wx": Channel.WX, "wechat": Channel.WX, "alipay": Channel.ALIPAY}
+DAY = 86_400_000
+
+
+class PurchaseBody(Body):
+    refusals: ClassVar[Refusals] = {
+        "channel": partial(UnknownChannel, channel="?", known=", ".join(_CHANNELS)),
+        "plan": partial(UnknownPlan, plan="?", known="GET /api/membership/plans"),
+    }
+    channel: Annotated[Line, Field(max_length=32)]
+    plan: Annotated[Line, Field(max_length=32)] | None = None
+    autoRenew: bool = False
+
+
+class OrdersQuery(Query):
+    limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
+    offset: Annotated[QueryInteger, Field(ge=0, le=1_000_000)] = 0
+
+
+class MembershipRoutes:
+    def __init__(self, membership: Membership, clock: Clock) -> None:
+        self._membership, self._clock = membership, clock
+
+    def routes(self) -> list[AnyRoute]:
+        notify = "/api/membership/payment-callback"
+        return [
+            Route("GET", "/api/membership/plans", self._plans, Access.PUBLIC),
+            Route("POST", "/api/membership/purchase", self._purchase, body=PurchaseBody),
+            Route("POST", notify, self._notified, Access.PUBLIC),
+            Route("POST", f"{notify}/{{channel}}", self._notified_by, Access.PUBLIC),
+            Route("GET", "/api/membership/status", self._status, room=partial(self._membership.check_room, GetStatus)),
+            Route("GET", "/api/membership/orders", self._orders, query=OrdersQuery),
+            Route("GET", "/api/membership/orders/{orderId}", self._order),
+        ]
+
+    async def _plans(self, call: Call[NoBody, NoQuery]) -> Reply:
+        plans = await self._membership.ask(GetPlans())
+        return Reply([{"id": p.id, "name": p.name, "price": p.price, "quota": p.quota, "days": p.days} for p in plans])
+
+    async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Reply:
+        body = call.body
+        channel = _channel(body.channel)
+        key = idempotency_key(call.request, channel, body.plan, body.autoRenew)
+        wanted = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
+        bought = await self._membership.ask(wanted)
+        return Reply(
+            {
+                "orderId": bought.order.id,
+                "amount": bought.order.amount,
+                "channel": bought.order.channel,
+                "payParams": bought.form.pay_params,
+                "qrcodeUrl": bought.form.qrcode_url,
+                "expireAt": iso(bought.order.expires_at),
+            }
+        )
+
+    async def _notified(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._notify(call.request, None)
+
+    async def _notified_by(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._notify(call.request, _channel(call.path("channel")))
+
+    async def _notify(self, request: web.Request, channel: Channel | None) -> web.Response:
+        """A gateway calls: it is answered in its own terms, refused in the envelope (any 4xx makes it try again)."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        notification = Notification(headers, await read_bytes(request))
+        acknowledgement = await self._membership.ask(Notify(channel, notification))
+        return web.Response(body=acknowledgement.body, content_type=acknowledgement.content_type)
+
+    async def _status(self, call: Call[NoBody, NoQuery]) -> Reply:
+        status = await self._membership.ask(GetStatus(call.caller.user_id))
+        balance = status.balance
+        left = 0 if balance.expires_at is None else balance.expires_at - self._clock.now()
+        return Reply(
+            {
+                "isMember": balance.is_member,
+                "quota_remaining": balance.remaining,
+                "quota_expireAt": iso(balance.expires_at),
+                "expireDays": max(0, -(-left // DAY)),
+                "price": status.price,
+                "plan": status.plan,
+                "autoRenew": status.auto_renew,
+            }
+        )
+
+    async def _orders(self, call: Call[NoBody, OrdersQuery]) -> Reply:
+        query = call.query
+        page = await self._membership.ask(ListOrders(call.caller.user_id, query.limit, query.offset))
+        return Reply(
+            {
+                "orders": [_wire(order) for order in page.orders],
+                "total": page.total,
+                "limit": query.limit,
+                "offset": query.offset,
+            }
+        )
+
+    async def _order(self, call: Call[NoBody, NoQuery]) -> Reply:
+        return Reply(_wire(await self._membership.ask(GetOrder(call.caller.user_id, call.path("orderId")))))
+
+
+def _channel(name: str) -> Channel:
+    if name not in _CHANNELS:
+        raise UnknownChannel(channel=name, known=", ".join(_CHANNELS))
+    return _CHANNELS[name]
+
+
+def _wire(order: Order) -> dict[str, str | int | bool | None]:
+    return {
+        "orderId": order.id,
+        "channel": order.channel,
+        "plan": order.plan,
+        "amount": order.amount,
+        "quota": order.quota,
+        "days": order.days,
+        "status": order.status.value,
+        "transactionId": order.transaction_id,
+        "autoRenew": order.auto_renew,
+        "createdAt": iso(order.created_at),
+        "expireAt": iso(order.expires_at),
+        "paidAt": iso(order.finished_at) if order.transaction_id else None,
+    }

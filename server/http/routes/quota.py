@@ -1,0 +1,49 @@
+"""Routes: what a person has left, and how it came about."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from actors.quota.actor import Entry, GetBalance, GetLedger, Quota
+from server.http.body import Query, QueryInteger
+from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+
+
+class LedgerQuery(Query):
+    limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 20
+    cursor: QueryInteger | None = None
+
+
+class QuotaRoutes:
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+
+    def routes(self) -> list[AnyRoute]:
+        return [
+            Route("GET", "/api/quota", self._get),
+            Route("GET", "/api/quota/ledger", self._ledger, query=LedgerQuery),
+        ]
+
+    async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
+        balance = await self._quota.ask(GetBalance(call.caller.user_id))
+        return Reply(
+            {"remaining": balance.remaining, "isMember": balance.is_member, "expireAt": iso(balance.expires_at)}
+        )
+
+    async def _ledger(self, call: Call[NoBody, LedgerQuery]) -> Reply:
+        page = await self._quota.ask(GetLedger(call.caller.user_id, call.query.limit, call.query.cursor))
+        return Reply({"entries": [_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)})
+
+
+def _wire(entry: Entry) -> dict[str, str | int]:
+    return {
+        "id": str(entry.id),
+        "kind": entry.kind.value,
+        "amount": entry.amount,
+        "balance": entry.balance,
+        "reference": entry.reference,
+        "createdAt": iso(entry.created_at),
+    }

@@ -1,0 +1,154 @@
+"""Routes: tasks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, TypedDict
+
+from pydantic import ConfigDict, Field
+
+from actors.errors import BadParameter, UnknownTaskType
+from actors.ports import ObjectStore, Template
+from actors.task.actor import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
+from actors.task.media import Media
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
+from server.http.idempotency import idempotency_key
+from server.http.language import Text
+from server.http.messages import task_failure
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.times import iso
+from server.http.worker_signature import InternalSignature
+
+CREATIONS = 1024  # under way at a time: as many as the quota actor has room for
+
+_PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
+
+
+class BasicCleanParams(Body):
+    model_config = ConfigDict(extra="forbid")
+    template: Annotated[Template, Field(strict=False)] = Template.ALL
+
+
+_DEFAULTS = BasicCleanParams()
+
+
+class CreateBody(Body):
+    type: Annotated[Line, Field(min_length=1, max_length=64)]
+    inputImageUrl: Annotated[Line, Field(min_length=1, max_length=2048)]
+    params: Annotated[dict[str, object], Field(default_factory=dict)]  # pydantic copies a plain default deeply, 3 us
+
+
+class ReportBody(Body):
+    status: Annotated[TaskStatus, Field(strict=False)]
+    resultUrls: Annotated[list[Annotated[WebAddress, Field(max_length=2048)]], Field(max_length=24)] = []
+    errorMessage: Annotated[Line, Field(max_length=500)] = ""
+
+
+class ListQuery(Query):
+    limit: Annotated[QueryInteger, Field(ge=1, le=100)] = 10
+    offset: Annotated[QueryInteger, Field(ge=0, le=MAX_OFFSET)] = 0
+    cursor: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    status: TaskStatus | None = None
+    type: Annotated[str, Field(max_length=64)] | None = None
+
+
+class TaskWire(TypedDict):
+    id: str
+    type: str
+    status: str
+    inputImageUrl: str
+    params: dict[str, str]
+    resultUrls: list[str]
+    errorMessage: str | None
+    progress: int
+    createdAt: str
+    updatedAt: str
+    completedAt: str | None
+
+
+class TaskRoutes:
+    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, signature: InternalSignature) -> None:
+        self._tasks, self._media, self._store, self._signature = tasks, media, store, signature
+
+    def routes(self) -> list[AnyRoute]:
+        room = self._tasks.check_room
+        return [
+            Route(
+                "POST",
+                "/api/task/create",
+                self._create,
+                body=CreateBody,
+                room=partial(room, CreateTask),
+                under_way=CREATIONS,
+            ),
+            Route("GET", "/api/task/list", self._list, query=ListQuery, room=partial(room, ListTasks)),
+            Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, room=partial(room, GetTask)),
+            Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
+        ]
+
+    async def _create(self, call: Call[CreateBody, NoQuery]) -> Reply:
+        body, user_id = call.body, call.caller.user_id
+        if body.type != BASIC_CLEAN:
+            raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
+        params = validate(body.params, BasicCleanParams, "params") if body.params else _DEFAULTS
+        source = await self._media.own_input(user_id, body.inputImageUrl)
+        key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
+        created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
+        return Reply(
+            {
+                "taskId": created.task_id,
+                "type": body.type,
+                "status": TaskStatus.PENDING.value,
+                "createdAt": iso(created.created_at),
+                "quota_remaining": created.balance,
+            }
+        )
+
+    async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
+        task = await self._tasks.ask(GetTask(call.caller.user_id, call.path("taskId")))
+        return Reply(self._wire(task, call.english))
+
+    async def _list(self, call: Call[NoBody, ListQuery]) -> Reply:
+        query = call.query
+        wanted = Filter(call.caller.user_id, query.status, query.type, query.cursor)
+        page = await self._tasks.ask(ListTasks(wanted, query.limit, query.offset))
+        return Reply(
+            {
+                "tasks": [self._wire(task, call.english) for task in page.tasks],
+                "total": page.total,
+                "limit": query.limit,
+                "offset": query.offset,
+                "nextCursor": page.next,
+            }
+        )
+
+    async def _report(self, call: Call[NoBody, NoQuery]) -> Reply:
+        """A worker outside this process reports; its signature is checked before a word of it is read."""
+        raw = await read_bytes(call.request)
+        self._signature.check(call.request, raw)
+        body = parse_body(raw, ReportBody)
+        if body.status is TaskStatus.PENDING:
+            raise BadParameter(field="status", problem="report_status")
+        if body.status is TaskStatus.SUCCESS and not body.resultUrls:
+            raise BadParameter(field="resultUrls", problem="report_results")
+        results = [self._store.key_of(url) or url for url in body.resultUrls]
+        await self._tasks.ask(Report(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
+        return Reply(message=Text("任务状态已更新", "Task status updated"))
+
+    def _wire(self, task: Task, english: bool) -> TaskWire:
+        return {
+            "id": task.id,
+            "type": task.type,
+            "status": task.status.value,
+            "inputImageUrl": self._store.sign_download(task.input_key),
+            "params": task.params,
+            "resultUrls": [self._address(result) for result in task.results],
+            "errorMessage": None if task.error is None else task_failure(task.error, english),
+            "progress": _PROGRESS[task.status],
+            "createdAt": iso(task.created_at),
+            "updatedAt": iso(task.updated_at),
+            "completedAt": iso(task.completed_at),
+        }
+
+    def _address(self, result: str) -> str:
+        return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)

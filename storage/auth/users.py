@@ -1,0 +1,65 @@
+"""People, known by their phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from storage.engine.database import Connection
+
+_COLUMNS = "id, phone, created_at, role, banned_at"
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`phone` in its canonical form, times in epoch milliseconds."""
+
+    id: str
+    phone: str
+    created_at: int
+    role: Role = Role.USER
+    banned_at: int | None = None
+
+
+def find(connection: Connection, user_id: str) -> User | None:
+    return _user(connection.execute(f"SELECT {_COLUMNS} FROM users WHERE id = ?", (user_id,)).fetchone())
+
+
+def find_by_phone(connection: Connection, phone: str) -> User | None:
+    return _user(connection.execute(f"SELECT {_COLUMNS} FROM users WHERE phone = ?", (phone,)).fetchone())
+
+
+def add(connection: Connection, user: User) -> None:
+    connection.execute(
+        "INSERT INTO users (id, phone, created_at) VALUES (?, ?, ?)", (user.id, user.phone, user.created_at)
+    )
+
+
+def admins(connection: Connection) -> list[User]:
+    """In the order of their phones."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM users WHERE role = 'admin' ORDER BY phone")
+    return [user for user in map(_user, rows) if user is not None]
+
+
+def set_role(connection: Connection, user_id: str, role: Role) -> bool:
+    """Whether there is such a person."""
+    return connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id)).rowcount == 1
+
+
+def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> bool:
+    """Whether there is such a person."""
+    return connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id)).rowcount == 1
+
+
+def _user(row: Sequence[object] | None) -> User | None:
+    if row is None:
+        return None
+    user_id, phone, created_at, role, banned_at = row
+    assert isinstance(created_at, int) and (banned_at is None or isinstance(banned_at, int))
+    return User(str(user_id), str(phone), created_at, Role(str(role)), banned_at)

@@ -1,0 +1,12 @@
+"""A row that is written only to see whether writing works."""
+
+from __future__ import annotations
+
+from storage.engine.database import Connection
+
+
+def beat(connection: Connection, now: int) -> None:
+    connection.execute(
+        "INSERT INTO heartbeat (id, beat_at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at",
+        (now,),
+    )

@@ -1,0 +1,162 @@
+"""Orders and the plan's terms at the time of purchase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from storage.engine.database import Connection, values
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    PAID = "paid"
+    CLOSED = "closed"
+    FAILED = "failed"
+    REFUNDED = "refunded"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`amount` in fen, `quota` in generations, times in epoch milliseconds."""
+
+    id: str
+    user_id: str
+    channel: str
+    plan: str
+    amount: int
+    quota: int
+    days: int
+    rollover: bool
+    auto_renew: bool
+    status: OrderStatus
+    transaction_id: str | None
+    created_at: int
+    expires_at: int
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOrder:
+    """An order that its gateway says was paid: the record that explains a grant."""
+
+    order: Order
+    transaction_id: str
+
+
+_COLUMNS = """id, user_id, channel, plan, amount, quota, days, rollover, auto_renew, status, transaction_id,
+    created_at, expires_at, finished_at"""
+
+
+def add(connection: Connection, o: Order) -> None:
+    connection.execute(
+        f"INSERT INTO orders ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(o.id, o.user_id, o.channel, o.plan, o.amount, o.quota, o.days, o.rollover, o.auto_renew),
+            *(o.status, o.transaction_id, o.created_at, o.expires_at, o.finished_at),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentForm:
+    """How an order can be paid, as its gateway said: parameters for an in-app payment, an address for a QR code."""
+
+    pay_params: dict[str, str]
+    qrcode_url: str
+
+
+def keep_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
+    """Keep how an order can be paid; the form that counts, which is the first that was kept."""
+    connection.execute(
+        "UPDATE orders SET pay_params = ?, qrcode_url = ? WHERE id = ? AND qrcode_url IS NULL",
+        (json.dumps(form.pay_params), form.qrcode_url, order_id),
+    )
+    return find_form(connection, order_id) or form
+
+
+def find_form(connection: Connection, order_id: str) -> PaymentForm | None:
+    """How an order can be paid, None while its gateway has not said so."""
+    row = connection.execute(
+        "SELECT pay_params, qrcode_url FROM orders WHERE id = ? AND qrcode_url IS NOT NULL", (order_id,)
+    ).fetchone()
+    return PaymentForm(json.loads(row[0]), row[1]) if row else None
+
+
+def find(connection: Connection, order_id: str) -> Order | None:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE id = ?", (order_id,)).fetchone()
+    return _order(row) if row else None
+
+
+def page(connection: Connection, user_id: str, limit: int, offset: int) -> list[Order]:
+    """A person's orders, newest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM orders WHERE user_id = ? ORDER BY id DESC LIMIT ? OFFSET ?",
+        (user_id, limit, offset),
+    )
+    return [_order(row) for row in rows]
+
+
+def count(connection: Connection, user_id: str) -> int:
+    (total,) = connection.execute("SELECT COUNT(*) FROM orders WHERE user_id = ?", (user_id,)).fetchone()
+    return int(total)
+
+
+def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Order]:
+    """The newest paid order of each of these people, by user id; people who never paid are left out."""
+    rows = connection.execute(
+        f"""
+        SELECT {_COLUMNS} FROM orders WHERE id IN
+            (SELECT MAX(id) FROM orders WHERE status = 'paid' AND user_id IN {values(1, len(user_ids))}
+            GROUP BY user_id)
+        """,
+        tuple(user_ids),
+    )
+    return {order.user_id: order for order in map(_order, rows)}
+
+
+def pending(connection: Connection, after: str, limit: int) -> list[Order]:
+    """Orders that wait for their payment, in order of id, starting above `after`."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM orders WHERE status = 'pending' AND id > ? ORDER BY id LIMIT ?",
+        (after, limit),
+    )
+    return [_order(row) for row in rows]
+
+
+def win_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set[PaidOrder]:
+    """Move pending orders to paid; those that were moved by this call. One transaction pays one order."""
+    won = set()
+    for payment in paid:
+        changed = connection.execute(
+            """
+            UPDATE orders SET status = 'paid', transaction_id = ?, finished_at = ?
+            WHERE id = ? AND status = 'pending'
+              AND NOT EXISTS (SELECT 1 FROM orders AS other WHERE other.channel = ? AND other.transaction_id = ?)
+            """,
+            (
+                *(payment.transaction_id, now, payment.order.id),
+                *(payment.order.channel, payment.transaction_id),
+            ),
+        )
+        if changed.rowcount:
+            won.add(payment)
+    return won
+
+
+def finish_unpaid(connection: Connection, order_id: str, status: OrderStatus, now: int) -> None:
+    """Move a pending order to closed or failed; any other stays as it is."""
+    connection.execute(
+        "UPDATE orders SET status = ?, finished_at = ? WHERE id = ? AND status = 'pending'", (status, now, order_id)
+    )
+
+
+def _order(row: Any) -> Order:
+    id, user, channel, plan, amount, quota, days, rollover, auto_renew, status, paid_by, created, expires, done = row
+    return Order(
+        *(id, user, channel, plan, amount, quota, days, bool(rollover), bool(auto_renew)),
+        *(OrderStatus(status), paid_by, created, expires, done),
+    )

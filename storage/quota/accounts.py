@@ -1,0 +1,51 @@
+"""Balances. Only the quota actor writes them, always together with the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import chain
+from typing import NamedTuple
+
+from storage.engine.database import Connection, at_once, values
+
+
+class Account(NamedTuple):
+    """`balance` in generations; `expires_at` is the membership's end in epoch milliseconds, 0 without one.
+
+    `last_entry` is where this person's part of the ledger ends, and is read from: the id of an entry.
+    """
+
+    user_id: str
+    balance: int = 0
+    expires_at: int = 0
+    last_entry: int | None = None
+
+
+def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
+    """The accounts of these people; an empty one for who has none yet."""
+    rest = f"FROM accounts WHERE user_id IN {values(1, len(user_ids))}"
+    rows = at_once(connection, "user_id, balance, expires_at, last_entry", rest, tuple(user_ids))
+    found = {row[0]: Account(*row) for row in rows}
+    return {user_id: found.get(user_id) or Account(user_id) for user_id in user_ids}
+
+
+def save(connection: Connection, accounts: Collection[Account]) -> None:
+    if not accounts:
+        return
+    connection.execute(
+        f"""
+        INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES {values(len(accounts), 4)}
+        ON CONFLICT (user_id) DO UPDATE SET
+            balance = excluded.balance, expires_at = excluded.expires_at, last_entry = excluded.last_entry
+        """,
+        list(chain.from_iterable(accounts)),
+    )
+
+
+def expired(connection: Connection, now: int, limit: int) -> list[str]:
+    """People whose membership has ended and was not closed yet, the longest ended first."""
+    rows = connection.execute(
+        "SELECT user_id FROM accounts WHERE expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        (now, limit),
+    )
+    return [user_id for (user_id,) in rows]

@@ -1,0 +1,32 @@
+"""Why an operator changed somebody's balance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.engine.database import Connection, values
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    id: str
+    user_id: str
+    reason: str
+    created_at: int
+
+
+def known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of `ids` that are recorded already."""
+    if not ids:
+        return set()
+    return {i for (i,) in connection.execute(f"SELECT id FROM adjustments WHERE id IN {values(1, len(ids))}", ids)}
+
+
+def add(connection: Connection, adjustments: Sequence[Adjustment]) -> None:
+    if not adjustments:
+        return
+    connection.execute(
+        f"INSERT INTO adjustments (id, user_id, reason, created_at) VALUES {values(len(adjustments), 4)}",
+        [value for a in adjustments for value in (a.id, a.user_id, a.reason, a.created_at)],
+    )

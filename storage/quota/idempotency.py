@@ -1,0 +1,63 @@
+"""What creations with an Idempotency-Key were answered, so that the same key gives the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from storage.engine.database import Connection, values
+
+
+class Answer(NamedTuple):
+    """A task that was created, with the balance after it; or the name of the refusal. `digest` is of the body."""
+
+    user_id: str
+    key: str
+    digest: bytes
+    task_id: str | None
+    refusal: str | None
+    balance: int
+    created_at: int
+
+
+def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
+    """The stored answers to these (user id, key) pairs.
+
+    Joined, since for `(user_id, key) IN (VALUES …)` of more than one row SQLite scans the table.
+    """
+    if not keys:
+        return {}
+    rows = connection.execute(
+        f"""
+        WITH wanted (user_id, key) AS (VALUES {values(len(keys), 2)})
+        SELECT user_id, key, digest, task_id, refusal, balance, created_at
+        FROM wanted JOIN idempotency USING (user_id, key)
+        """,
+        [part for key in keys for part in key],
+    )
+    return {(row[0], row[1]): Answer(*row) for row in rows}
+
+
+def add(connection: Connection, answers: Sequence[Answer]) -> None:
+    if not answers:
+        return
+    connection.execute(
+        f"""
+        INSERT INTO idempotency (user_id, key, digest, task_id, refusal, balance, created_at)
+        VALUES {values(len(answers), 7)}
+        """,
+        list(chain.from_iterable(answers)),
+    )
+
+
+def forget_refusals(connection: Connection, before: int, limit: int) -> int:
+    """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever. How many."""
+    forgotten = connection.execute(
+        """
+        DELETE FROM idempotency WHERE (user_id, key) IN
+            (SELECT user_id, key FROM idempotency WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
+        """,
+        (before, limit),
+    )
+    return forgotten.rowcount

@@ -1,0 +1,33 @@
+"""One request of each call, outside wrk: what the bare server learns its answers from."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+from tests.bench.calls import Call
+from tests.bench.members import CODE, Member, login_phone
+
+
+def one_answer(base: str, call: Call, member: Member) -> Any:
+    """What a server answers, parsed. Raises urllib.error.HTTPError for a refusal."""
+    match call:
+        case Call.CREATE:
+            body = {"type": "basic_clean", "inputImageUrl": member.picture_url}
+            request = _request(f"{base}/api/task/create", member, body)
+            request.add_header("Idempotency-Key", "one answer")
+        case Call.READ:
+            request = _request(f"{base}/api/task/{member.task}", member)
+        case Call.STATUS:
+            request = _request(f"{base}/api/membership/status", member)
+        case Call.LOGIN:
+            request = _request(f"{base}/api/auth/login", member, {"phone": login_phone(0), "code": CODE})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def _request(url: str, member: Member, body: object = None) -> urllib.request.Request:
+    content = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {member.token}", "Content-Type": "application/json"}
+    return urllib.request.Request(url, content, headers)

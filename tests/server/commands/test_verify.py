@@ -1,0 +1,126 @@
+"""`darkroom verify` as its operator meets it: a process over a data folder, served or not."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.server.commands.test_main import outcome
+from tests.support.corruption import CORRUPTIONS, Corruption, damage, filled, raw
+from tests.support.pictures import shirt
+from tests.support.process import browsing, serving
+from tests.support.server import Api
+
+SOUND, BROKEN, NOT_AUDITED = 0, 1, 2
+
+
+async def test_a_sound_folder(tmp_path: Path) -> None:
+    filled(tmp_path / "data")
+    status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert (status, err) == (SOUND, "")
+    assert out == "data: checked 40 people, 624 ledger entries, 520 tasks and 48 orders: sound\n"
+
+
+async def test_the_folder_is_the_settings_own_unless_one_is_named(tmp_path: Path) -> None:
+    filled(tmp_path / "there")
+    (tmp_path / "some.toml").write_text('data = "there"')
+    assert (await outcome("verify", "--config", "some.toml", cwd=tmp_path))[0] == SOUND
+    (tmp_path / "config.toml").write_text('mode = "production"')
+    assert (await outcome("verify", "--data", "there", cwd=tmp_path))[0] == SOUND, "a backup needs no secrets"
+    assert not (tmp_path / "there" / "secrets").exists()
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name)
+async def test_one_corrupted_row_is_named(tmp_path: Path, corruption: Corruption) -> None:
+    offender = corruption.apply(filled(tmp_path / "data"))
+    status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert status == BROKEN
+    assert f"broken: {corruption.rule} (" in out and offender in out, out
+    assert "darkroom: data is not sound" in err and "Traceback" not in err
+
+
+async def test_a_damaged_page_is_told_without_a_traceback(tmp_path: Path) -> None:
+    damage(filled(tmp_path / "data"))
+    status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert (status, "quick_check" in out, "Traceback" in err) == (BROKEN, True, False)
+
+
+async def test_a_damaged_schema_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with closing(raw(filled(tmp_path / "data"))) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_schema SET sql = 'CREATE TABLE ledger (' WHERE name = 'ledger'")
+    status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert (status, "malformed" in out, "Traceback" in err) == (BROKEN, True, False)
+
+
+async def test_of_many_offenders_a_hundred_are_named(tmp_path: Path) -> None:
+    with closing(raw(filled(tmp_path / "data"))) as connection:
+        connection.execute("DELETE FROM ledger WHERE kind = 'charge'")
+    _, out, _ = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert out.count("its person has 0 charges for it") == 100 and "\n  and 420 more\n" in out
+
+
+async def test_a_folder_that_was_never_served(tmp_path: Path) -> None:
+    status, _, err = await outcome("verify", cwd=tmp_path)
+    assert status == NOT_AUDITED and "there is no database in data" in err and "--data" in err
+    assert list(tmp_path.iterdir()) == [], "and nothing was made there"
+
+
+async def test_what_is_no_database_or_a_newer_one(tmp_path: Path) -> None:
+    path = filled(tmp_path / "data")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=999")
+    status, _, err = await outcome("verify", cwd=tmp_path)
+    assert status == NOT_AUDITED and "schema 999" in err
+    path.write_bytes(b"a letter to a friend" * 1000)
+    status, _, err = await outcome("verify", cwd=tmp_path)
+    assert status == NOT_AUDITED and "is not a database" in err
+
+
+async def test_beside_a_server_that_writes(tmp_path: Path) -> None:
+    """All is sound at every moment, and the server notices nothing."""
+    data, done = tmp_path / "data", asyncio.Event()
+    async with browsing() as http, serving(data, TASKS__WORKERS="0") as server:
+        api = Api(server.base, http)
+        members = [await api.member() for _ in range(8)]
+        urls = [await api.uploaded(member, shirt(64)) for member in members]
+
+        async def write(number: int) -> int:
+            """Create and buy, again and again; how often."""
+            rounds = 0
+            while not done.is_set():
+                await api.create(members[number], urls[number])
+                order = (await api.post("/api/membership/purchase", {"channel": "wx"}, who=members[number])).data
+                await api.post("/sandbox/pay", {"orderId": order["orderId"]})
+                rounds += 1
+            return rounds
+
+        writers = asyncio.gather(*map(write, range(len(members))))
+        audits = [await outcome("verify", "--data", "data", cwd=tmp_path) for _ in range(3)]
+        done.set()
+        assert min(await writers) > 1
+        assert await server.end(signal.SIGTERM) == 0
+    assert [(status, err) for status, _, err in audits] == [(SOUND, "")] * 3
+    assert len({out for _, out, _ in audits}) > 1, "there was more to check each time"
+
+
+async def test_after_a_kill_what_is_in_the_wal_only_is_audited_and_left_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with browsing() as http, serving(data, TASKS__WORKERS="0") as server:
+        api = Api(server.base, http)
+        member = await api.member()
+        await api.create(member, await api.uploaded(member, shirt(64)))
+        await server.end(signal.SIGKILL)
+    files = [data / "darkroom.sqlite3", data / "darkroom.sqlite3-wal"]
+    before = [file.read_bytes() for file in files]
+    assert before[1], "or nothing was left to be replayed"
+    status, out, _ = await outcome("verify", "--data", "data", cwd=tmp_path)
+    assert status == SOUND and "1 people, 2 ledger entries, 1 tasks and 1 orders" in out
+    assert [file.read_bytes() for file in files] == before
+    async with serving(data, TASKS__WORKERS="0") as server:
+        assert await server.end(signal.SIGTERM) == 0

@@ -1,0 +1,162 @@
+"""The call by which the operator's own workers report: signed, fresh, and each final state once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
+from tests.support.account_state import holdings, placed
+from tests.support.server import SECRETS, Answer, Edge, Person
+
+RESULT = "https://pictures.example/white-bg.png"
+SUCCESS = {"status": "success", "resultUrls": [RESULT]}
+
+
+def signature(edge: Edge, right: tuple[str, bytes], **other: Any) -> dict[str, str]:
+    """The headers of a rightly signed call for a path and body; `other` says in what it differs."""
+    timestamp = other.get("timestamp", str(edge.clock.now() // 1000 + other.get("later", 0)))
+    secret = other.get("secret", SECRETS["internal"]).encode()
+    path, body = other.get("path", right[0]), other.get("body", right[1])
+    made = sign(secret, timestamp, other.get("method", "PUT"), path, body)
+    return {TIMESTAMP: timestamp, SIGNATURE: other.get("signature", made)}
+
+
+async def report(edge: Edge, task: str, content: object, **other: Any) -> Answer:
+    path, body = f"/api/task/{task}/status", json.dumps(content).encode()
+    return await edge.put(path, raw=body, headers=signature(edge, (path, body), **other))
+
+
+async def task_of(edge: Edge) -> tuple[Person, str]:
+    member = await edge.member()
+    return member, (await edge.create(member, await placed(edge, member)))["taskId"]
+
+
+async def test_a_worker_reports_progress_and_success(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    assert (await report(edge, task, {"status": "processing"})).content["message"] == "任务状态已更新"
+    assert (await edge.get(f"/api/task/{task}", who=member)).data["status"] == "processing"
+    assert (await report(edge, task, SUCCESS)).status == 200
+    done = (await edge.get(f"/api/task/{task}", who=member)).data
+    assert (done["status"], done["resultUrls"], done["progress"]) == ("success", [RESULT], 100)
+    assert await edge.remaining(member) == 99
+
+
+async def test_a_failure_is_refunded_once(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    failed = {"status": "failed", "errorMessage": "the vendor said no"}
+    answers = await asyncio.gather(*(report(edge, task, failed) for _ in range(20)))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 19
+    assert (await edge.get(f"/api/task/{task}", who=member)).data["errorMessage"] == "the vendor said no"
+    assert await edge.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
+
+
+@pytest.mark.parametrize("first", ["success", "failed"])
+async def test_a_final_state_never_changes(edge: Edge, first: str) -> None:
+    member, task = await task_of(edge)
+    assert (await report(edge, task, {**SUCCESS, "status": first})).status == 200
+    before = await holdings(edge, member)
+    for status in ("processing", "success", "failed"):
+        answer = await report(edge, task, {**SUCCESS, "status": status})
+        assert answer.refusal == (409, 4009)
+    assert await holdings(edge, member) == before
+
+
+async def test_success_and_failure_at_once_are_one(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    states = ["success", "failed"] * 10
+    answers = await asyncio.gather(*(report(edge, task, {**SUCCESS, "status": state}) for state in states))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 19
+    won = (await edge.get(f"/api/task/{task}", who=member)).data["status"]
+    assert await edge.remaining(member) == (100 if won == "failed" else 99)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"secret": "another secret"}, {"secret": ""}, {"secret": SECRETS["token"]}, {"secret": SECRETS["media"]}),
+        *({"method": "POST"}, {"path": "/api/task/x/status"}, {"path": ""}, {"body": b"{}"}, {"body": b""}),
+        *({"later": -300}, {"later": 300}, {"later": 10**9}, {"timestamp": ""}, {"timestamp": "soon"}),
+        *({"timestamp": "１７９５４２０８００"}, {"timestamp": "-1"}, {"timestamp": "1e9"}, {"timestamp": "9" * 13}),
+        *({"signature": ""}, {"signature": "0" * 64}, {"signature": "é"}, {"signature": "None"}),
+    ],
+    ids=str,
+)
+async def test_without_the_right_signature_nothing_changes(edge: Edge, other: dict[str, Any]) -> None:
+    member, task = await task_of(edge)
+    before = await holdings(edge, member)
+    answer = await report(edge, task, {"status": "failed"}, **other)
+    assert answer.refusal == (403, 4003)
+    assert await holdings(edge, member) == before
+
+
+@pytest.mark.parametrize("later", [-299, 0, 299])
+async def test_five_minutes_either_way_are_fresh(edge: Edge, later: int) -> None:
+    _, task = await task_of(edge)
+    assert (await report(edge, task, SUCCESS, later=later)).status == 200
+
+
+async def test_a_person_cannot_report_on_their_own_task(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    bodies: list[object] = [{"status": "failed"}, SUCCESS, {}, []]
+    for body in bodies:
+        assert (await edge.put(f"/api/task/{task}/status", body, who=member)).refusal == (403, 4003)
+    assert await edge.remaining(member) == 99
+
+
+async def test_a_signature_for_one_task_is_none_for_another(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    other = (await edge.create(member, await placed(edge, member)))["taskId"]
+    body = json.dumps({"status": "failed"}).encode()
+    headers = signature(edge, (f"/api/task/{task}/status", body))
+    assert (await edge.put(f"/api/task/{other}/status", raw=body, headers=headers)).refusal == (403, 4003)
+    assert (await edge.get(f"/api/task/{other}", who=member)).data["status"] == "pending"
+
+
+@pytest.mark.parametrize("task", ["0" * 32, "list", "x"])
+async def test_a_task_that_is_none_is_not_found(edge: Edge, task: str) -> None:
+    assert (await report(edge, task, SUCCESS)).refusal == (404, 4004)
+
+
+async def test_what_a_worker_says_is_checked_like_anything_else(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    wrong: list[object] = [{}, [], {"status": None}, {"status": "pending"}, {"status": "done"}, {"status": 1}]
+    wrong += [
+        {"status": "success"},
+        {"status": "success", "resultUrls": []},
+        {"status": "success", "resultUrls": RESULT},
+    ]
+    wrong += [{**SUCCESS, "errorMessage": message} for message in ("a\nb", "\ud800", "x" * 501, None, 5)]
+    urls: tuple[object, ...] = (
+        "",
+        "x",
+        "ftp://x",
+        "javascript:x",
+        "http://\n",
+        "http://\ud800",
+        "https://" + "x" * 2048,
+        None,
+        5,
+        [],
+    )
+    wrong += [{"status": "success", "resultUrls": [RESULT, url]} for url in urls]
+    wrong += [{"status": "success", "resultUrls": [RESULT] * 25}]
+    before = await holdings(edge, member)
+    for content in wrong:
+        assert (await report(edge, task, content)).refusal == (400, 4001), content
+    forged = {"status": "success", "resultUrls": [f"{edge.base}/media/input/../../secrets.toml?expires=1&signature=x"]}
+    assert (await report(edge, task, forged)).refusal == (403, 4003)
+    assert await holdings(edge, member) == before
+
+
+async def test_our_own_addresses_are_kept_as_keys_and_signed_afresh(edge: Edge) -> None:
+    member, task = await task_of(edge)
+    own = await placed(edge, member)
+    assert (await report(edge, task, {"status": "success", "resultUrls": [own]})).status == 200
+    edge.clock.advance(seconds=3600)
+    (url,) = (await edge.get(f"/api/task/{task}", who=member)).data["resultUrls"]
+    assert url != own
+    assert ((await edge.get(own)).refusal, (await edge.get(url)).status) == ((403, 4003), 200)

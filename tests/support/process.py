@@ -1,0 +1,86 @@
+"""A real `darkroom serve` in a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import aiohttp
+
+from server.commands.serve import READY
+from tests.support.server import GENEROUS
+
+PROGRAM = ("server.commands.main",)  # the module that is run, with what comes before the command
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment with the given settings and no others: `TASKS__WORKERS="0"`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM__")}
+    return inherited | {f"DARKROOM__{name}": value for name, value in settings.items()}
+
+
+async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
+    """Start the command; its output is for reading."""
+    return await _start(PROGRAM, arguments, cwd, PIPE, settings)
+
+
+async def _start(
+    program: Sequence[str], arguments: Sequence[str], cwd: Path, stderr: int | IO[bytes], settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", *program, *arguments),
+        cwd=cwd,
+        env=environment(**settings) | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        stdout=PIPE,
+        stderr=stderr,
+    )
+
+
+@dataclass(slots=True)
+class Server:
+    base: str
+    process: asyncio.subprocess.Process
+    output: str = ""
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; the exit status. Then `output` is what was printed since the start."""
+        with suppress(ProcessLookupError):  # it may have been quicker
+            self.process.send_signal(number)
+        output, _ = await self.process.communicate()
+        self.output = output.decode()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+@asynccontextmanager
+async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[Server]:
+    """A ready server on a free port; killed at the end if it still runs. Its log is the folder's name with `.log`."""
+    limits = {f"AUTH__{name.upper()}": str(most) for name, most in GENEROUS.items()}
+    generous = {**limits, "TASKS__WORKERS": "1"} | settings
+    log = data.with_suffix(".log")
+    with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
+        serve = ("serve", "--data", str(data), "--port", "0")
+        process = await _start(program, serve, data.parent, stderr, generous)
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode()
+        assert line.startswith(READY), log.read_text()
+        yield Server(line.removeprefix(READY).strip(), process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def browsing(connections: int = 256) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as http:
+        yield http

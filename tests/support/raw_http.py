@@ -1,0 +1,65 @@
+"""HTTP as no client library would send it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.server import Edge
+
+GUARD_SECONDS = 20  # only so that a server that never answers fails the test
+
+
+async def exchange(edge: Edge, request: bytes, *, then_hang_up: bool = False, until: bytes = b"") -> bytes:
+    """Send bytes and read `until` these come, or the server closes.
+
+    With `then_hang_up`, the server is told that nothing more will come from this side.
+    """
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        if then_hang_up:
+            writer.write_eof()
+        async with asyncio.timeout(GUARD_SECONDS):
+            return await reader.readuntil(until) if until else await reader.read()
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def begun(edge: Edge, request: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A request whose head the server has taken (it says 100 Continue), and whose body has yet to come."""
+    host, port = edge.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        async with asyncio.timeout(GUARD_SECONDS):
+            await reader.readuntil(b"100 Continue\r\n\r\n")
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+def post(path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
+    """A POST that closes the connection; `length` is what Content-Length claims, None for the truth."""
+    return _request("POST", path, body, len(body) if length is None else length, headers)
+
+
+def put(path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
+    return _request("PUT", path, body, len(body) if length is None else length, headers)
+
+
+def bare(method: str, path: str, *headers: str) -> bytes:
+    """A request without a body's length."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: darkroom", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def _request(method: str, path: str, body: bytes, length: int, headers: tuple[str, ...]) -> bytes:
+    return bare(method, path, f"Content-Length: {length}", *headers) + body

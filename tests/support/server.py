@@ -1,0 +1,190 @@
+"""A whole Darkroom inside the test's own event loop: real HTTP on loopback, real SQLite, the sandbox's real wire."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from server.http.runner import EnvelopeRunner
+from server.settings.model import Config
+from server.system import System
+
+SECRETS = {name: f"a test's {name} secret, long enough" for name in ("token", "code", "media", "internal")}
+GENEROUS = {"address_per_hour": 1_000_000, "prefix_per_hour": 1_000_000, "codes_per_day": 1_000_000}
+NOBODY_LISTENS = {"sender": "webhook", "webhook": {"url": "http://127.0.0.1:1/", "secret": "s" * 32}}
+GUARD_SECONDS = 60  # only so that a server that never gets there fails the test
+_numbers = itertools.count()
+
+
+class MovableClock:
+    """The time a test says it is, as the Clock port. Starts at a fixed moment."""
+
+    def __init__(self, now: int = 1_795_420_800_000) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        return self.time
+
+    def advance(self, *, seconds: float = 0, days: float = 0) -> None:
+        self.time += round(seconds * 1000 + days * 86_400_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response; `content` is the parsed JSON, or None where there was none."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+    content: Any
+
+    @property
+    def data(self) -> Any:
+        assert self.status == 200 and self.content["success"], self.content
+        return self.content["data"]
+
+    @property
+    def refusal(self) -> tuple[int, int]:
+        """The HTTP status and the code of a failure in the envelope."""
+        assert self.content["success"] is False, self.content
+        assert self.content["error"]["requestId"] == self.headers["X-Request-Id"]
+        assert self.content["error"]["message"]
+        return self.status, self.content["error"]["code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: str
+    phone: str
+    token: str
+
+
+@dataclass(slots=True)
+class Api:
+    """A person's ways to use a server that is running somewhere."""
+
+    base: str
+    http: aiohttp.ClientSession
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, who: Person | None = None, **more: Any
+    ) -> Answer:
+        """`body` is sent as JSON; `raw` as the bytes it is; `path` may be a whole address."""
+        headers = dict(more.get("headers", {}))
+        if who is not None:
+            headers["Authorization"] = f"Bearer {who.token}"
+        content = more.get("raw", None if body is None else json.dumps(body).encode())
+        url = path if path.startswith("http") else self.base + path
+        async with self.http.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
+            raw = await response.read()
+            parsed = json.loads(raw) if raw and response.content_type == "application/json" else None
+            return Answer(response.status, response.headers, raw, parsed)
+
+    async def get(self, path: str, *, who: Person | None = None, **more: Any) -> Answer:
+        return await self.call("GET", path, who=who, **more)
+
+    async def post(self, path: str, body: object = None, *, who: Person | None = None, **more: Any) -> Answer:
+        return await self.call("POST", path, body, who=who, **more)
+
+    async def put(self, path: str, body: object = None, *, who: Person | None = None, **more: Any) -> Answer:
+        return await self.call("PUT", path, body, who=who, **more)
+
+    async def code(self, phone: str) -> str:
+        """Ask for a login code and read it in the sandbox's inbox."""
+        assert (await self.post("/api/auth/send-code", {"phone": phone})).data == {"expireIn": 300}
+        messages = (await self.get(f"/sandbox/sms?phone={phone}")).data["messages"]
+        return str(messages[0]["code"])
+
+    async def person(self, phone: str | None = None) -> Person:
+        """Somebody who has just logged in."""
+        phone = phone or f"138{next(_numbers):08}"
+        login = (await self.post("/api/auth/login", {"phone": phone, "code": await self.code(phone)})).data
+        return Person(login["user"]["id"], phone, login["token"])
+
+    async def member(self, channel: str = "wx") -> Person:
+        """Somebody who has just paid for a membership."""
+        person = await self.person()
+        order = (await self.post("/api/membership/purchase", {"channel": channel}, who=person)).data
+        paid = (await self.post("/sandbox/pay", {"orderId": order["orderId"]})).data
+        assert paid == {"orderId": order["orderId"], "state": "paid", "notified": True}
+        return person
+
+    async def uploaded(self, who: Person, picture: bytes, name: str = "photo.png") -> str:
+        """Put a picture where the server says; the address to create a task with."""
+        place = (await self.get(f"/api/media/sts?fileName={name}", who=who)).data
+        stored = await self.call(place["method"], place["uploadUrl"], raw=picture, headers=place["headers"])
+        assert stored.status == 200, stored.content
+        return str(place["inputImageUrl"])
+
+    async def create(self, who: Person, image_url: str, **params: str) -> Any:
+        body = {"type": "basic_clean", "inputImageUrl": image_url, "params": params}
+        return (await self.post("/api/task/create", body, who=who)).data
+
+    async def finished(self, who: Person, task_id: str) -> Any:
+        """The task when it has reached a final state."""
+        return await self.reached(who, task_id, "success", "failed")
+
+    async def reached(self, who: Person, task_id: str, *states: str) -> Any:
+        """The task when it is in one of these states; asked again and again, since nothing tells of it yet."""
+        async with asyncio.timeout(GUARD_SECONDS):
+            while True:
+                task = (await self.get(f"/api/task/{task_id}", who=who)).data
+                if task["status"] in states:
+                    return task
+
+    async def remaining(self, who: Person) -> int:
+        return int((await self.get("/api/quota", who=who)).data["remaining"])
+
+    async def ledger(self, who: Person) -> list[tuple[str, int, int]]:
+        """(kind, amount, balance) of a person's entries, oldest first."""
+        entries = (await self.get("/api/quota/ledger?limit=100", who=who)).data["entries"]
+        return [(entry["kind"], entry["amount"], entry["balance"]) for entry in reversed(entries)]
+
+
+@dataclass(slots=True)
+class Edge(Api):
+    """A server in this very event loop, and what only its operator has."""
+
+    data: Path
+    clock: MovableClock
+    system: System = field(repr=False)
+    app: web.Application = field(repr=False)
+
+
+def settings(data: Path, **sections: Any) -> Config:
+    """Settings as a test wants them: `tasks={"workers": 0}`."""
+    generous = {"auth": GENEROUS, "tasks": {"workers": 1}}
+    if sections.get("mode") == "production":
+        sections = {"sms": NOBODY_LISTENS, **sections}
+    return Config.model_validate({"data": data, "secrets": SECRETS, **generous, **sections})
+
+
+@asynccontextmanager
+async def running(
+    data: Path, clock: MovableClock | None = None, *, port: int = 0, **sections: Any
+) -> AsyncIterator[Edge]:
+    """A server on a free port of loopback, or on the one it had before; stopped in order at the end."""
+    clock = clock or MovableClock()
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        system = await System.start(settings(data, **sections), base, clock)
+        app = system.app()
+        runner = EnvelopeRunner(app, shutdown_seconds=1)
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        try:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+                yield Edge(base, http, data, clock, system, app)
+        finally:
+            await runner.cleanup()
+            await system.stop()
