@@ -136,7 +136,7 @@ class ObjectStore(Protocol):
         """Store the file, durable when this returns; an object under the same key is replaced in one step."""
 
 
-class Template(StrEnum):
+class PictureTemplate(StrEnum):
     ALL = "all"
     MATTING = "matting"
     WHITE_BG = "white_bg"
@@ -160,7 +160,7 @@ class PictureWorkers(Protocol):
         Raises NotAnImage, TooLarge (pixels), Overloaded.
         """
 
-    async def clean(self, source: Path, folder: Path, template: Template) -> list[Path]:
+    async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
         """Cut the garment out; returns the files written into `folder`, named as on the wire (`matting.png` …).
 
         Raises PictureRefused; Overloaded when too much waits or the workers are stopping (nothing was decided then).

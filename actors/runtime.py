@@ -64,11 +64,11 @@ Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
 @dataclass(frozen=True, slots=True)
 class _Forward:
     translate: Callable[[Any], Awaitable[Any]]
-    check_room: Callable[[], None]
+    check_capacity: Callable[[], None]
 
 
 @dataclass(slots=True)  # not frozen: that would double the price of making one
-class _Letter:
+class Envelope:
     message: Message[Any]
     reply: asyncio.Future[Any] | None
     handler: Batch
@@ -101,7 +101,7 @@ class Actor:
 
     def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
-        self._waiting: deque[_Letter] = deque()
+        self._waiting: deque[Envelope] = deque()
         self._waiting_for: dict[type[Message[Any]], int] = {}
         self._mail = asyncio.Event()
         self._handlers: dict[type[Message[Any]], Batch] = {}
@@ -150,10 +150,10 @@ class Actor:
         """Send without waiting; a failure is logged. Raises Overloaded."""
         self._post(message, None, self._capacity)
 
-    def check_room(self, kind: type[Message[Any]]) -> None:
+    def check_capacity(self, kind: type[Message[Any]]) -> None:
         """Raises Overloaded if a message of this kind would be: to be asked before the work that leads to it."""
         if kind in self._forwards and not self._stopping:
-            self._forwards[kind].check_room()
+            self._forwards[kind].check_capacity()
         else:
             self._room_for(kind, self._capacity)
 
@@ -172,7 +172,7 @@ class Actor:
             raise TypeError(f"{type(self).__name__} does not handle {type(message).__name__}")
         kind = type(message)
         self._waiting_for[kind] = 1 + self._room_for(kind, capacity)
-        self._waiting.append(_Letter(message, reply, handler, time.monotonic()))
+        self._waiting.append(Envelope(message, reply, handler, time.monotonic()))
         self._mail.set()
 
     def _room_for(self, kind: type[Message[Any]], capacity: int) -> int:
@@ -210,7 +210,7 @@ class Actor:
         asker's task, ends when that is cancelled, and `stop()` does not wait for it; it can be asked, not told.
         """
         self._waiting_for[kind] = 0
-        self._forwards[kind] = _Forward(translate, lambda: actor.check_room(sent))
+        self._forwards[kind] = _Forward(translate, lambda: actor.check_capacity(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:
         """Tell the actor itself `message` again and again, from when it starts."""
@@ -254,7 +254,7 @@ class Actor:
             await asyncio.wait([self._loop])
 
     async def _run(self) -> None:
-        taken: list[_Letter] = []
+        taken: list[Envelope] = []
         try:
             while self._waiting or not self._stopping:
                 if not self._waiting:
@@ -278,8 +278,8 @@ class Actor:
                 self.tell(message)
             await asyncio.sleep(seconds)
 
-    async def _take(self, letters: Sequence[_Letter]) -> None:
-        by_handler: dict[Batch, list[_Letter]] = {}
+    async def _take(self, letters: Sequence[Envelope]) -> None:
+        by_handler: dict[Batch, list[Envelope]] = {}
         for letter in letters:
             by_handler.setdefault(letter.handler, []).append(letter)
             self._waiting_for[type(letter.message)] -= 1
@@ -289,7 +289,7 @@ class Actor:
         else:
             await asyncio.gather(*runs)
 
-    async def _handle(self, handler: Batch, letters: Sequence[_Letter]) -> None:
+    async def _handle(self, handler: Batch, letters: Sequence[Envelope]) -> None:
         try:
             outcomes = await handler([letter.message for letter in letters])
             assert len(outcomes) == len(letters), "a batch handler answers each message"

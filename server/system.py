@@ -34,15 +34,15 @@ from server.http.route import AnyRoute
 from server.http.routes.admin import AdminRoutes
 from server.http.routes.auth import AuthRoutes
 from server.http.routes.files import FileRoutes
-from server.http.routes.health import OperationRoutes
+from server.http.routes.health import HealthRoutes
 from server.http.routes.media import MediaRoutes
 from server.http.routes.membership import MembershipRoutes
 from server.http.routes.quota import QuotaRoutes
 from server.http.routes.task import TaskRoutes
-from server.http.worker_signature import InternalSignature
+from server.http.worker_signature import WorkerSignature
 from server.operator.socket import OperatorSocket
 from server.sandbox.sandbox import Sandbox
-from server.settings.model import Config
+from server.settings.model import Settings
 from storage.engine import heartbeat
 from storage.engine.database import CommitFailed, Database, StorageError
 from storage.engine.lock import FolderInUse
@@ -60,7 +60,7 @@ class CannotStart(Exception):
 class System:
     """Everything that runs, from `start()` to `stop()`. `base_url` is how the outside reaches the server."""
 
-    def __init__(self, config: Config, base_url: str, db: Database, clock: Clock) -> None:
+    def __init__(self, config: Settings, base_url: str, db: Database, clock: Clock) -> None:
         self._config, self._db, self._clock = config, db, clock
         secrets = config.secrets
         self._store = LocalObjects(config.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
@@ -90,7 +90,7 @@ class System:
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, config: Config, base_url: str, clock: Clock | None = None) -> System:
+    async def start(cls, config: Settings, base_url: str, clock: Clock | None = None) -> System:
         """Raises CannotStart."""
         try:
             db = await Database.open(config.data)
@@ -127,7 +127,7 @@ class System:
     async def stop(self) -> None:
         """Finish what was taken, the upper actors before those they ask, and storage at the very end."""
         self._operator.close()
-        self._tasks.take_no_more()
+        self._tasks.drain()
         await self._tasks.stop(DRAIN_SECONDS)
         for actor in (self._membership, self._auth, self._quota):
             await actor.stop()
@@ -156,7 +156,7 @@ class System:
     def _routes(self) -> list[AnyRoute]:
         media = Media(self._store)
         address = ClientAddress(self._config.server.trusted_proxies)
-        signature = InternalSignature(self._config.secrets.internal.get_secret_value(), self._clock)
+        signature = WorkerSignature(self._config.secrets.internal.get_secret_value(), self._clock)
         return [
             *AuthRoutes(self._auth, self._quota, address).routes(),
             *AdminRoutes(self._auth).routes(),
@@ -165,7 +165,7 @@ class System:
             *TaskRoutes(self._tasks, media, self._store, signature).routes(),
             *MediaRoutes(media).routes(),
             *FileRoutes(self._store, self._uploads).routes(),
-            *OperationRoutes({"storage": self._write, "actors": self._ping}).routes(),
+            *HealthRoutes({"storage": self._write, "actors": self._ping}).routes(),
             *MetricRoutes(self._config.metrics.token.get_secret_value(), local=self._sandbox is not None).routes(),
             *(self._sandbox.routes() if self._sandbox is not None else []),
         ]
@@ -192,7 +192,7 @@ class System:
         return {}
 
 
-def _auth_settings(config: Config) -> AuthSettings:
+def _auth_settings(config: Settings) -> AuthSettings:
     auth = config.auth
     return AuthSettings(
         code_secret=config.secrets.code.get_secret_value(),
@@ -218,9 +218,9 @@ def _end_of(day: date | None) -> int | None:
     return None if day is None else (calendar.timegm(day.timetuple()) + 86_400) * 1000
 
 
-def _plans(config: Config) -> list[Plan]:
+def _plans(config: Settings) -> list[Plan]:
     return [Plan(p.id, p.name, p.price, p.quota, p.days, p.rollover) for p in config.membership.plans]
 
 
-def _task_settings(config: Config) -> TaskSettings:
+def _task_settings(config: Settings) -> TaskSettings:
     return TaskSettings(config.tasks.workers, config.tasks.cost.model_dump(), config.data / "work")

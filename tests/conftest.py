@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Edge, running
+from tests.support.server import LocalServer, running_server
 
 
 @pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
+async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
     """A development server with one picture worker, on an empty data folder and a clock that stands still."""
-    async with running(tmp_path / "data") as edge:
-        yield edge
+    async with running_server(tmp_path / "data") as server:
+        yield server

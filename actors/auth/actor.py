@@ -35,7 +35,7 @@ from actors.auth.tokens import Tokens
 from actors.errors import CommitFailed, NotAllowed, Overloaded, StorageError, UserNotFound
 from actors.ports import Clock, SmsSender
 from actors.quota.actor import Gift, Quota
-from actors.retention import Forgetting
+from actors.retention import PurgeJob
 from actors.runtime import Actor
 from storage.auth import login_failures, users
 from storage.engine.database import Database
@@ -67,7 +67,7 @@ class Auth(Actor):
         self.on(GetUser, lambda message: self._user(message.user_id))
         self.on(CheckAdmin, self._check_admin)
         self._register_operator()
-        Forgetting(self, self._forget)
+        PurgeJob(self, self._forget)
 
     def _register_operator(self) -> None:
         self.on(FindUser, self._find_user)

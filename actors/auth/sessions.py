@@ -16,7 +16,7 @@ from actors.durations import DAY, HOUR, seconds_to_wait
 from actors.errors import Banned, CodeWrong, NotLoggedIn, TooManyRefreshes, UserNotFound
 from actors.ids import new_id
 from actors.ports import Clock
-from actors.retention import batch_by_batch
+from actors.retention import in_batches
 from storage.auth import sessions, signup_gifts, users
 from storage.auth.sessions import RefreshToken, Session
 from storage.engine.database import Connection, Database
@@ -94,7 +94,7 @@ class Sessions:
             self._tokens.forget(ids)
             return len(ids)
 
-        await batch_by_batch(forget)
+        await in_batches(forget)
 
     def _open(self, connection: Connection, phone: str, digest: bytes, token: str, now: int) -> _Opened | Banned:
         if not spend(connection, phone, digest):

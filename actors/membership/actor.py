@@ -26,7 +26,7 @@ from actors.membership.plans import Plans
 from actors.membership.purchase import Offer, place
 from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment, PaymentGateway, PaymentState
 from actors.quota.actor import Balance, GetBalance, Grant, Quota
-from actors.retention import Forgetting, forget_refusals
+from actors.retention import PurgeJob, purge_refusals
 from actors.runtime import Actor, Message
 from storage.engine.database import Connection, Database
 from storage.membership import order_keys, orders
@@ -149,7 +149,7 @@ class Membership(Actor):
         self.on(ListOrders, self._list_orders)
         self.on(Reconcile, self._reconcile)
         self.every(RECONCILE_SECONDS, Reconcile())
-        Forgetting(self, lambda: forget_refusals(db, clock, order_keys.forget_refusals))
+        PurgeJob(self, lambda: purge_refusals(db, clock, order_keys.purge_refusals))
 
     async def _get_plans(self, _: GetPlans) -> Sequence[Plan]:
         return self._plans.all()

@@ -8,7 +8,7 @@ from actors.errors import DomainError, IdempotencyKeyReused, UnknownChannel, Unk
 from actors.idempotency import IdempotencyKey
 from storage.engine.database import Connection
 from storage.membership import order_keys, orders
-from storage.membership.order_keys import OrderAnswer
+from storage.membership.order_keys import StoredOrderAnswer
 from storage.membership.orders import Order
 
 Offer = Order | UnknownChannel | UnknownPlan
@@ -36,7 +36,7 @@ def _placed(connection: Connection, offer: Offer) -> Order | DomainError:
     return offer
 
 
-def _repeated(connection: Connection, stored: OrderAnswer, key: IdempotencyKey) -> Order | DomainError:
+def _repeated(connection: Connection, stored: StoredOrderAnswer, key: IdempotencyKey) -> Order | DomainError:
     if stored.digest != key.digest:
         return IdempotencyKeyReused()
     if stored.order_id is None:
@@ -48,8 +48,8 @@ def _repeated(connection: Connection, stored: OrderAnswer, key: IdempotencyKey) 
     return order
 
 
-def _answer(user_id: str, key: IdempotencyKey, offer: Offer, now: int) -> OrderAnswer:
+def _answer(user_id: str, key: IdempotencyKey, offer: Offer, now: int) -> StoredOrderAnswer:
     if isinstance(offer, Order):
-        return OrderAnswer(user_id, key.key, key.digest, offer.id, None, now)
+        return StoredOrderAnswer(user_id, key.key, key.digest, offer.id, None, now)
     refusal = json.dumps([type(offer).__name__, offer.facts])
-    return OrderAnswer(user_id, key.key, key.digest, None, refusal, now)
+    return StoredOrderAnswer(user_id, key.key, key.digest, None, refusal, now)

@@ -16,7 +16,7 @@ from actors.errors import CommitFailed, StorageError
 from actors.ports import Clock
 from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
 from actors.quota.settlement import Facts, Settlement, settle
-from actors.retention import Forgetting, forget_refusals
+from actors.retention import PurgeJob, purge_refusals
 from actors.runtime import Actor, Message
 from storage.auth import signup_gifts
 from storage.engine.database import Connection, Database
@@ -106,7 +106,7 @@ class Quota(Actor):
         self.on(GiveDue, self._give_due)
         self.every(EXPIRE_SECONDS, ExpireDue())
         self.every(GIVE_SECONDS, GiveDue())
-        Forgetting(self, lambda: forget_refusals(db, clock, idempotency.forget_refusals))
+        PurgeJob(self, lambda: purge_refusals(db, clock, idempotency.purge_refusals))
 
     async def _settle(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()

@@ -17,7 +17,7 @@ from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, 
 from storage.membership.orders import PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
-from storage.quota.idempotency import Answer
+from storage.quota.idempotency import StoredAnswer
 from storage.quota.ledger import Entry, Kind
 from storage.task.tasks import FailedTask, NewTask
 
@@ -32,7 +32,7 @@ class Facts:
     charged: Mapping[str, int]  # what each failing task was charged, by task id
     won: Set[FailedTask | PaidOrder]  # records whose final state this transaction has just won
     adjusted: Set[str]  # adjustments that were made before
-    answers: Mapping[tuple[str, str], Answer]  # by user id and idempotency key
+    answers: Mapping[tuple[str, str], StoredAnswer]  # by user id and idempotency key
     gifts: Mapping[str, int]  # the amounts of signup gifts that this transaction has just won, by user id
 
 
@@ -44,7 +44,7 @@ class Settlement:
     entries: list[Entry] = field(default_factory=list)
     tasks: list[NewTask] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
-    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
 
 
@@ -77,7 +77,7 @@ class _Book:
     def keep(self, account: Account) -> None:
         self.made.accounts[account.user_id] = account
 
-    def answer(self, key: tuple[str, str]) -> Answer | None:
+    def answer(self, key: tuple[str, str]) -> StoredAnswer | None:
         return self.made.answers.get(key) or self.facts.answers.get(key)
 
     def is_settled(self, kind: Kind, reference: str) -> bool:
@@ -184,9 +184,9 @@ def _refusal(name: str, needed: int, remaining: int) -> DomainError:
     return NotMember() if name == NotMember.__name__ else QuotaInsufficient(needed=needed, remaining=remaining)
 
 
-def _to_store(book: _Book, command: Charge, key: IdempotencyKey, outcome: Receipt | DomainError) -> Answer:
+def _to_store(book: _Book, command: Charge, key: IdempotencyKey, outcome: Receipt | DomainError) -> StoredAnswer:
     refused = isinstance(outcome, DomainError)
-    return Answer(
+    return StoredAnswer(
         user_id=command.user_id,
         key=key.key,
         digest=key.digest,
@@ -197,7 +197,7 @@ def _to_store(book: _Book, command: Charge, key: IdempotencyKey, outcome: Receip
     )
 
 
-def _from_store(stored: Answer, amount: int) -> Outcome:
+def _from_store(stored: StoredAnswer, amount: int) -> Outcome:
     if stored.task_id is not None:
         return Receipt(stored.task_id, stored.balance, stored.created_at)
     assert stored.refusal is not None, "a stored answer is a task or a refusal"

@@ -13,7 +13,7 @@ import structlog
 from actors.errors import CommitFailed, FileMissing, NotAllowed, Overloaded, StorageError, TaskFinished, TaskNotFound
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
-from actors.ports import Clock, ObjectStore, PictureRefused, PictureWorkers, Template
+from actors.ports import Clock, ObjectStore, PictureRefused, PictureTemplate, PictureWorkers
 from actors.quota.actor import Charge, Quota, Refund
 from actors.runtime import Actor, Message
 from actors.task.picture_job import make_pictures
@@ -65,7 +65,7 @@ class CreateTask(Message[Created]):
     user_id: str
     type: str
     input_key: str
-    template: Template
+    template: PictureTemplate
     key: IdempotencyKey | None = None
 
 
@@ -168,7 +168,7 @@ class Tasks(Actor):
         now = self._clock.now()
         await self._db.write(lambda connection: tasks.end_leases(connection, now))
 
-    def take_no_more(self) -> None:
+    def drain(self) -> None:
         """Before stop: the work under way may end, the rest waits in its rows for the next start."""
         self._closing = True
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from server.commands.operator import FILE, FOLDER, groups
-from server.settings.load import ConfigError, Loaded, effective, load
-from server.settings.model import Config
+from server.settings.load import LoadedSettings, SettingsError, effective, load
+from server.settings.model import Settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,7 +75,7 @@ def verify(config: Path | None, data: Path | None) -> None:
     sys.exit(verify(_folder(config, data)))
 
 
-def _served(settings: Config) -> int:
+def _served(settings: Settings) -> int:
     from server.commands.serve import AddressInUse, run
     from server.logs.form import configure_logging
     from server.system import CannotStart
@@ -92,10 +92,10 @@ def _overrides(data: Path | None, host: str | None, port: int | None) -> dict[st
     return ({"data": data} if data is not None else {}) | ({"server": server} if server else {})
 
 
-def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True) -> Loaded:
+def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True) -> LoadedSettings:
     try:
         return load(file, overrides, generate=generate)
-    except ConfigError as fault:
+    except SettingsError as fault:
         lines = "".join(f"\n  {line}" for line in fault.faults)
         _give_up(f"the settings cannot be used:{lines}", status=2)
 

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from server.http.runner import EnvelopeRunner
-from server.settings.model import Config
+from server.settings.model import Settings
 from server.system import System
 
 log = structlog.stdlib.get_logger("darkroom")
@@ -30,7 +30,7 @@ class AddressInUse(Exception):
     """The port cannot be listened on."""
 
 
-def run(config: Config) -> int:
+def run(config: Settings) -> int:
     """Serve until SIGTERM or SIGINT. The exit status: 0 after an orderly end, 1 after a fault.
 
     Raises AddressInUse, CannotStart.
@@ -42,7 +42,7 @@ def run(config: Config) -> int:
         return runner.run(_serve(config, listening))
 
 
-async def _serve(config: Config, listening: socket.socket) -> int:
+async def _serve(config: Settings, listening: socket.socket) -> int:
     told = _told_to_stop()
     address = _address(config.server.host, listening.getsockname()[1])
     system = await System.start(config, config.server.public_url or address)

@@ -19,12 +19,12 @@ from actors.errors import DomainError, MissingReference, Overloaded
 from server.http.admission import Admission, Admissions
 from server.http.body import JSON_BYTES
 from server.http.cors import Cors
-from server.http.errors import Refusal, failure_of, http_failure
-from server.http.headers import StandingHeaders
+from server.http.errors import RequestRefused, failure_of, http_failure
+from server.http.headers import DefaultHeaders
 from server.http.json_response import in_one_piece
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
-from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, speaks_english
+from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, wants_english
 from server.logs.form import REQUEST_ID
 
 log = structlog.stdlib.get_logger("darkroom.http")
@@ -44,14 +44,14 @@ TURN_AWAY: web.AppKey[Callable[[RawRequestMessage], bytes]] = web.AppKey("turn a
 
 ADMISSIONS: web.AppKey[Admissions] = web.AppKey("admissions")
 
-STANDING: web.AppKey[StandingHeaders] = web.AppKey("standing headers")
+STANDING: web.AppKey[DefaultHeaders] = web.AppKey("standing headers")
 
 
 def build_app(
     routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors, *, https: bool = False
 ) -> web.Application:
     """`https` is whether browsers reach the server by it alone."""
-    standing = StandingHeaders(https=https)
+    standing = DefaultHeaders(https=https)
 
     def dress(asked: Mapping[str, str], answered: CIMultiDict[str], request_id: str) -> None:
         answered["X-Request-Id"] = request_id
@@ -97,13 +97,13 @@ async def _enveloped(
     except web.HTTPException as fault:
         if fault.status < 400:
             raise
-        failure = http_failure(fault.status, fault.reason, speaks_english(request))
+        failure = http_failure(fault.status, fault.reason, wants_english(request))
         if "Allow" in fault.headers:
             failure.headers["Allow"] = fault.headers["Allow"]
-    except (DomainError, MissingReference, Refusal) as fault:
-        failure = failure_of(fault, speaks_english(request))
+    except (DomainError, MissingReference, RequestRefused) as fault:
+        failure = failure_of(fault, wants_english(request))
     except Exception as fault:
-        failure = failure_of(fault, speaks_english(request))
+        failure = failure_of(fault, wants_english(request))
         log.exception("a request failed", method=request.method, route=template or route_template(request))
     count_refusal(failure.code)
     return failure_response(request, failure, request_id)

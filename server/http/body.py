@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from actors.errors import DomainError
-from server.http.errors import Meaning, Refusal
+from server.http.errors import ErrorSpec, RequestRefused
 from server.http.language import Text
 from server.http.messages import validation_problem
 
@@ -26,9 +26,9 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[][{}]")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
-_BROKEN = Meaning(4001, 400, Text("请求体不完整", "The body is incomplete"))
-_TWICE = Meaning(4001, 400, Text("同一个查询参数出现了多次", "A query parameter is given twice"))
-_PACKED = Meaning(4001, 400, Text("不支持压缩的请求体", "Compressed bodies are not accepted; send it as it is"))
+_BROKEN = ErrorSpec(4001, 400, Text("请求体不完整", "The body is incomplete"))
+_TWICE = ErrorSpec(4001, 400, Text("同一个查询参数出现了多次", "A query parameter is given twice"))
+_PACKED = ErrorSpec(4001, 400, Text("不支持压缩的请求体", "Compressed bodies are not accepted; send it as it is"))
 
 
 Refusals = Mapping[str, Callable[[], DomainError]]
@@ -79,7 +79,7 @@ QueryInteger = Annotated[int, BeforeValidator(_digits)]
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
-    """Raises Refusal or the model's own refusal for the first bad field; HTTPRequestEntityTooLarge past 64 KiB."""
+    """Raises RequestRefused or the model's own error for the first bad field; HTTPRequestEntityTooLarge past 64 KiB."""
     return parse_body(await read_bytes(request), model)
 
 
@@ -97,17 +97,20 @@ async def read_bytes(request: web.Request) -> bytes:
 
 @asynccontextmanager
 async def arriving(request: web.Request, seconds: float) -> AsyncIterator[None]:
-    """Around reading a body. Raises HTTPRequestTimeout when it trickles in, Refusal when it breaks off or is packed."""
+    """Limit the time in which a body is read.
+
+    Raises HTTPRequestTimeout after `seconds`, RequestRefused for a body that is incomplete or compressed.
+    """
     # Unpacking is the sender's choice of how much work a few bytes make, before anybody has logged in.
     if not _is_plain(request):
-        raise Refusal(_PACKED)
+        raise RequestRefused(_PACKED)
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     except (web.RequestPayloadError, ConnectionResetError):
-        raise Refusal(_BROKEN) from None
+        raise RequestRefused(_BROKEN) from None
 
 
 def _is_plain(request: web.Request) -> bool:
@@ -119,14 +122,14 @@ def parse_body(raw: bytes, model: type[B]) -> B:
         _check_depth(raw)
         value = _JSON.decode(raw.decode("utf-8"))
     except ValueError as fault:
-        raise Refusal(_malformed(fault)) from None
+        raise RequestRefused(_malformed(fault)) from None
     if not isinstance(value, dict):
-        raise Refusal(_malformed(ValueError("an object is needed")))
+        raise RequestRefused(_malformed(ValueError("an object is needed")))
     return validate(value, model)
 
 
 def validate(value: object, model: type[B], under: str = "") -> B:
-    """`under` is the field that holds the value. Raises Refusal or the model's own refusal for the first bad field."""
+    """`under` is the field that holds the value. Raises RequestRefused or the model's error for the first bad field."""
     try:
         return model.model_validate(value)
     except ValidationError as invalid:
@@ -134,10 +137,10 @@ def validate(value: object, model: type[B], under: str = "") -> B:
 
 
 def read_query(request: web.Request, model: type[Q]) -> Q:
-    """Raises Refusal for the first bad parameter, and for one that is given twice."""
+    """Raises RequestRefused for the first bad parameter, and for one that is given twice."""
     given = dict(request.query)
     if len(given) < len(request.query):
-        raise Refusal(_TWICE)
+        raise RequestRefused(_TWICE)
     try:
         return model.model_validate(given)
     except ValidationError as invalid:
@@ -151,12 +154,14 @@ def _refuse(error: ErrorDetails, refusals: Refusals, under: str = "") -> NoRetur
     if error.get("ctx", {}).get("pattern") == _ONE_LINE:
         error["type"] = "control_characters"
     said = validation_problem(error)
-    raise Refusal(Meaning(4001, 400, Text(f"参数 {name} 有误：{said.zh}", f"Parameter {name}: {said.en}")))
+    raise RequestRefused(ErrorSpec(4001, 400, Text(f"参数 {name} 有误：{said.zh}", f"Parameter {name}: {said.en}")))
 
 
-def _malformed(fault: ValueError) -> Meaning:
+def _malformed(fault: ValueError) -> ErrorSpec:
     detail = str(fault)[:100]
-    return Meaning(4001, 400, Text(f"请求体不是有效的 JSON 对象：{detail}", f"The body is not a JSON object: {detail}"))
+    return ErrorSpec(
+        4001, 400, Text(f"请求体不是有效的 JSON 对象：{detail}", f"The body is not a JSON object: {detail}")
+    )
 
 
 def _check_depth(raw: bytes) -> None:

@@ -11,16 +11,16 @@ from server.http.messages import problem
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ErrorSpec:
     code: int
     status: int
     text: Text
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """A request refused by the edge itself, with its words ready. `retry_after` in seconds."""
 
-    def __init__(self, meaning: Meaning, *, retry_after: int | None = None) -> None:
+    def __init__(self, meaning: ErrorSpec, *, retry_after: int | None = None) -> None:
         super().__init__(meaning.text.en)
         self.meaning, self.retry_after = meaning, retry_after
 
@@ -35,23 +35,23 @@ class Failure:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-_MEANINGS: dict[type[Exception], Meaning] = {
-    kinds.NotLoggedIn: Meaning(
+_MEANINGS: dict[type[Exception], ErrorSpec] = {
+    kinds.NotLoggedIn: ErrorSpec(
         1001, 401, Text("请先登录，或登录已过期", "Please log in; the token is missing, invalid or expired")
     ),
-    kinds.NotMember: Meaning(1002, 403, Text("请先开通会员", "This needs a membership; buy one first")),
-    kinds.QuotaInsufficient: Meaning(
+    kinds.NotMember: ErrorSpec(1002, 403, Text("请先开通会员", "This needs a membership; buy one first")),
+    kinds.QuotaInsufficient: ErrorSpec(
         1003,
         403,
         Text(
             "剩余次数不足：需要 {needed} 次，剩余 {remaining} 次", "Not enough quota: {needed} needed, {remaining} left"
         ),
     ),
-    kinds.UserNotFound: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
+    kinds.UserNotFound: ErrorSpec(1004, 404, Text("用户不存在", "There is no such user")),
     # Rows of orders and balances refer to people: a token outlives its person when an old backup is restored.
-    kinds.MissingReference: Meaning(1004, 404, Text("用户不存在", "There is no such user")),
-    kinds.Banned: Meaning(1005, 403, Text("账号已被停用", "This account has been closed")),
-    kinds.PhoneInvalid: Meaning(
+    kinds.MissingReference: ErrorSpec(1004, 404, Text("用户不存在", "There is no such user")),
+    kinds.Banned: ErrorSpec(1005, 403, Text("账号已被停用", "This account has been closed")),
+    kinds.PhoneInvalid: ErrorSpec(
         2000,
         400,
         Text(
@@ -59,11 +59,11 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Not a mainland China mobile number (11 digits, such as 13800138000)",
         ),
     ),
-    kinds.CodeWrong: Meaning(
+    kinds.CodeWrong: ErrorSpec(
         2001, 400, Text("验证码错误或已失效，请重新获取", "The code is wrong, used or expired; ask for a new one")
     ),
-    kinds.CodeInvalid: Meaning(2002, 400, Text("验证码应为 6 位数字", "A code has six digits")),
-    kinds.TooManyCodesForPhone: Meaning(
+    kinds.CodeInvalid: ErrorSpec(2002, 400, Text("验证码应为 6 位数字", "A code has six digits")),
+    kinds.TooManyCodesForPhone: ErrorSpec(
         2004,
         429,
         Text(
@@ -71,7 +71,7 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Too many codes for this phone; try again in {retry_after} s",
         ),
     ),
-    kinds.TooManyCodesForAddress: Meaning(
+    kinds.TooManyCodesForAddress: ErrorSpec(
         2005,
         429,
         Text(
@@ -79,7 +79,7 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Too many requests from this address; try again in {retry_after} s",
         ),
     ),
-    kinds.TooManyCodes: Meaning(
+    kinds.TooManyCodes: ErrorSpec(
         2006,
         429,
         Text(
@@ -87,7 +87,7 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Too many codes are being sent; try again in {retry_after} s",
         ),
     ),
-    kinds.LoginLocked: Meaning(
+    kinds.LoginLocked: ErrorSpec(
         2007,
         429,
         Text(
@@ -95,38 +95,38 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "Too many wrong codes for this phone; try again in {retry_after} s",
         ),
     ),
-    kinds.TooManyRefreshes: Meaning(
+    kinds.TooManyRefreshes: ErrorSpec(
         2009,
         429,
         Text("刷新过于频繁，请在 {retry_after} 秒后重试", "Refreshed too often; try again in {retry_after} s"),
     ),
-    kinds.PhoneRefused: Meaning(
+    kinds.PhoneRefused: ErrorSpec(
         2008, 400, Text("短信无法送达该手机号，请检查号码", "No message can be delivered to this number; check it")
     ),
-    kinds.BadParameter: Meaning(4001, 400, Text("参数 {field} 有误：{problem}", "Parameter {field}: {problem}")),
-    kinds.UnknownTaskType: Meaning(
+    kinds.BadParameter: ErrorSpec(4001, 400, Text("参数 {field} 有误：{problem}", "Parameter {field}: {problem}")),
+    kinds.UnknownTaskType: ErrorSpec(
         4001,
         400,
         Text("不支持的任务类型 {type}，可用：{known}", "Task type {type} is not available; available: {known}"),
     ),
-    kinds.NotAllowed: Meaning(4003, 403, Text("无权访问", "This is not yours, or not allowed")),
-    kinds.LinkInvalid: Meaning(
+    kinds.NotAllowed: ErrorSpec(4003, 403, Text("无权访问", "This is not yours, or not allowed")),
+    kinds.LinkInvalid: ErrorSpec(
         4003, 403, Text("链接无效或已过期", "This link was altered or has expired; get a new one")
     ),
-    kinds.TaskNotFound: Meaning(4004, 404, Text("任务不存在", "There is no such task")),
-    kinds.FileMissing: Meaning(4004, 404, Text("文件不存在，请先上传", "There is no such file; upload it first")),
-    kinds.TaskFinished: Meaning(
+    kinds.TaskNotFound: ErrorSpec(4004, 404, Text("任务不存在", "There is no such task")),
+    kinds.FileMissing: ErrorSpec(4004, 404, Text("文件不存在，请先上传", "There is no such file; upload it first")),
+    kinds.TaskFinished: ErrorSpec(
         4009,
         409,
         Text("任务已结束（{status}），状态不能再变", "The task is finished ({status}); its state never changes again"),
     ),
-    kinds.TooLarge: Meaning(4013, 413, Text("文件过大，上限为 {limit}", "Too large; the limit is {limit}")),
-    kinds.NotAnImage: Meaning(4015, 415, Text("{problem}", "{problem}")),
-    kinds.IdempotencyKeyReused: Meaning(
+    kinds.TooLarge: ErrorSpec(4013, 413, Text("文件过大，上限为 {limit}", "Too large; the limit is {limit}")),
+    kinds.NotAnImage: ErrorSpec(4015, 415, Text("{problem}", "{problem}")),
+    kinds.IdempotencyKeyReused: ErrorSpec(
         4022, 422, Text("同一个 Idempotency-Key 已用于不同的请求", "This Idempotency-Key was used with another body")
     ),
-    kinds.OrderNotFound: Meaning(5002, 404, Text("订单不存在", "There is no such order")),
-    kinds.OrderEnded: Meaning(
+    kinds.OrderNotFound: ErrorSpec(5002, 404, Text("订单不存在", "There is no such order")),
+    kinds.OrderEnded: ErrorSpec(
         4009,
         409,
         Text(
@@ -134,22 +134,22 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "The order has ended ({status}); order again with a new Idempotency-Key",
         ),
     ),
-    kinds.UnknownChannel: Meaning(
+    kinds.UnknownChannel: ErrorSpec(
         5003,
         400,
         Text("不支持的支付渠道 {channel}，可用：{known}", "Unknown payment channel {channel}; available: {known}"),
     ),
-    kinds.UnknownPlan: Meaning(
+    kinds.UnknownPlan: ErrorSpec(
         5003, 400, Text("套餐 {plan} 不存在，可用：{known}", "Unknown plan {plan}; available: {known}")
     ),
-    kinds.SignatureInvalid: Meaning(5004, 401, Text("回调签名无效", "The callback's signature is invalid")),
-    kinds.PaymentMismatch: Meaning(
+    kinds.SignatureInvalid: ErrorSpec(5004, 401, Text("回调签名无效", "The callback's signature is invalid")),
+    kinds.PaymentMismatch: ErrorSpec(
         4009, 409, Text("支付结果与订单不符", "The payment does not fit the order: {problem}")
     ),
-    kinds.Overloaded: Meaning(
+    kinds.Overloaded: ErrorSpec(
         9003, 503, Text("服务繁忙，请在 {retry_after} 秒后重试", "The server is busy; try again in {retry_after} s")
     ),
-    kinds.ServiceUnavailable: Meaning(
+    kinds.ServiceUnavailable: ErrorSpec(
         9003,
         503,
         Text(
@@ -157,12 +157,12 @@ _MEANINGS: dict[type[Exception], Meaning] = {
             "The outside service {service} is not available; try again in {retry_after} s",
         ),
     ),
-    kinds.StorageError: Meaning(
+    kinds.StorageError: ErrorSpec(
         9003,
         503,
         Text("存储暂不可用，未做任何更改，请重试", "Storage is not available; nothing was changed, try again"),
     ),
-    kinds.CommitFailed: Meaning(
+    kinds.CommitFailed: ErrorSpec(
         9003,
         503,
         Text(
@@ -172,7 +172,7 @@ _MEANINGS: dict[type[Exception], Meaning] = {
     ),
 }
 
-_INTERNAL = Meaning(9999, 500, Text("服务器内部错误", "Internal error"))
+_INTERNAL = ErrorSpec(9999, 500, Text("服务器内部错误", "Internal error"))
 
 _HTTP = {
     400: Text(
@@ -189,25 +189,25 @@ _HTTP = {
 
 def failure_of(fault: Exception, english: bool) -> Failure:
     """The answer to any exception; one without a meaning is an internal error, told without detail."""
-    if isinstance(fault, Refusal):
-        return _failure(fault.meaning, fault.meaning.text.words(english), fault.retry_after)
+    if isinstance(fault, RequestRefused):
+        return _failure(fault.meaning, fault.meaning.text.render(english), fault.retry_after)
     meaning = _MEANINGS.get(type(fault), _INTERNAL)
     facts = dict(fault.facts) if isinstance(fault, DomainError) else {}
     if isinstance(facts.get("problem"), str):
         facts["problem"] = problem(str(facts["problem"]), english)
     retry_after = facts.get("retry_after")
     return _failure(
-        meaning, meaning.text.words(english, **facts), retry_after if isinstance(retry_after, int) else None
+        meaning, meaning.text.render(english, **facts), retry_after if isinstance(retry_after, int) else None
     )
 
 
 def http_failure(status: int, reason: str, english: bool) -> Failure:
     """The answer to what aiohttp itself refuses; the code is the status where api.md gives it no other."""
     text = _HTTP.get(status, Text(reason, reason))
-    return Failure(4013 if status == 413 else status, status, text.words(english))
+    return Failure(4013 if status == 413 else status, status, text.render(english))
 
 
-def _failure(meaning: Meaning, message: str, retry_after: int | None) -> Failure:
+def _failure(meaning: ErrorSpec, message: str, retry_after: int | None) -> Failure:
     headers = {}
     if retry_after is not None or meaning.status in (429, 503):
         headers["Retry-After"] = str(retry_after or 1)

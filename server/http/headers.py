@@ -17,7 +17,7 @@ _STANDING = {
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # a year; RFC 6797 forbids it over plain HTTP
 
 
-class StandingHeaders:
+class DefaultHeaders:
     """`lines` is their text, for an answer in one piece. `https` is whether the outside reaches the server by it."""
 
     def __init__(self, *, https: bool) -> None:
@@ -31,19 +31,19 @@ class StandingHeaders:
         headers.popall(hdrs.SERVER, None)
 
 
-class EdgeRequest(web.Request):
+class ServerRequest(web.Request):
     """A request that completes the headers of whatever answers it, at the last moment.
 
     aiohttp adds its own just before; its signal for that moment is not sent for what is no HTTP, nor on our short way.
     """
 
-    standing: ClassVar[StandingHeaders]
+    standing: ClassVar[DefaultHeaders]
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
         self.standing.complete(response.headers)
 
 
-def request_class(standing: StandingHeaders) -> type[EdgeRequest]:
+def request_class(standing: DefaultHeaders) -> type[ServerRequest]:
     """Of one server's requests. aiohttp makes them from what came over the wire, so that nothing else can be passed."""
-    return type(EdgeRequest.__name__, (EdgeRequest,), {"standing": standing})
+    return type(ServerRequest.__name__, (ServerRequest,), {"standing": standing})

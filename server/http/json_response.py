@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from pydantic_core import to_json
 
-from server.http.headers import EdgeRequest, StandingHeaders
+from server.http.headers import DefaultHeaders, ServerRequest
 
 _TYPE = "application/json; charset=utf-8"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -24,7 +24,7 @@ def json_response(request: web.BaseRequest, content: object, status: int = 200) 
     return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _TYPE})
 
 
-def in_one_piece(status: int, standing: StandingHeaders, headers: Mapping[str, str], body: bytes) -> bytes:
+def in_one_piece(status: int, standing: DefaultHeaders, headers: Mapping[str, str], body: bytes) -> bytes:
     """The whole answer, JSON, as it goes over the wire. `headers` holds none of the standing ones."""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
@@ -57,7 +57,7 @@ class _AtOnce(web.StreamResponse):
         """
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
-        assert isinstance(request, EdgeRequest)
+        assert isinstance(request, ServerRequest)
         await request.writer.write_eof(in_one_piece(self.status, request.standing, self.headers, self._bytes))
         if request.protocol.writing_paused:  # somebody asks on and on and does not read: answers must not pile up
             await request.writer.drain()

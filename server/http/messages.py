@@ -82,12 +82,12 @@ _UNSAID = Text("格式不正确", "is not valid")
 
 def problem(key: str, english: bool) -> str:
     """What is wrong with a parameter or a picture; a text that is no key says it itself."""
-    return _PROBLEMS[key].words(english) if key in _PROBLEMS else key
+    return _PROBLEMS[key].render(english) if key in _PROBLEMS else key
 
 
 def task_failure(reason: str, english: bool) -> str:
     """Why a task failed; the words of a worker outside this process stay as they are."""
-    return _REASONS[reason].words(english) if reason in _REASONS else reason
+    return _REASONS[reason].render(english) if reason in _REASONS else reason
 
 
 def validation_problem(error: ErrorDetails) -> Text:
@@ -96,4 +96,4 @@ def validation_problem(error: ErrorDetails) -> Text:
     if kind == "value_error":
         kind, context = str(context["error"]), {}
     said = _VALIDATION.get(kind, _UNSAID)
-    return Text(said.words(False, **context), said.words(True, **context))
+    return Text(said.render(False, **context), said.render(True, **context))

@@ -47,7 +47,7 @@ class Call(Generic[B, Q]):
 
     @property
     def english(self) -> bool:
-        return speaks_english(self.request)
+        return wants_english(self.request)
 
     def path(self, name: str) -> str:
         return self.request.match_info[name]
@@ -61,7 +61,7 @@ class NoQuery(Query):
     pass
 
 
-NOBODY = Caller(user_id="", phone="", session_id="")
+ANONYMOUS = Caller(user_id="", phone="", session_id="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,14 @@ AdminCheck = Callable[[Caller], Awaitable[None]]
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def speaks_english(request: web.Request) -> bool:
+def wants_english(request: web.Request) -> bool:
     return prefers_english(request.headers.get("Accept-Language", ""))
 
 
 def envelope(request: web.Request, reply: Reply) -> web.StreamResponse:
     content: dict[str, object] = {"success": True, "data": reply.data}
     if reply.message is not None:
-        content["message"] = reply.message.words(speaks_english(request))
+        content["message"] = reply.message.render(wants_english(request))
     return json_response(request, content)
 
 
@@ -132,7 +132,7 @@ def _endpoint(route: Route[B, Q], tokens: Tokens, check_admin: AdminCheck) -> En
     async def endpoint(request: web.Request) -> web.StreamResponse:
         if route.room is not None:
             route.room()
-        caller = NOBODY if route.access is Access.PUBLIC else current_user(request, tokens)
+        caller = ANONYMOUS if route.access is Access.PUBLIC else current_user(request, tokens)
         if route.access is Access.ADMIN:
             await check_admin(caller)
         query = no_query if route.query is NoQuery else read_query(request, route.query)

@@ -15,7 +15,7 @@ TIMESTAMP, SIGNATURE = "X-Darkroom-Timestamp", "X-Darkroom-Signature"
 MAX_AGE = 300  # seconds
 
 
-class InternalSignature:
+class WorkerSignature:
     def __init__(self, secret: str, clock: Clock) -> None:
         self._secret, self._clock = secret.encode(), clock
 

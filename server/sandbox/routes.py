@@ -97,13 +97,13 @@ class SandboxRoutes:
 def _rendered(trade: Trade, english: bool) -> str:
     return _PAGE.substitute(
         language="en" if english else "zh-CN",
-        title=_TITLE.words(english),
-        note=_NOTE.words(english),
-        pay=_PAY.words(english),
-        state=_STATES[trade.state].words(english),
+        title=_TITLE.render(english),
+        note=_NOTE.render(english),
+        pay=_PAY.render(english),
+        state=_STATES[trade.state].render(english),
         state_key=trade.state.value,
         hidden="" if trade.state is PaymentState.UNPAID else "hidden",
-        channel=_CHANNELS[trade.channel].words(english),
+        channel=_CHANNELS[trade.channel].render(english),
         subject=html.escape(trade.subject),
         order=html.escape(trade.order_id),
         amount=f"{trade.amount / 100:.2f}",

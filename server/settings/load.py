@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from server.gateways.sms import factory
-from server.settings.model import Config, Secrets
+from server.settings.model import Secrets, Settings
 from server.settings.production import unsafe
 from server.settings.secrets import generate_secrets, kept_secrets
 
@@ -30,7 +30,7 @@ _IN_ADDRESS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)\S+")  # user information
 _HARMLESS = re.compile("int_|float_|bool_|date_|literal_|greater_|less_")
 
 
-class ConfigError(Exception):
+class SettingsError(Exception):
     """`faults` has one line for each key that is wrong."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -39,18 +39,18 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """The settings, and the source of each key that is not at its default."""
 
-    config: Config
+    config: Settings
     sources: Mapping[str, str]
 
     def source(self, key: str) -> str:
         return self.sources.get(key, "default")
 
 
-def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = True) -> Loaded:
-    """Command line over environment over file over defaults. Raises ConfigError with every fault found.
+def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = True) -> LoadedSettings:
+    """Command line over environment over file over defaults. Raises SettingsError with every fault found.
 
     `file` None means ./config.toml, which may be absent; a file that is named has to exist. In development, secrets
     that are not given are those in the data folder, generated there (unless told not to) when there are none.
@@ -73,10 +73,10 @@ def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = Tr
         sources |= {f"secrets.{name}": "made at the first start" for name in _not_given(dict(config.secrets))}
         sources |= {f"secrets.{name}": str(config.data / SECRETS_FOLDER / name) for name in kept}
         config = _validated(merged, [])
-    return Loaded(config, sources)
+    return LoadedSettings(config, sources)
 
 
-def _development_secrets(config: Config, generate: bool) -> dict[str, str]:
+def _development_secrets(config: Settings, generate: bool) -> dict[str, str]:
     """For the secrets that are not given, those of the data folder."""
     missing = _not_given(dict(config.secrets))
     folder = config.data / SECRETS_FOLDER
@@ -85,10 +85,10 @@ def _development_secrets(config: Config, generate: bool) -> dict[str, str]:
             generate_secrets(folder, missing)
         return kept_secrets(folder, missing)
     except (OSError, ValueError) as fault:
-        raise ConfigError([f"{folder}: secrets cannot be read or written there: {fault}"]) from None
+        raise SettingsError([f"{folder}: secrets cannot be read or written there: {fault}"]) from None
 
 
-def effective(config: Config) -> Iterator[tuple[str, str]]:
+def effective(config: Settings) -> Iterator[tuple[str, str]]:
     """Every key with its value as text, secrets masked, those in addresses included."""
     for key, value in _leaves(config.model_dump()):
         yield key, _IN_ADDRESS.sub("**********", str(value))
@@ -124,7 +124,7 @@ def _from_environment() -> tuple[dict[str, Any], list[str]]:
 
 
 def _known(path: Sequence[str]) -> bool:
-    model: Any = Config
+    model: Any = Settings
     for part in path:
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
             return False
@@ -140,23 +140,23 @@ def _parsed(text: str) -> Any:
     return text
 
 
-def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Config:
-    """Raises ConfigError with whatever is wrong, unsafe or missing, so that nobody mends one fault at a time."""
+def _validated(values: Mapping[str, Any], faults: Sequence[str]) -> Settings:
+    """Raises SettingsError with whatever is wrong, unsafe or missing, so that nobody mends one fault at a time."""
     try:
-        config = Config.model_validate(values)
+        config = Settings.model_validate(values)
     except ValidationError as invalid:
         # A default that follows another setting cannot be told where that one is wrong: one fault is enough.
         errors = [e for e in invalid.errors(include_url=False) if e["type"] != "default_factory_not_called"]
         config = _without(values, [error["loc"] for error in errors])
         wrong = tuple(".".join(map(str, error["loc"][:2])) for error in errors)  # of these enough is said
         more = [line for line in _unusable(config) if not line.startswith(wrong)]
-        raise ConfigError([*faults, *map(_fault_line, errors), *more]) from None
+        raise SettingsError([*faults, *map(_fault_line, errors), *more]) from None
     if found := [*faults, *_unusable(config)]:
-        raise ConfigError(found)
+        raise SettingsError(found)
     return config
 
 
-def _unusable(config: Config) -> list[str]:
+def _unusable(config: Settings) -> list[str]:
     """What is wrong with values that are right each by itself."""
     return [
         *_inconsistent(config),
@@ -165,7 +165,7 @@ def _unusable(config: Config) -> list[str]:
     ]
 
 
-def _unsafe_for_production(config: Config) -> list[str]:
+def _unsafe_for_production(config: Settings) -> list[str]:
     folder = config.data / SECRETS_FOLDER
     try:
         generated = kept_secrets(folder, list(Secrets.model_fields))
@@ -174,12 +174,12 @@ def _unsafe_for_production(config: Config) -> list[str]:
     return unsafe(config, generated)
 
 
-def _inconsistent(config: Config) -> Iterator[str]:
+def _inconsistent(config: Settings) -> Iterator[str]:
     if config.auth.refresh_days < config.auth.token_days:
         yield "auth.refresh_days: must not be less than auth.token_days: a session would end before its token"
 
 
-def _without(values: Mapping[str, Any], wrong: Sequence[tuple[int | str, ...]]) -> Config:
+def _without(values: Mapping[str, Any], wrong: Sequence[tuple[int | str, ...]]) -> Settings:
     """The settings with the default in the place of each section's key that is wrong."""
     kept = copy.deepcopy(dict(values))
     for section, *key in wrong:
@@ -187,7 +187,7 @@ def _without(values: Mapping[str, Any], wrong: Sequence[tuple[int | str, ...]]) 
             kept[str(section)].pop(key[0], None)
         else:
             kept.pop(str(section), None)
-    return Config.model_validate(kept)
+    return Settings.model_validate(kept)
 
 
 def _fault_line(error: Any) -> str:

@@ -166,7 +166,7 @@ class Secrets(Section):
     internal: Secret = SecretStr("")
 
 
-class Config(Section):
+class Settings(Section):
     mode: Literal["development", "production"] = "development"
     data: Path = Path("data")
     server: Server = Server()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from server.settings.model import Config
+from server.settings.model import Settings
 from server.settings.types import SECRET_CHARACTERS
 
 WIDEST = {4: 8, 6: 16}  # prefix lengths: 10.0.0.0/8 is somebody's own network, and no other is wider but this one
@@ -14,12 +14,12 @@ UNIQUE_LOCAL = IPv6Network("fc00::/7")  # RFC 4193
 DISTINCT = 10  # characters; one of 32 random hexadecimal digits has fewer once in ten million times
 
 
-def unsafe(config: Config, generated: Mapping[str, str]) -> list[str]:
+def unsafe(config: Settings, generated: Mapping[str, str]) -> list[str]:
     """One line for each reason. `generated` are the secrets that development made in the data folder, by name."""
     return [*_secrets(config, generated), *_addresses(config), *_sms(config), *_test_numbers(config)]
 
 
-def _secrets(config: Config, generated: Mapping[str, str]) -> Iterator[str]:
+def _secrets(config: Settings, generated: Mapping[str, str]) -> Iterator[str]:
     needed = {f"secrets.{name}": secret for name, secret in dict(config.secrets).items()}
     optional = {"metrics.token": config.metrics.token, "sms.webhook.secret": config.sms.webhook.secret}
     seen: dict[str, str] = {}
@@ -39,7 +39,7 @@ def _secrets(config: Config, generated: Mapping[str, str]) -> Iterator[str]:
         seen.setdefault(text, key)
 
 
-def _addresses(config: Config) -> Iterator[str]:
+def _addresses(config: Settings) -> Iterator[str]:
     if not config.server.public_url:
         yield 'server.public_url: production needs the address people reach it by, such as "https://api.example.com"'
     elif not _is_confidential(config.server.public_url):
@@ -51,7 +51,7 @@ def _addresses(config: Config) -> Iterator[str]:
             yield f"server.trusted_proxies: {proxy} is half the world, which could then choose what address limits see"
 
 
-def _sms(config: Config) -> Iterator[str]:
+def _sms(config: Settings) -> Iterator[str]:
     sms = config.sms
     match sms.sender:
         case "":
@@ -66,7 +66,7 @@ def _sms(config: Config) -> Iterator[str]:
             yield "sms.webhook.url: begins with http://, so login codes could be read on their way; use https://"
 
 
-def _test_numbers(config: Config) -> Iterator[str]:
+def _test_numbers(config: Settings) -> Iterator[str]:
     for number in config.auth.test_numbers:
         if number.until is None:
             yield f"auth.test_numbers: {number.phone} needs a day `until` which its fixed code lets people in"

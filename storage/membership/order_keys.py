@@ -8,7 +8,7 @@ from storage.engine.database import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class OrderAnswer:
+class StoredOrderAnswer:
     """The order that was made, or the refusal in the actor's own writing. `digest` is of the request."""
 
     user_id: str
@@ -19,22 +19,22 @@ class OrderAnswer:
     created_at: int
 
 
-def find(connection: Connection, user_id: str, key: str) -> OrderAnswer | None:
+def find(connection: Connection, user_id: str, key: str) -> StoredOrderAnswer | None:
     row = connection.execute(
         "SELECT user_id, key, digest, order_id, refusal, created_at FROM order_keys WHERE user_id = ? AND key = ?",
         (user_id, key),
     ).fetchone()
-    return OrderAnswer(*row) if row else None
+    return StoredOrderAnswer(*row) if row else None
 
 
-def add(connection: Connection, a: OrderAnswer) -> None:
+def add(connection: Connection, a: StoredOrderAnswer) -> None:
     connection.execute(
         "INSERT INTO order_keys (user_id, key, digest, order_id, refusal, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (a.user_id, a.key, a.digest, a.order_id, a.refusal, a.created_at),
     )
 
 
-def forget_refusals(connection: Connection, before: int, limit: int) -> int:
+def purge_refusals(connection: Connection, before: int, limit: int) -> int:
     """Forget up to `limit` refusals from before that moment; what led to an order is kept for ever. How many."""
     forgotten = connection.execute(
         """

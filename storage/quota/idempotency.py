@@ -9,7 +9,7 @@ from typing import NamedTuple
 from storage.engine.database import Connection, values
 
 
-class Answer(NamedTuple):
+class StoredAnswer(NamedTuple):
     """A task that was created, with the balance after it; or the name of the refusal. `digest` is of the body."""
 
     user_id: str
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     created_at: int
 
 
-def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
+def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], StoredAnswer]:
     """The stored answers to these (user id, key) pairs.
 
     Joined, since for `(user_id, key) IN (VALUES …)` of more than one row SQLite scans the table.
@@ -36,10 +36,10 @@ def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tupl
         """,
         [part for key in keys for part in key],
     )
-    return {(row[0], row[1]): Answer(*row) for row in rows}
+    return {(row[0], row[1]): StoredAnswer(*row) for row in rows}
 
 
-def add(connection: Connection, answers: Sequence[Answer]) -> None:
+def add(connection: Connection, answers: Sequence[StoredAnswer]) -> None:
     if not answers:
         return
     connection.execute(
@@ -51,7 +51,7 @@ def add(connection: Connection, answers: Sequence[Answer]) -> None:
     )
 
 
-def forget_refusals(connection: Connection, before: int, limit: int) -> int:
+def purge_refusals(connection: Connection, before: int, limit: int) -> int:
     """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever. How many."""
     forgotten = connection.execute(
         """

@@ -200,12 +200,12 @@ async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> 
 async def test_each_kind_of_message_has_room_of_its_own(doubler: Doubler) -> None:
     asked = await filled(doubler)
     with pytest.raises(Overloaded):
-        doubler.check_room(Double)
-    doubler.check_room(Ping)
+        doubler.check_capacity(Double)
+    doubler.check_capacity(Ping)
     ping = asyncio.create_task(doubler.ask(Ping()))
     doubler.gate.set()
     await asyncio.gather(*asked, ping)
-    doubler.check_room(Double)
+    doubler.check_capacity(Double)
 
 
 async def test_each_of_many_is_answered_in_order_and_fails_alone(doubler: Doubler) -> None:
@@ -252,7 +252,7 @@ async def test_what_is_forwarded_has_the_room_and_the_faults_of_where_it_goes(do
     waiting = [asyncio.create_task(front.ask(AsText(n))) for n in range(1, 9)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        front.check_room(AsText)
+        front.check_capacity(AsText)
     with pytest.raises(Overloaded):
         await front.ask(AsText(9))
     await front.ask(Ping())  # nothing waits here
@@ -262,4 +262,4 @@ async def test_what_is_forwarded_has_the_room_and_the_faults_of_where_it_goes(do
     with pytest.raises(Overloaded):
         await front.ask(AsText(1))
     with pytest.raises(Overloaded):
-        front.check_room(AsText)
+        front.check_capacity(AsText)

@@ -29,7 +29,7 @@ from storage.audit import audit, opened
 from tests.bench.growth_calls import CALLS, Call, House
 from tests.bench.sampled_users import visitors
 from tests.bench.seed_data import Size, fill
-from tests.support.process import serving
+from tests.support.process import server_process
 from tests.support.server import SECRETS
 
 BIG, SMALL = Size(people=100_000, tasks=50), Size(people=1_000, tasks=10)
@@ -82,7 +82,7 @@ async def _in_turns(call: Call, houses: Sequence[House], times: int, at_once: in
 @asynccontextmanager
 async def _house(data: Path) -> AsyncIterator[House]:
     secrets = {f"SECRETS__{name.upper()}": secret for name, secret in SECRETS.items()}
-    async with serving(data, TASKS__WORKERS="0", **secrets) as server, aiohttp.ClientSession() as http:
+    async with server_process(data, TASKS__WORKERS="0", **secrets) as server, aiohttp.ClientSession() as http:
         chance = random.Random(1)
         callers = visitors(data, server.base, VISITORS, chance)
         with opened(data) as connection:

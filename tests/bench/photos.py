@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from actors.ports import PictureRefused, Template
+from actors.ports import PictureRefused, PictureTemplate
 from server.gateways.pictures.pool import PictureProcesses
 from tests.bench.contact_sheet import Row, draw_sheet
 
@@ -52,7 +52,7 @@ async def measure(pictures: PictureProcesses, photo: Path, out: Path) -> Measure
 async def _carry_out(pictures: PictureProcesses, photo: Path, folder: Path) -> tuple[str, list[Path], bool]:
     try:
         await pictures.admit(photo, folder / "admitted.jpg")
-        return "done", await pictures.clean(folder / "admitted.jpg", folder, Template.ALL), False
+        return "done", await pictures.clean(folder / "admitted.jpg", folder, PictureTemplate.ALL), False
     except PictureRefused as refusal:
         return refusal.reason, [], refusal.reason in ("crashed", "time_limit", "memory_limit")
     except Exception as fault:

@@ -17,7 +17,7 @@ from pathlib import Path
 from server.commands.serve import READY
 from tests.bench.baseline_data import fill_obvious
 from tests.bench.members import BASE, Member, fill_darkroom
-from tests.support.invariants import broken_sums
+from tests.support.invariants import audit_violations
 from tests.support.process import environment
 from tests.support.server import SECRETS
 
@@ -56,7 +56,7 @@ class Running:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute("BEGIN")  # one moment for all that is asked
             (tasks,) = connection.execute("SELECT COUNT(*) FROM tasks").fetchone()
-            broken = broken_sums(connection)
+            broken = audit_violations(connection)
         if tasks < created:
             raise WrongSums(f"{created} creations were answered, {tasks} tasks are in the database")
         if broken:

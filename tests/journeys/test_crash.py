@@ -6,16 +6,16 @@ import signal
 from pathlib import Path
 
 from storage.engine.database import Database
-from tests.support.invariants import close_sound
+from tests.support.invariants import close_audited
 from tests.support.pictures import shirt
-from tests.support.process import browsing, serving
+from tests.support.process import http_client, server_process
 from tests.support.server import Api
 
 
 async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with browsing() as http:
-        async with serving(data, TASKS__WORKERS="0") as server:
+    async with http_client() as http:
+        async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
             member = await api.member()
             image_url = await api.uploaded(member, shirt())
@@ -23,7 +23,7 @@ async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path
             unpaid = (await api.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
             await server.end(signal.SIGKILL)
 
-        async with serving(data, TASKS__WORKERS="0") as server:
+        async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
             assert await api.remaining(member) == 95, "the token is still good, too"
             listed = (await api.get("/api/task/list", who=member)).data["tasks"]
@@ -36,8 +36,8 @@ async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path
 
 async def test_a_task_that_was_under_way_is_made_again_and_charged_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with browsing() as http:
-        async with serving(data) as server:
+    async with http_client() as http:
+        async with server_process(data) as server:
             api = Api(server.base, http)
             member = await api.member()
             created = await api.create(member, await api.uploaded(member, shirt(3000)))
@@ -45,7 +45,7 @@ async def test_a_task_that_was_under_way_is_made_again_and_charged_once(tmp_path
             assert task["status"] == "processing", "the kill has to come while the picture is being made"
             await server.end(signal.SIGKILL)
 
-        async with serving(data) as server:
+        async with server_process(data) as server:
             api = Api(server.base, http)
             task = await api.finished(member, created["taskId"])
             assert task["status"] == "success" and len(task["resultUrls"]) == 3
@@ -57,8 +57,8 @@ async def test_a_task_that_was_under_way_is_made_again_and_charged_once(tmp_path
 async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Path) -> None:
     """The gateway's books say paid, its notification met nobody: asking about the order brings the grant."""
     data = tmp_path / "data"
-    async with browsing() as http:
-        async with serving(data) as server:
+    async with http_client() as http:
+        async with server_process(data) as server:
             api = Api(server.base, http)
             person = await api.person()
             order_id = (await api.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
@@ -66,7 +66,7 @@ async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Pa
         book = data / "sandbox" / "trades" / f"{order_id}.json"
         paid = book.read_text().replace('"unpaid"', '"paid"').replace('"transaction_id": ""', '"transaction_id": "t1"')
         book.write_text(paid)
-        async with serving(data) as server:
+        async with server_process(data) as server:
             api = Api(server.base, http)
             order = (await api.get(f"/api/membership/orders/{order_id}", who=person)).data
             assert (order["status"], order["transactionId"]) == ("paid", "t1")
@@ -78,5 +78,5 @@ async def check_sums(data: Path) -> set[str]:
     """The ids of the tasks that a stopped server's database holds, once its sums are right."""
     database = await Database.open(data)
     kept = await database.read(lambda c: {task_id for (task_id,) in c.execute("SELECT id FROM tasks")})
-    await close_sound(database)
+    await close_audited(database)
     return kept

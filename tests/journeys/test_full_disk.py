@@ -10,13 +10,13 @@ import pytest
 
 from tests.journeys.test_crash import check_sums
 from tests.support.pictures import shirt
-from tests.support.process import Server, browsing, serving
-from tests.support.server import Answer, Api, Person
+from tests.support.process import ServerProcess, http_client, server_process
+from tests.support.server import Api, ApiResponse, User
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limiting another process needs Linux")
 
 
-def let_files_grow_to(server: Server, size: int) -> None:
+def let_files_grow_to(server: ServerProcess, size: int) -> None:
     """From now on a write past `size` bytes fails in the server, as on a full disk."""
     _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, hard))
@@ -24,8 +24,8 @@ def let_files_grow_to(server: Server, size: int) -> None:
 
 async def test_a_commit_that_fails_is_told_as_unknown_and_ends_the_process(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with browsing() as http:
-        async with serving(data, TASKS__WORKERS="0") as server:
+    async with http_client() as http:
+        async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
             member = await api.member()
             body = {"type": "basic_clean", "inputImageUrl": await api.uploaded(member, shirt())}
@@ -37,11 +37,11 @@ async def test_a_commit_that_fails_is_told_as_unknown_and_ends_the_process(tmp_p
             assert server.process.returncode == 1
         kept = await check_sums(data)
         assert answered and set(answered) <= kept
-        async with serving(data, TASKS__WORKERS="0") as server:
+        async with server_process(data, TASKS__WORKERS="0") as server:
             assert await Api(server.base, http).remaining(member) == 100 - len(kept)
 
 
-async def _create_until_refused(api: Api, member: Person, body: dict[str, str]) -> tuple[list[str], Answer]:
+async def _create_until_refused(api: Api, member: User, body: dict[str, str]) -> tuple[list[str], ApiResponse]:
     answered: list[str] = []
     while True:
         answer = await api.post("/api/task/create", body, who=member)
@@ -52,7 +52,7 @@ async def _create_until_refused(api: Api, member: Person, body: dict[str, str]) 
 
 async def test_an_upload_that_finds_no_room_is_no_fault_of_the_picture(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with browsing() as http, serving(data) as server:
+    async with http_client() as http, server_process(data) as server:
         api = Api(server.base, http)
         person = await api.person()
         place = (await api.get("/api/media/sts?fileName=a.png", who=person)).data

@@ -8,40 +8,40 @@ import numpy as np
 from PIL import Image
 
 from tests.support.pictures import blank, shirt
-from tests.support.server import Edge
+from tests.support.server import LocalServer
 
 
-async def test_from_login_to_three_pictures_and_the_ledger(edge: Edge) -> None:
-    person = await edge.person("13800138000")
-    me = (await edge.get("/api/auth/me", who=person)).data
+async def test_from_login_to_three_pictures_and_the_ledger(server: LocalServer) -> None:
+    person = await server.person("13800138000")
+    me = (await server.get("/api/auth/me", who=person)).data
     assert (me["phone"], me["isMember"], me["quota_remaining"], me["quota_expireAt"]) == ("13800138000", False, 0, None)
 
-    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data
     assert (order["amount"], order["channel"]) == (9900, "wx")
-    await edge.post("/sandbox/pay", {"orderId": order["orderId"]})
-    status = (await edge.get("/api/membership/status", who=person)).data
+    await server.post("/sandbox/pay", {"orderId": order["orderId"]})
+    status = (await server.get("/api/membership/status", who=person)).data
     assert (status["isMember"], status["quota_remaining"], status["expireDays"]) == (True, 100, 30)
 
-    image_url = await edge.uploaded(person, shirt())
-    created = await edge.create(person, image_url)
+    image_url = await server.uploaded(person, shirt())
+    created = await server.create(person, image_url)
     assert (created["status"], created["quota_remaining"]) == ("pending", 99)
 
-    task = await edge.finished(person, created["taskId"])
+    task = await server.finished(person, created["taskId"])
     assert (task["status"], task["progress"], task["errorMessage"]) == ("success", 100, None)
     assert task["completedAt"] is not None
-    await _check_pictures(edge, task["resultUrls"])
+    await _check_pictures(server, task["resultUrls"])
 
-    assert await edge.ledger(person) == [("grant", 100, 100), ("charge", -1, 99)]
-    entries = (await edge.get("/api/quota/ledger", who=person)).data["entries"]
+    assert await server.ledger(person) == [("grant", 100, 100), ("charge", -1, 99)]
+    entries = (await server.get("/api/quota/ledger", who=person)).data["entries"]
     assert [entry["reference"] for entry in entries] == [created["taskId"], order["orderId"]]
-    listed = (await edge.get("/api/task/list", who=person)).data
+    listed = (await server.get("/api/task/list", who=person)).data
     assert (listed["total"], listed["tasks"][0]["id"]) == (1, created["taskId"])
 
 
-async def _check_pictures(edge: Edge, urls: list[str]) -> None:
+async def _check_pictures(server: LocalServer, urls: list[str]) -> None:
     names = [url.partition("?")[0].rpartition("/")[2] for url in urls]
     assert names == ["matting.png", "white-bg.png", "enhanced.png"]
-    downloads = [await edge.get(url) for url in urls]
+    downloads = [await server.get(url) for url in urls]
     matting, white, enhanced = (Image.open(io.BytesIO(download.raw)) for download in downloads)
     assert matting.mode == "RGBA" and matting.size == (400, 400)
     alpha = np.asarray(matting)[..., 3]
@@ -50,22 +50,22 @@ async def _check_pictures(edge: Edge, urls: list[str]) -> None:
     assert enhanced.width == enhanced.height
 
 
-async def test_a_task_that_fails_gives_its_generation_back(edge: Edge) -> None:
-    member = await edge.member()
-    created = await edge.create(member, await edge.uploaded(member, blank()))
-    task = await edge.finished(member, created["taskId"])
+async def test_a_task_that_fails_gives_its_generation_back(server: LocalServer) -> None:
+    member = await server.member()
+    created = await server.create(member, await server.uploaded(member, blank()))
+    task = await server.finished(member, created["taskId"])
     assert (task["status"], task["resultUrls"]) == ("failed", [])
     assert task["errorMessage"] == "没有在图片中找到衣物，请换一张背景简洁的图片"
-    english = await edge.get(f"/api/task/{task['id']}", who=member, headers={"Accept-Language": "en"})
+    english = await server.get(f"/api/task/{task['id']}", who=member, headers={"Accept-Language": "en"})
     assert english.data["errorMessage"] == "No garment was found; try a photo on a plain background"
-    assert await edge.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
+    assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
-async def test_each_template_gives_its_picture(edge: Edge) -> None:
-    member = await edge.member("alipay")
-    image_url = await edge.uploaded(member, shirt())
+async def test_each_template_gives_its_picture(server: LocalServer) -> None:
+    member = await server.member("alipay")
+    image_url = await server.uploaded(member, shirt())
     for template, name in (("matting", "matting.png"), ("white_bg", "white-bg.png"), ("enhanced", "enhanced.png")):
-        created = await edge.create(member, image_url, template=template)
-        task = await edge.finished(member, created["taskId"])
+        created = await server.create(member, image_url, template=template)
+        task = await server.finished(member, created["taskId"])
         assert [url.partition("?")[0].rpartition("/")[2] for url in task["resultUrls"]] == [name]
-    assert await edge.remaining(member) == 97
+    assert await server.remaining(member) == 97

@@ -21,9 +21,9 @@ from actors.auth.messages import Ban, FindUser, ListAdmins, Role, RotateKeys, Se
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership.actor import GetStatus, Reconcile
-from actors.ports import Template
+from actors.ports import PictureTemplate
 from actors.quota.actor import Adjust, ExpireDue, GiveDue, Refund
-from actors.retention import Forget
+from actors.retention import Purge
 from actors.task.actor import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
@@ -31,7 +31,7 @@ from storage.quota.adjustments import Adjustment
 from storage.task.tasks import FailedTask
 from storage.totals import overview
 from tests.support.pictures import shirt
-from tests.support.server import GENEROUS, SECRETS, Edge, running
+from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_server
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {"engine.database", "engine.lock", "engine.migrate"}  # modules that open and migrate
@@ -91,98 +91,104 @@ async def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     connect = sqlite3.connect
     with monkeypatch.context() as patched:
         patched.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Noting, **named))
-        async with running(tmp_path / "data", auth={**GENEROUS, "signup_quota": 1, "failures": 1}) as edge:
-            await every_login(edge)
-            await every_call(edge)
-            await every_batch(edge)
-            await every_repair(edge)
-            await edge.system._db.read(overview)
+        async with running_server(tmp_path / "data", auth={**HIGH_LIMITS, "signup_quota": 1, "failures": 1}) as server:
+            await every_login(server)
+            await every_call(server)
+            await every_batch(server)
+            await every_repair(server)
+            await server.system._db.read(overview)
     return SEEN
 
 
-async def every_login(edge: Edge) -> None:
-    person, phone = await edge.person("13800138000"), "13900139000"
-    wrong = f"{(int(await edge.code(phone)) + 1) % 1_000_000:06}"
-    assert (await edge.post("/api/auth/login", {"phone": phone, "code": wrong})).status == 400
-    login = (await edge.post("/api/auth/login", {"phone": "13700137000", "code": await edge.code("13700137000")})).data
+async def every_login(server: LocalServer) -> None:
+    person, phone = await server.person("13800138000"), "13900139000"
+    wrong = f"{(int(await server.code(phone)) + 1) % 1_000_000:06}"
+    assert (await server.post("/api/auth/login", {"phone": phone, "code": wrong})).status == 400
+    login = (
+        await server.post("/api/auth/login", {"phone": "13700137000", "code": await server.code("13700137000")})
+    ).data
     for status in (200, 401):
-        assert (await edge.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
-    auth = edge.system._auth
+        assert (await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
+    auth = server.system._auth
     await auth.ask(Unlock(phone))
     await auth.ask(SetRole((await auth.ask(FindUser(person.phone))).id, Role.ADMIN))
     assert [admin.id for admin in await auth.ask(ListAdmins())] == [person.id]
     await auth.ask(Ban(person.id))
     await auth.ask(Unban(person.id))
     await auth.ask(RotateKeys())
-    edge.clock.advance(days=60)
-    await auth.ask(Forget())
+    server.clock.advance(days=60)
+    await auth.ask(Purge())
     await auth.load()
-    await edge.system._quota.ask(GiveDue())
+    await server.system._quota.ask(GiveDue())
 
 
-async def every_call(edge: Edge) -> None:
-    member = await edge.member("alipay")
-    image_url = await edge.uploaded(member, shirt(200))
+async def every_call(server: LocalServer) -> None:
+    member = await server.member("alipay")
+    image_url = await server.uploaded(member, shirt(200))
     body = {"type": "basic_clean", "inputImageUrl": image_url}
     for key in ("once", "once", "twice"):
-        created = (await edge.post("/api/task/create", body, who=member, headers={"Idempotency-Key": key})).data
-    task = await edge.finished(member, created["taskId"])
+        created = (await server.post("/api/task/create", body, who=member, headers={"Idempotency-Key": key})).data
+    task = await server.finished(member, created["taskId"])
     assert task["status"] == "success"
     again = {"Idempotency-Key": "once"}
-    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member, headers=again)).data["orderId"]
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=member, headers=again)).data[
+        "orderId"
+    ]
     for path in (
         *("/api/auth/me", "/api/quota", "/api/membership/status", "/api/membership/plans", "/ready"),
         *("/api/quota/ledger", "/api/quota/ledger?cursor=9000000000000000", f"/api/membership/orders/{order}"),
         *("/api/membership/orders", f"/api/task/list?cursor={task['id']}", "/api/task/list?type=basic_clean"),
         *("/api/task/list?status=failed", "/api/task/list?status=failed&type=basic_clean&offset=5"),
     ):
-        assert (await edge.get(path, who=member)).status == 200, path
+        assert (await server.get(path, who=member)).status == 200, path
 
 
-async def every_batch(edge: Edge) -> None:
+async def every_batch(server: LocalServer) -> None:
     """What is asked for together is written and read in one statement, which may have another plan than one row's."""
-    edge.system._tasks.take_no_more()
-    people = [await edge.member(), await edge.member()]
+    server.system._tasks.drain()
+    people = [await server.member(), await server.member()]
     keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
-    asked = [CreateTask(p.id, "basic_clean", "input", Template.ALL, key) for p in people for key in keys]
-    made = await asyncio.gather(*map(edge.system._tasks.ask, asked))
+    asked = [CreateTask(p.id, "basic_clean", "input", PictureTemplate.ALL, key) for p in people for key in keys]
+    made = await asyncio.gather(*map(server.system._tasks.ask, asked))
     await asyncio.gather(
-        *(edge.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
+        *(server.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
     )
-    await asyncio.gather(*(edge.system._membership.ask(GetStatus(p.id)) for p in people))
+    await asyncio.gather(*(server.system._membership.ask(GetStatus(p.id)) for p in people))
     await asyncio.gather(
         *(
-            edge.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
+            server.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
             for a, m in zip(asked, made, strict=True)
         ),
-        *(edge.system._quota.ask(Adjust(Adjustment(new_id(), p.id, "a gift", 0), 1)) for p in people),
+        *(server.system._quota.ask(Adjust(Adjustment(new_id(), p.id, "a gift", 0), 1)) for p in people),
     )
 
 
-async def every_repair(edge: Edge) -> None:
+async def every_repair(server: LocalServer) -> None:
     """Workers elsewhere that report, one that falls silent, work that is put back, a gift, a membership that ends."""
-    member = await edge.member()
-    image_url = await edge.uploaded(member, shirt(200))
-    tasks = [(await edge.create(member, image_url))["taskId"] for _ in range(3)]
-    assert await report(edge, tasks[0], status="processing") == 200
-    assert await report(edge, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
-    assert await report(edge, tasks[1], status="failed") == 200
-    assert await report(edge, tasks[2], status="processing") == 200
-    await edge.system._tasks.ask(Release(await edge.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True))
-    await edge.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
-    assert (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=member)).status == 200
-    edge.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
-    for repair, actor in ((Sweep(), edge.system._tasks), (ExpireDue(), edge.system._quota)):
+    member = await server.member()
+    image_url = await server.uploaded(member, shirt(200))
+    tasks = [(await server.create(member, image_url))["taskId"] for _ in range(3)]
+    assert await report(server, tasks[0], status="processing") == 200
+    assert await report(server, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
+    assert await report(server, tasks[1], status="failed") == 200
+    assert await report(server, tasks[2], status="processing") == 200
+    await server.system._tasks.ask(
+        Release(await server.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True)
+    )
+    await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
+    assert (await server.post("/api/membership/purchase", {"channel": "wx"}, who=member)).status == 200
+    server.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
+    for repair, actor in ((Sweep(), server.system._tasks), (ExpireDue(), server.system._quota)):
         await actor.ask(repair)
-    await edge.system._membership.ask(Reconcile())
-    await edge.system._membership._reconciliation  # type: ignore[misc]
+    await server.system._membership.ask(Reconcile())
+    await server.system._membership._reconciliation  # type: ignore[misc]
 
 
-async def report(edge: Edge, task_id: str, **said: object) -> int:
+async def report(server: LocalServer, task_id: str, **said: object) -> int:
     path, raw = f"/api/task/{task_id}/status", json.dumps(said).encode()
-    timestamp = str(edge.clock.now() // 1000)
+    timestamp = str(server.clock.now() // 1000)
     signature = sign(SECRETS["internal"].encode(), timestamp, "PUT", path, raw)
-    answer = await edge.put(path, raw=raw, headers={TIMESTAMP: timestamp, SIGNATURE: signature})
+    answer = await server.put(path, raw=raw, headers={TIMESTAMP: timestamp, SIGNATURE: signature})
     return answer.status
 
 

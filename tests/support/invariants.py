@@ -6,13 +6,13 @@ from storage.audit import audit
 from storage.engine.database import Connection, Database
 
 
-def broken_sums(connection: Connection) -> list[str]:
+def audit_violations(connection: Connection) -> list[str]:
     """Each rule that does not hold, with whom it is broken for."""
     return [f"{finding.rule}: not so for {finding.offenders}" for finding in audit(connection)]
 
 
-async def close_sound(db: Database) -> None:
+async def close_audited(db: Database) -> None:
     """Close the database, whose sums have to be right. Closed in any case: its threads would keep the tests alive."""
-    broken = await db.read(broken_sums)
+    broken = await db.read(audit_violations)
     await db.close()
     assert broken == []

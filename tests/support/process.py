@@ -16,7 +16,7 @@ from typing import IO
 import aiohttp
 
 from server.commands.serve import READY
-from tests.support.server import GENEROUS
+from tests.support.server import HIGH_LIMITS
 
 PROGRAM = ("server.commands.main",)  # the module that is run, with what comes before the command
 
@@ -45,7 +45,7 @@ async def _start(
 
 
 @dataclass(slots=True)
-class Server:
+class ServerProcess:
     base: str
     process: asyncio.subprocess.Process
     output: str = ""
@@ -61,9 +61,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[Server]:
+async def server_process(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[ServerProcess]:
     """A ready server on a free port; killed at the end if it still runs. Its log is the folder's name with `.log`."""
-    limits = {f"AUTH__{name.upper()}": str(most) for name, most in GENEROUS.items()}
+    limits = {f"AUTH__{name.upper()}": str(most) for name, most in HIGH_LIMITS.items()}
     generous = {**limits, "TASKS__WORKERS": "1"} | settings
     log = data.with_suffix(".log")
     with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
@@ -73,7 +73,7 @@ async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str)
     try:
         line = (await process.stdout.readline()).decode()
         assert line.startswith(READY), log.read_text()
-        yield Server(line.removeprefix(READY).strip(), process)
+        yield ServerProcess(line.removeprefix(READY).strip(), process)
     finally:
         if process.returncode is None:
             process.kill()
@@ -81,6 +81,6 @@ async def serving(data: Path, program: Sequence[str] = PROGRAM, **settings: str)
 
 
 @asynccontextmanager
-async def browsing(connections: int = 256) -> AsyncIterator[aiohttp.ClientSession]:
+async def http_client(connections: int = 256) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as http:
         yield http

@@ -6,36 +6,38 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.support.server import Edge
+from tests.support.server import LocalServer
 
-GUARD_SECONDS = 20  # only so that a server that never answers fails the test
+TIMEOUT_SECONDS = 20  # only so that a server that never answers fails the test
 
 
-async def exchange(edge: Edge, request: bytes, *, then_hang_up: bool = False, until: bytes = b"") -> bytes:
+async def exchange(server: LocalServer, request: bytes, *, then_hang_up: bool = False, until: bytes = b"") -> bytes:
     """Send bytes and read `until` these come, or the server closes.
 
     With `then_hang_up`, the server is told that nothing more will come from this side.
     """
-    host, port = edge.base.removeprefix("http://").split(":")
+    host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(request)
         if then_hang_up:
             writer.write_eof()
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await reader.readuntil(until) if until else await reader.read()
     finally:
         writer.close()
 
 
 @asynccontextmanager
-async def begun(edge: Edge, request: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def begun(
+    server: LocalServer, request: bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A request whose head the server has taken (it says 100 Continue), and whose body has yet to come."""
-    host, port = edge.base.removeprefix("http://").split(":")
+    host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(request)
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await reader.readuntil(b"100 Continue\r\n\r\n")
         yield reader, writer
     finally:

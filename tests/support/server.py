@@ -16,17 +16,17 @@ import aiohttp
 from aiohttp import web
 
 from server.http.runner import EnvelopeRunner
-from server.settings.model import Config
+from server.settings.model import Settings
 from server.system import System
 
 SECRETS = {name: f"a test's {name} secret, long enough" for name in ("token", "code", "media", "internal")}
-GENEROUS = {"address_per_hour": 1_000_000, "prefix_per_hour": 1_000_000, "codes_per_day": 1_000_000}
-NOBODY_LISTENS = {"sender": "webhook", "webhook": {"url": "http://127.0.0.1:1/", "secret": "s" * 32}}
-GUARD_SECONDS = 60  # only so that a server that never gets there fails the test
+HIGH_LIMITS = {"address_per_hour": 1_000_000, "prefix_per_hour": 1_000_000, "codes_per_day": 1_000_000}
+UNREACHABLE_SMS = {"sender": "webhook", "webhook": {"url": "http://127.0.0.1:1/", "secret": "s" * 32}}
+TIMEOUT_SECONDS = 60  # only so that a server that never gets there fails the test
 _numbers = itertools.count()
 
 
-class MovableClock:
+class ManualClock:
     """The time a test says it is, as the Clock port. Starts at a fixed moment."""
 
     def __init__(self, now: int = 1_795_420_800_000) -> None:
@@ -40,7 +40,7 @@ class MovableClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """One response; `content` is the parsed JSON, or None where there was none."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class User:
     id: str
     phone: str
     token: str
@@ -77,8 +77,8 @@ class Api:
     http: aiohttp.ClientSession
 
     async def call(
-        self, method: str, path: str, body: object = None, *, who: Person | None = None, **more: Any
-    ) -> Answer:
+        self, method: str, path: str, body: object = None, *, who: User | None = None, **more: Any
+    ) -> ApiResponse:
         """`body` is sent as JSON; `raw` as the bytes it is; `path` may be a whole address."""
         headers = dict(more.get("headers", {}))
         if who is not None:
@@ -88,15 +88,15 @@ class Api:
         async with self.http.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
             raw = await response.read()
             parsed = json.loads(raw) if raw and response.content_type == "application/json" else None
-            return Answer(response.status, response.headers, raw, parsed)
+            return ApiResponse(response.status, response.headers, raw, parsed)
 
-    async def get(self, path: str, *, who: Person | None = None, **more: Any) -> Answer:
+    async def get(self, path: str, *, who: User | None = None, **more: Any) -> ApiResponse:
         return await self.call("GET", path, who=who, **more)
 
-    async def post(self, path: str, body: object = None, *, who: Person | None = None, **more: Any) -> Answer:
+    async def post(self, path: str, body: object = None, *, who: User | None = None, **more: Any) -> ApiResponse:
         return await self.call("POST", path, body, who=who, **more)
 
-    async def put(self, path: str, body: object = None, *, who: Person | None = None, **more: Any) -> Answer:
+    async def put(self, path: str, body: object = None, *, who: User | None = None, **more: Any) -> ApiResponse:
         return await self.call("PUT", path, body, who=who, **more)
 
     async def code(self, phone: str) -> str:
@@ -105,13 +105,13 @@ class Api:
         messages = (await self.get(f"/sandbox/sms?phone={phone}")).data["messages"]
         return str(messages[0]["code"])
 
-    async def person(self, phone: str | None = None) -> Person:
+    async def person(self, phone: str | None = None) -> User:
         """Somebody who has just logged in."""
         phone = phone or f"138{next(_numbers):08}"
         login = (await self.post("/api/auth/login", {"phone": phone, "code": await self.code(phone)})).data
-        return Person(login["user"]["id"], phone, login["token"])
+        return User(login["user"]["id"], phone, login["token"])
 
-    async def member(self, channel: str = "wx") -> Person:
+    async def member(self, channel: str = "wx") -> User:
         """Somebody who has just paid for a membership."""
         person = await self.person()
         order = (await self.post("/api/membership/purchase", {"channel": channel}, who=person)).data
@@ -119,72 +119,72 @@ class Api:
         assert paid == {"orderId": order["orderId"], "state": "paid", "notified": True}
         return person
 
-    async def uploaded(self, who: Person, picture: bytes, name: str = "photo.png") -> str:
+    async def uploaded(self, who: User, picture: bytes, name: str = "photo.png") -> str:
         """Put a picture where the server says; the address to create a task with."""
         place = (await self.get(f"/api/media/sts?fileName={name}", who=who)).data
         stored = await self.call(place["method"], place["uploadUrl"], raw=picture, headers=place["headers"])
         assert stored.status == 200, stored.content
         return str(place["inputImageUrl"])
 
-    async def create(self, who: Person, image_url: str, **params: str) -> Any:
+    async def create(self, who: User, image_url: str, **params: str) -> Any:
         body = {"type": "basic_clean", "inputImageUrl": image_url, "params": params}
         return (await self.post("/api/task/create", body, who=who)).data
 
-    async def finished(self, who: Person, task_id: str) -> Any:
+    async def finished(self, who: User, task_id: str) -> Any:
         """The task when it has reached a final state."""
         return await self.reached(who, task_id, "success", "failed")
 
-    async def reached(self, who: Person, task_id: str, *states: str) -> Any:
+    async def reached(self, who: User, task_id: str, *states: str) -> Any:
         """The task when it is in one of these states; asked again and again, since nothing tells of it yet."""
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 task = (await self.get(f"/api/task/{task_id}", who=who)).data
                 if task["status"] in states:
                     return task
 
-    async def remaining(self, who: Person) -> int:
+    async def remaining(self, who: User) -> int:
         return int((await self.get("/api/quota", who=who)).data["remaining"])
 
-    async def ledger(self, who: Person) -> list[tuple[str, int, int]]:
+    async def ledger(self, who: User) -> list[tuple[str, int, int]]:
         """(kind, amount, balance) of a person's entries, oldest first."""
         entries = (await self.get("/api/quota/ledger?limit=100", who=who)).data["entries"]
         return [(entry["kind"], entry["amount"], entry["balance"]) for entry in reversed(entries)]
 
 
 @dataclass(slots=True)
-class Edge(Api):
+class LocalServer(Api):
     """A server in this very event loop, and what only its operator has."""
 
     data: Path
-    clock: MovableClock
+    clock: ManualClock
     system: System = field(repr=False)
     app: web.Application = field(repr=False)
 
 
-def settings(data: Path, **sections: Any) -> Config:
+def make_settings(data: Path, **sections: Any) -> Settings:
     """Settings as a test wants them: `tasks={"workers": 0}`."""
-    generous = {"auth": GENEROUS, "tasks": {"workers": 1}}
+    generous = {"auth": HIGH_LIMITS, "tasks": {"workers": 1}}
     if sections.get("mode") == "production":
-        sections = {"sms": NOBODY_LISTENS, **sections}
-    return Config.model_validate({"data": data, "secrets": SECRETS, **generous, **sections})
+        sections = {"sms": UNREACHABLE_SMS, **sections}
+    return Settings.model_validate({"data": data, "secrets": SECRETS, **generous, **sections})
 
 
 @asynccontextmanager
-async def running(
-    data: Path, clock: MovableClock | None = None, *, port: int = 0, **sections: Any
-) -> AsyncIterator[Edge]:
+async def running_server(
+    data: Path, clock: ManualClock | None = None, *, port: int = 0, **sections: Any
+) -> AsyncIterator[LocalServer]:
     """A server on a free port of loopback, or on the one it had before; stopped in order at the end."""
-    clock = clock or MovableClock()
+    clock = clock or ManualClock()
     with socket.create_server(("127.0.0.1", port)) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        system = await System.start(settings(data, **sections), base, clock)
+        system = await System.start(make_settings(data, **sections), base, clock)
         app = system.app()
         runner = EnvelopeRunner(app, shutdown_seconds=1)
         await runner.setup()
         await web.SockSite(runner, listening).start()
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-                yield Edge(base, http, data, clock, system, app)
+                yield LocalServer(base, http, data, clock, system, app)
         finally:
             await runner.cleanup()
             await system.stop()

@@ -17,7 +17,7 @@ from actors.ids import new_id
 from actors.ports import Clock
 from server.gateways.objects.local import LocalObjects
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
-from tests.support.server import GUARD_SECONDS, SECRETS, Answer, Api, Person
+from tests.support.server import SECRETS, TIMEOUT_SECONDS, Api, ApiResponse, User
 from tests.torture.expected_state import Key, Promises
 
 WRITERS = 64
@@ -37,7 +37,7 @@ class Crowd:
     data: Path
     clock: Clock
     random: Random
-    people: list[Person] = field(default_factory=list)
+    people: list[User] = field(default_factory=list)
     promises: Promises = field(default_factory=Promises)
     violations: list[str] = field(default_factory=list)
     answered: Callable[[int], None] = lambda number: None
@@ -51,7 +51,7 @@ class Crowd:
             person = await self.api.person()
             self.people.append(person)
             self._pictures[person.id] = place_picture(self.data, person)
-            async with asyncio.timeout(GUARD_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not await self._buy(person):  # a broken server may not know yet of an order it has answered
                     pass
 
@@ -83,7 +83,7 @@ class Crowd:
         ]
         return len(answers)
 
-    def _person(self, user_id: str) -> Person:
+    def _person(self, user_id: str) -> User:
         return next(person for person in self.people if person.id == user_id)
 
     async def _act(self) -> None:
@@ -98,7 +98,7 @@ class Crowd:
             await self._buy(person)
         self.answered(next(self._answers))
 
-    async def _create_with_key(self, person: Person, name: str) -> None:
+    async def _create_with_key(self, person: User, name: str) -> None:
         key: Key = person.id, name
         self.promises.unanswered[key] = None
         answer = await self._post_creation(person, name)
@@ -109,7 +109,7 @@ class Crowd:
         else:
             self._expect(answer, BUSY)
 
-    async def _create(self, person: Person) -> None:
+    async def _create(self, person: User) -> None:
         self.promises.strays += 1
         answer = await self._post_creation(person, None)
         if answer.status == 200:
@@ -118,7 +118,7 @@ class Crowd:
         else:
             self._expect(answer, BUSY)
 
-    async def _post_creation(self, person: Person, key: str | None) -> Answer:
+    async def _post_creation(self, person: User, key: str | None) -> ApiResponse:
         headers = {} if key is None else {"Idempotency-Key": key}
         body = {"type": "basic_clean", "inputImageUrl": self.picture(person)}
         return await self.api.post("/api/task/create", body, who=person, headers=headers)
@@ -131,7 +131,7 @@ class Crowd:
         else:
             self._expect(answer, 409, BUSY)  # somebody else has ended it before
 
-    async def _buy(self, person: Person) -> bool:
+    async def _buy(self, person: User) -> bool:
         """Order and pay; whether the payment has been credited."""
         order = await self.api.post("/api/membership/purchase", {"channel": "wx"}, who=person)
         if order.status != 200:
@@ -144,17 +144,17 @@ class Crowd:
             self.promises.paid[order.data["orderId"]] = person.id
         return credited
 
-    def picture(self, person: Person) -> str:
+    def picture(self, person: User) -> str:
         """The address this server gives to the person's picture."""
         store = LocalObjects(self.data / "pictures", self.api.base, SECRETS["media"], self.clock)
         return store.sign_download(self._pictures[person.id])
 
-    def _expect(self, answer: Answer, *statuses: int) -> None:
+    def _expect(self, answer: ApiResponse, *statuses: int) -> None:
         if answer.status not in statuses:
             self.violations.append(f"answered {answer.status} {answer.content}")
 
 
-def place_picture(data: Path, person: Person) -> str:
+def place_picture(data: Path, person: User) -> str:
     """The key of a file that lies where an upload would have put it."""
     key = f"input/{person.id}/{new_id()}/{new_id()}.png"
     path = data / "pictures" / key
@@ -163,7 +163,7 @@ def place_picture(data: Path, person: Person) -> str:
     return key
 
 
-async def report(api: Api, clock: Clock, task_id: str, state: str) -> Answer:
+async def report(api: Api, clock: Clock, task_id: str, state: str) -> ApiResponse:
     """Report a final state as a worker outside the server does."""
     path = f"/api/task/{task_id}/status"
     body = json.dumps({"status": state, "resultUrls": [_RESULT]}).encode()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from storage.engine.database import Connection
-from tests.support.invariants import broken_sums
+from tests.support.invariants import audit_violations
 
 Key = tuple[str, str]  # user id and idempotency key
 
@@ -56,7 +56,7 @@ class Promises:
                 for key, answer in self.keyed.items()
                 if keys.get(key) != answer["taskId"]
             ),
-            *broken_sums(connection),
+            *audit_violations(connection),
         ]
 
     def strangers(self, connection: Connection) -> list[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.engine.database import Connection
-from tests.support.invariants import broken_sums
-from tests.support.server import Edge
+from tests.support.invariants import audit_violations
+from tests.support.server import LocalServer
 
 
 class Story(Protocol):
@@ -22,10 +22,10 @@ class Story(Protocol):
     @property
     def answers(self) -> int: ...
 
-    async def play(self, edge: Edge) -> None:
+    async def play(self, server: LocalServer) -> None:
         """Over the failing disk."""
 
-    async def again(self, edge: Edge) -> None:
+    async def again(self, server: LocalServer) -> None:
         """Over a healthy disk: what may not have happened yet happens now, what has happened is only told again."""
 
     def broken(self, connection: Connection) -> list[str]:
@@ -40,16 +40,16 @@ class FirstStart:
     answers: int = 0
     violations: list[str] = field(default_factory=list)
 
-    async def play(self, edge: Edge) -> None:
-        ready = await edge.get("/ready")
+    async def play(self, server: LocalServer) -> None:
+        ready = await server.get("/ready")
         self.answers += 1
         if ready.status not in (200, 503):
             self.violations.append(f"/ready was answered {ready.status} {ready.content}")
 
-    async def again(self, edge: Edge) -> None:
-        member = await edge.member()
-        if (remaining := await edge.remaining(member)) != 100:
+    async def again(self, server: LocalServer) -> None:
+        member = await server.member()
+        if (remaining := await server.remaining(member)) != 100:
             self.violations.append(f"a new member can spend {remaining}")
 
     def broken(self, connection: Connection) -> list[str]:
-        return broken_sums(connection)
+        return audit_violations(connection)

@@ -11,8 +11,8 @@ from typing import Any
 
 from server.gateways.objects.local import LocalObjects
 from storage.engine.database import Connection
-from tests.support.invariants import broken_sums
-from tests.support.server import SECRETS, Answer, Edge, Person
+from tests.support.invariants import audit_violations
+from tests.support.server import SECRETS, ApiResponse, LocalServer, User
 from tests.torture.concurrent_clients import BUSY, place_picture, report
 
 
@@ -29,19 +29,19 @@ class Start:
     """A data folder with a member, their two tasks and an order that is to be paid."""
 
     data: Path
-    member: Person
+    member: User
     picture: str
     tasks: tuple[str, str]
     order: str
 
     @classmethod
-    async def prepare(cls, edge: Edge) -> Start:
-        member = await edge.member()
-        picture = place_picture(edge.data, member)
-        url = _address(edge, picture)
-        tasks = [(await edge.create(member, url))["taskId"] for _ in range(2)]
-        order = (await edge.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
-        return cls(edge.data, member, picture, (tasks[0], tasks[1]), order["orderId"])
+    async def prepare(cls, server: LocalServer) -> Start:
+        member = await server.member()
+        picture = place_picture(server.data, member)
+        url = _address(server, picture)
+        tasks = [(await server.create(member, url))["taskId"] for _ in range(2)]
+        order = (await server.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
+        return cls(server.data, member, picture, (tasks[0], tasks[1]), order["orderId"])
 
 
 @dataclass(slots=True)
@@ -62,26 +62,26 @@ class Errands:
     def answers(self) -> int:
         return len(self.outcomes)
 
-    async def play(self, edge: Edge) -> None:
-        failed, succeeded = self._reports(edge)
-        read = edge.get
-        await self._side_by_side(self._keyed(edge, "a"), self._keyed(edge, "b"), failed, self._purchase(edge, 1))
-        await self._side_by_side(self._keyed(edge, "c"), self._plain(edge, 1), succeeded, self._payment(edge))
+    async def play(self, server: LocalServer) -> None:
+        failed, succeeded = self._reports(server)
+        read = server.get
+        await self._side_by_side(self._keyed(server, "a"), self._keyed(server, "b"), failed, self._purchase(server, 1))
+        await self._side_by_side(self._keyed(server, "c"), self._plain(server, 1), succeeded, self._payment(server))
         for path in ("/api/quota", "/api/quota/ledger", "/api/task/list", f"/api/task/{self.start.tasks[0]}"):
             self._judge(f"read {path}", await read(path, who=self.start.member))
-        await self._side_by_side(self._keyed(edge, "d"), self._purchase(edge, 2), self._plain(edge, 2))
+        await self._side_by_side(self._keyed(server, "d"), self._purchase(server, 2), self._plain(server, 2))
 
-    async def again(self, edge: Edge) -> None:
+    async def again(self, server: LocalServer) -> None:
         for key in "abcd":
             before = self.facts.get(f"key {key}")
             for _ in range(2):
-                await self._keyed(edge, key)()
+                await self._keyed(server, key)()
                 self._require(f"key {key}", before)
                 before = self.facts.get(f"key {key}")
-        for name, send in zip(("failed", "success"), self._reports(edge), strict=True):
+        for name, send in zip(("failed", "success"), self._reports(server), strict=True):
             if self.outcomes.get(name) is not Outcome.DONE:
                 await send()
-        await self._payment(edge)()
+        await self._payment(server)()
         self._require("payment")
 
     def broken(self, connection: Connection) -> list[str]:
@@ -90,7 +90,7 @@ class Errands:
         orders = dict(connection.execute("SELECT id, status FROM orders").fetchall())
         unnamed = len(states) - len(keys) - len(self.start.tasks)
         return [
-            *broken_sums(connection),
+            *audit_violations(connection),
             *(fault for key in "abcd" for fault in self._key_broken(key, keys.get(key), states)),
             *self._miscounted("creation", unnamed),
             *self._miscounted("purchase", len(orders) - 2, refused_too=True),  # the member's own, the one to be paid
@@ -129,20 +129,20 @@ class Errands:
         if lost and len(self.facts) > done:
             self.violations.append("a change was made after one whose outcome is unknown")
 
-    def _keyed(self, edge: Edge, key: str) -> Callable[[], Awaitable[None]]:
-        return lambda: self._create(edge, f"key {key}", {"Idempotency-Key": key})
+    def _keyed(self, server: LocalServer, key: str) -> Callable[[], Awaitable[None]]:
+        return lambda: self._create(server, f"key {key}", {"Idempotency-Key": key})
 
-    def _plain(self, edge: Edge, number: int) -> Callable[[], Awaitable[None]]:
-        return lambda: self._create(edge, f"creation {number}", {})
+    def _plain(self, server: LocalServer, number: int) -> Callable[[], Awaitable[None]]:
+        return lambda: self._create(server, f"creation {number}", {})
 
-    async def _create(self, edge: Edge, name: str, headers: dict[str, str]) -> None:
-        body = {"type": "basic_clean", "inputImageUrl": _address(edge, self.start.picture)}
-        self._judge(name, await edge.post("/api/task/create", body, who=self.start.member, headers=headers))
+    async def _create(self, server: LocalServer, name: str, headers: dict[str, str]) -> None:
+        body = {"type": "basic_clean", "inputImageUrl": _address(server, self.start.picture)}
+        self._judge(name, await server.post("/api/task/create", body, who=self.start.member, headers=headers))
 
-    def _reports(self, edge: Edge) -> Sequence[Callable[[], Awaitable[None]]]:
+    def _reports(self, server: LocalServer) -> Sequence[Callable[[], Awaitable[None]]]:
         async def send(task_id: str, state: str) -> None:
             before = self.outcomes.get(state, Outcome.REFUSED)
-            answer = await report(edge, edge.clock, task_id, state)
+            answer = await report(server, server.clock, task_id, state)
             if answer.status == 409 and before is Outcome.UNKNOWN:
                 self.outcomes[state] = Outcome.DONE  # it had happened
             else:
@@ -151,16 +151,16 @@ class Errands:
         failed, succeeded = self.start.tasks
         return [lambda: send(failed, "failed"), lambda: send(succeeded, "success")]
 
-    def _purchase(self, edge: Edge, number: int) -> Callable[[], Awaitable[None]]:
+    def _purchase(self, server: LocalServer, number: int) -> Callable[[], Awaitable[None]]:
         async def send() -> None:
-            answer = await edge.post("/api/membership/purchase", {"channel": "wx"}, who=self.start.member)
+            answer = await server.post("/api/membership/purchase", {"channel": "wx"}, who=self.start.member)
             self._judge(f"purchase {number}", answer)
 
         return send
 
-    def _payment(self, edge: Edge) -> Callable[[], Awaitable[None]]:
+    def _payment(self, server: LocalServer) -> Callable[[], Awaitable[None]]:
         async def send() -> None:
-            answer = await edge.post("/sandbox/pay", {"orderId": self.start.order})
+            answer = await server.post("/sandbox/pay", {"orderId": self.start.order})
             self._judge("payment", answer)
             if answer.status != 200 or not answer.data["notified"]:  # the gateway has the money and will call again
                 self.outcomes["payment"] = Outcome.UNKNOWN
@@ -168,7 +168,7 @@ class Errands:
 
         return send
 
-    def _judge(self, name: str, answer: Answer) -> None:
+    def _judge(self, name: str, answer: ApiResponse) -> None:
         if answer.status == 200:
             self.outcomes[name], self.facts[name] = Outcome.DONE, answer.data
         elif answer.status == BUSY:
@@ -187,5 +187,5 @@ class Errands:
             )
 
 
-def _address(edge: Edge, key: str) -> str:
-    return LocalObjects(edge.data / "pictures", edge.base, SECRETS["media"], edge.clock).sign_download(key)
+def _address(server: LocalServer, key: str) -> str:
+    return LocalObjects(server.data / "pictures", server.base, SECRETS["media"], server.clock).sign_download(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.ports import Template
+from actors.ports import PictureTemplate
 from server.gateways.pictures.decode import Pixels, decode
 from server.gateways.pictures.encode import flatten, write_picture
 from server.gateways.pictures.enhance import enhance
@@ -20,7 +20,7 @@ _MAKERS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def clean(source: Path, folder: Path, template: Template) -> None:
+def clean(source: Path, folder: Path, template: PictureTemplate) -> None:
     """Write the files of `template` into `folder`. Raises PictureRefused, NotAnImage, TooLarge, OSError."""
     pixels = flatten(decode(source))
     garment = cut_out(pixels, segment(small_copy(pixels)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from actors.errors import NotAnImage, Overloaded, TooLarge
-from actors.ports import PictureRefused, Template
+from actors.ports import PictureRefused, PictureTemplate
 from server.gateways.pictures.process import PictureProcess, ProcessLost
 from server.gateways.pictures.protocol import OUTPUTS, Admit, Answer, Clean, Verdict
 from server.gateways.pictures.reasons import Problem, Refusal
@@ -85,7 +85,7 @@ class PictureProcesses:
             case _:
                 raise NotAnImage(problem=Problem.UNREADABLE)
 
-    async def clean(self, source: Path, folder: Path, template: Template) -> list[Path]:
+    async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
         """See actors.ports.PictureWorkers."""
         answer = await self._answer(Clean(source, folder, template))
         match answer.verdict:

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from actors.ports import Template
+from actors.ports import PictureTemplate
 
 READY = b"ready"
 """The line a worker writes once, when its libraries are loaded."""
 
-OUTPUTS: dict[Template, tuple[str, ...]] = {
-    Template.MATTING: ("matting.png",),
-    Template.WHITE_BG: ("white-bg.png",),
-    Template.ENHANCED: ("enhanced.png",),
-    Template.ALL: ("matting.png", "white-bg.png", "enhanced.png"),
+OUTPUTS: dict[PictureTemplate, tuple[str, ...]] = {
+    PictureTemplate.MATTING: ("matting.png",),
+    PictureTemplate.WHITE_BG: ("white-bg.png",),
+    PictureTemplate.ENHANCED: ("enhanced.png",),
+    PictureTemplate.ALL: ("matting.png", "white-bg.png", "enhanced.png"),
 }
 """The files a template makes, in the order they are listed on the wire."""
 
@@ -35,7 +35,7 @@ class Clean:
 
     source: Path
     folder: Path
-    template: Template
+    template: PictureTemplate
 
 
 class Verdict(StrEnum):
@@ -65,7 +65,7 @@ def read_job(line: bytes) -> Admit | Clean:
     fields = json.loads(line)
     if fields["kind"] == "Admit":
         return Admit(Path(fields["source"]), Path(fields["target"]))
-    return Clean(Path(fields["source"]), Path(fields["folder"]), Template(fields["template"]))
+    return Clean(Path(fields["source"]), Path(fields["folder"]), PictureTemplate(fields["template"]))
 
 
 def answer_line(answer: Answer) -> bytes:

@@ -14,7 +14,7 @@ READY_SECONDS = 5
 Check = Callable[[], Awaitable[object]]
 
 
-class OperationRoutes:
+class HealthRoutes:
     """`checks` by name: each returns when its part works, and raises when it does not."""
 
     def __init__(self, checks: dict[str, Check]) -> None:

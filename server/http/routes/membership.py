@@ -55,7 +55,9 @@ class MembershipRoutes:
             Route("POST", "/api/membership/purchase", self._purchase, body=PurchaseBody),
             Route("POST", notify, self._notified, Access.PUBLIC),
             Route("POST", f"{notify}/{{channel}}", self._notified_by, Access.PUBLIC),
-            Route("GET", "/api/membership/status", self._status, room=partial(self._membership.check_room, GetStatus)),
+            Route(
+                "GET", "/api/membership/status", self._status, room=partial(self._membership.check_capacity, GetStatus)
+            ),
             Route("GET", "/api/membership/orders", self._orders, query=OrdersQuery),
             Route("GET", "/api/membership/orders/{orderId}", self._order),
         ]

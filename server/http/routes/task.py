@@ -8,7 +8,7 @@ from typing import Annotated, TypedDict
 from pydantic import ConfigDict, Field
 
 from actors.errors import BadParameter, UnknownTaskType
-from actors.ports import ObjectStore, Template
+from actors.ports import ObjectStore, PictureTemplate
 from actors.task.actor import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
 from actors.task.media import Media
 from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
@@ -17,7 +17,7 @@ from server.http.language import Text
 from server.http.messages import task_failure
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
-from server.http.worker_signature import InternalSignature
+from server.http.worker_signature import WorkerSignature
 
 CREATIONS = 1024  # under way at a time: as many as the quota actor has room for
 
@@ -26,7 +26,7 @@ _PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCES
 
 class BasicCleanParams(Body):
     model_config = ConfigDict(extra="forbid")
-    template: Annotated[Template, Field(strict=False)] = Template.ALL
+    template: Annotated[PictureTemplate, Field(strict=False)] = PictureTemplate.ALL
 
 
 _DEFAULTS = BasicCleanParams()
@@ -67,11 +67,11 @@ class TaskWire(TypedDict):
 
 
 class TaskRoutes:
-    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, signature: InternalSignature) -> None:
+    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, signature: WorkerSignature) -> None:
         self._tasks, self._media, self._store, self._signature = tasks, media, store, signature
 
     def routes(self) -> list[AnyRoute]:
-        room = self._tasks.check_room
+        room = self._tasks.check_capacity
         return [
             Route(
                 "POST",

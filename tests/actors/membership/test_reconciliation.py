@@ -16,15 +16,15 @@ from actors.idempotency import IdempotencyKey
 from actors.membership.actor import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
 from actors.ports import Channel, Invoice, PaymentRequest
 from actors.quota.actor import GetBalance, Quota
-from actors.retention import Forget
+from actors.retention import Purge
 from server.sandbox.gateway import SandboxGateway
 from server.sandbox.trades import Trades
 from storage.auth import users
 from storage.auth.users import User
 from storage.engine.database import Database
 from storage.membership.orders import OrderStatus
-from tests.support.invariants import close_sound
-from tests.support.server import MovableClock
+from tests.support.invariants import close_audited
+from tests.support.server import ManualClock
 
 G = TypeVar("G", bound=SandboxGateway)
 MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
@@ -33,7 +33,7 @@ MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
 @dataclass(frozen=True, slots=True)
 class Shop:
     db: Database
-    clock: MovableClock
+    clock: ManualClock
     quota: Quota
     membership: Membership
     trades: Trades
@@ -70,7 +70,7 @@ async def moody_shop(tmp_path: Path) -> AsyncIterator[tuple[Shop, Moody]]:
 
 @asynccontextmanager
 async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
-    db, clock, trades = await Database.open(folder / "data"), MovableClock(), Trades(folder / "trades")
+    db, clock, trades = await Database.open(folder / "data"), ManualClock(), Trades(folder / "trades")
     await db.write(lambda connection: users.add(connection, User("u", "u", 0)))
     quota = Quota(db, clock)
     gateway = kind(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
@@ -80,7 +80,7 @@ async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
     yield Shop(db, clock, quota, membership, trades, folder / "trades"), gateway
     await membership.stop()
     await quota.stop()
-    await close_sound(db)
+    await close_audited(db)
 
 
 async def test_a_payment_nobody_told_about_is_found_and_credited_once(shop: Shop) -> None:
@@ -172,6 +172,6 @@ async def test_refusals_are_forgotten_after_a_day_and_orders_never(shop: Shop) -
         await shop.membership.ask(gold)
     for hours, kept in ((24, 2), (25, 1)):
         shop.clock.time = start + hours * 3_600_000
-        await shop.membership.ask(Forget())
+        await shop.membership.ask(Purge())
         assert await shop.db.read(lambda c: c.execute("SELECT COUNT(*) FROM order_keys").fetchone()) == (kept,)
     assert await shop.membership.ask(KEYED) == bought

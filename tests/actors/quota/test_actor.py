@@ -19,8 +19,8 @@ from storage.quota import accounts
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
 from storage.task.tasks import FailedTask, NewTask, Task, TaskStatus
-from tests.support.invariants import close_sound
-from tests.support.server import MovableClock
+from tests.support.invariants import close_audited
+from tests.support.server import ManualClock
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     for name in ("u", "v"):
         await database.write(partial(users.add, user=User(name, name, 0)))
     yield database
-    await close_sound(database)
+    await close_audited(database)
 
 
 @pytest.fixture
 async def quota(db: Database) -> AsyncIterator[Quota]:
-    actor = Quota(db, MovableClock())
+    actor = Quota(db, ManualClock())
     actor.start()
     await actor.ask(Adjust(Adjustment("start", "u", "to begin with", 0), 100))
     yield actor
@@ -118,7 +118,7 @@ async def test_pages_of_the_ledger_follow_each_other(quota: Quota) -> None:
 
 
 async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: Database, quota: Quota) -> None:
-    await db.write(ends("u", MovableClock().now()))
+    await db.write(ends("u", ManualClock().now()))
     assert await quota.ask(GetBalance("u")) == Balance(0, False, None)
     await quota.ask(Expire("u"))
     entries = (await quota.ask(GetLedger("u", 1))).entries
@@ -126,7 +126,7 @@ async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: 
 
 
 async def test_memberships_that_are_over_are_closed_and_no_others(db: Database, quota: Quota) -> None:
-    now = MovableClock().now()
+    now = ManualClock().now()
     await quota.ask(Adjust(Adjustment("gift", "v", "to begin with", 0), 5))
     await db.write(ends("u", now))
     await db.write(ends("v", now + 1))

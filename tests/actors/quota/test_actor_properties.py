@@ -28,7 +28,7 @@ from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.quota.actor import Adjust, Charge, Expire, ExpireDue, GetBalance, Gift, GiveDue, Grant, Quota, Refund
 from actors.quota.commands import Command
-from actors.retention import Forget
+from actors.retention import Purge
 from actors.runtime import Message
 from storage.auth import signup_gifts, users
 from storage.auth.users import User
@@ -40,9 +40,9 @@ from storage.quota.adjustments import Adjustment
 from storage.task import tasks
 from storage.task.tasks import FailedTask, NewTask
 from tests.actors.quota.model import DAY, QuotaModel, told
-from tests.support.invariants import broken_sums
+from tests.support.invariants import audit_violations
 from tests.support.property_settings import examples
-from tests.support.server import MovableClock
+from tests.support.server import ManualClock
 
 R = TypeVar("R")
 
@@ -68,7 +68,7 @@ class QuotaMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp(prefix="quota"))
-        self.clock = MovableClock()
+        self.clock = ManualClock()
         self.model = QuotaModel(set(PEOPLE))
         self.orders: list[Order] = []
         self.newcomers = list(PEOPLE)  # who may still be promised a gift
@@ -174,7 +174,7 @@ class QuotaMachine(RuleBasedStateMachine):
         self.run(self._open())
         self.expire_due()
         self.look_for_promises()
-        self.run(self.ask(Forget()))
+        self.run(self.ask(Purge()))
         self.model.forget_refusals(self.clock.now())
 
     # --- what holds after each of them ---
@@ -252,7 +252,7 @@ def _kept(connection: Connection) -> Kept:
     found = accounts.load(connection, PEOPLE)
     balances = {user: (account.balance, account.expires_at) for user, account in found.items()}
     ledger = connection.execute("SELECT user_id, kind, amount, balance, reference FROM ledger").fetchall()
-    return balances, sorted(ledger), broken_sums(connection)
+    return balances, sorted(ledger), audit_violations(connection)
 
 
 def test_the_actor_does_what_the_model_says() -> None:

@@ -16,7 +16,7 @@ from actors.quota.settlement import Facts, Settlement, settle
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
-from storage.quota.idempotency import Answer
+from storage.quota.idempotency import StoredAnswer
 from storage.task.tasks import FailedTask, NewTask
 from tests.actors.quota.model import Line, ModelTask, QuotaModel, Told, told
 from tests.support.property_settings import examples
@@ -36,7 +36,7 @@ class Disk:
 
     accounts: dict[str, Account]
     charged: dict[str, int]
-    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     paid: dict[str, str] = field(default_factory=dict)
     adjusted: set[str] = field(default_factory=set)

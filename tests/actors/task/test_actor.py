@@ -12,7 +12,7 @@ import pytest
 
 from actors.errors import Overloaded, TaskFinished
 from actors.ids import new_id
-from actors.ports import PictureRefused, Template
+from actors.ports import PictureRefused, PictureTemplate
 from actors.quota.actor import Adjust, GetBalance, Quota
 from actors.task.actor import (
     INTERRUPTIONS,
@@ -35,8 +35,8 @@ from storage.auth.users import User
 from storage.engine.database import Database
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
-from tests.support.invariants import close_sound
-from tests.support.server import MovableClock
+from tests.support.invariants import close_audited
+from tests.support.server import ManualClock
 
 USER = new_id()
 
@@ -52,7 +52,7 @@ class Pictures:
     async def admit(self, source: Path, target: Path) -> None:
         raise NotImplementedError
 
-    async def clean(self, source: Path, folder: Path, template: Template) -> list[Path]:
+    async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
         self.taken.set()
         await self.gate.wait()
         if self.outcomes:
@@ -65,14 +65,14 @@ class Pictures:
 @dataclass(frozen=True, slots=True)
 class House:
     db: Database
-    clock: MovableClock
+    clock: ManualClock
     quota: Quota
     tasks: Tasks
     pictures: Pictures
     input_key: str
 
     async def create(self) -> str:
-        return (await self.tasks.ask(CreateTask(USER, "basic_clean", self.input_key, Template.ALL))).task_id
+        return (await self.tasks.ask(CreateTask(USER, "basic_clean", self.input_key, PictureTemplate.ALL))).task_id
 
     async def load(self, task_id: str) -> Task:
         return await self.tasks.ask(GetTask(USER, task_id))
@@ -94,7 +94,7 @@ class House:
 
 @asynccontextmanager
 async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
-    db, clock, pictures = await Database.open(folder / "data"), MovableClock(), Pictures()
+    db, clock, pictures = await Database.open(folder / "data"), ManualClock(), Pictures()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     store.prepare()
     (folder / "work").mkdir()
@@ -110,10 +110,10 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
     try:
         yield House(db, clock, quota, actor, pictures, key)
     finally:
-        actor.take_no_more()
+        actor.drain()
         await actor.stop(grace=0)
         await quota.stop()
-        await close_sound(db)
+        await close_audited(db)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_work_that_the_end_cuts_short_costs_the_task_nothing(house: House)
     house.pictures.outcomes.append(Overloaded(retry_after=1))
     task_id = await house.create()
     await house.pictures.taken.wait()
-    house.tasks.take_no_more()
+    house.tasks.drain()
     house.pictures.gate.set()
     async with asyncio.timeout(30):
         while not await house.waiting():

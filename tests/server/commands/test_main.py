@@ -11,11 +11,11 @@ from unittest.mock import patch
 import pytest
 from PIL import Image
 
-from server.settings.load import ConfigError, load
+from server.settings.load import SettingsError, load
 from server.settings.secrets import generate_secrets
 from server.system import System
-from tests.support.process import darkroom, environment, serving
-from tests.support.server import GUARD_SECONDS, running, settings
+from tests.support.process import darkroom, environment, server_process
+from tests.support.server import TIMEOUT_SECONDS, make_settings, running_server
 
 GOOD = {f"SECRETS__{name}": f"what {name} is signed with, unguessed" for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")}
 GOOD |= {
@@ -31,7 +31,7 @@ async def outcome(*arguments: str, cwd: Path, **settings: str) -> tuple[int | No
     """Run the command to its end: status, standard output, standard error."""
     process = await darkroom(*arguments, cwd=cwd, **settings)
     try:
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -125,7 +125,7 @@ def faults(folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str])
     monkeypatch.setattr("os.environ", environment(**given))
     try:
         load(None, {}, generate=False)
-    except ConfigError as fault:
+    except SettingsError as fault:
         return fault.faults
     return []
 
@@ -196,15 +196,15 @@ async def test_config_masks_what_an_address_has_in_it(tmp_path: Path) -> None:
 
 async def test_a_system_that_cannot_be_built_lets_go_of_its_folder(tmp_path: Path) -> None:
     """Settings that nothing found fault with, and something cannot work with all the same."""
-    broken = settings(tmp_path / "data")
+    broken = make_settings(tmp_path / "data")
     with patch("server.system.LocalObjects", side_effect=ValueError("out of bounds")), pytest.raises(ValueError):
         await System.start(broken, "http://127.0.0.1")
-    async with running(tmp_path / "data") as edge:
-        assert (await edge.get("/ready")).status == 200
+    async with running_server(tmp_path / "data") as server:
+        assert (await server.get("/ready")).status == 200
 
 
 async def test_production_refuses_what_development_generated(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data"):
+    async with server_process(tmp_path / "data"):
         pass
     kept = (tmp_path / "data" / "secrets" / "internal").read_text().strip()
     status, _, err = await outcome("serve", "--data", "data", cwd=tmp_path, **{**GOOD, "SECRETS__CODE": kept})
@@ -212,7 +212,7 @@ async def test_production_refuses_what_development_generated(tmp_path: Path) -> 
 
 
 async def test_production_with_its_secrets_starts(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data", **GOOD) as server:
+    async with server_process(tmp_path / "data", **GOOD) as server:
         assert server.base.startswith("http://127.0.0.1:")
     assert not (tmp_path / "data" / "secrets").exists()
 
@@ -224,11 +224,11 @@ def kept_secrets(data: Path) -> dict[str, str]:
 async def test_development_secrets_are_made_once_and_only_for_their_owner(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
-    async with serving(data):
+    async with server_process(data):
         pass
     before = kept_secrets(data)
     assert set(before) == {"token", "code", "media", "internal"}
-    async with serving(data):
+    async with server_process(data):
         pass
     assert kept_secrets(data) == before
     for path in (*data.rglob("*"),):
@@ -247,7 +247,7 @@ async def test_processes_that_start_together_agree_on_the_secrets(tmp_path: Path
 
 async def test_config_shows_each_setting_with_its_source_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[auth]\ncode_minutes = 9\n")
-    async with serving(tmp_path / "here"):
+    async with server_process(tmp_path / "here"):
         pass
     status, out, _ = await outcome("config", "--data", "here", cwd=tmp_path, SERVER__PORT="81", SECRETS__CODE="c" * 40)
     assert status == 0
@@ -290,14 +290,14 @@ async def test_a_config_file_that_is_named_has_to_exist(tmp_path: Path) -> None:
 
 
 async def test_a_folder_in_use_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server:
+    async with server_process(tmp_path / "data") as server:
         status, _, err = await outcome("serve", "--data", "data", "--port", "0", cwd=tmp_path)
         assert status == 1
         assert f"in use by process {server.process.pid}" in err and "--data" in err and "Traceback" not in err
 
 
 async def test_a_port_in_use_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server:
+    async with server_process(tmp_path / "data") as server:
         port = server.base.rpartition(":")[2]
         status, _, err = await outcome("serve", "--data", "other", "--port", port, cwd=tmp_path)
         assert status == 1

@@ -13,7 +13,7 @@ import pytest
 from tests.server.commands.test_main import outcome
 from tests.support.corruption import CORRUPTIONS, Corruption, damage, filled, raw
 from tests.support.pictures import shirt
-from tests.support.process import browsing, serving
+from tests.support.process import http_client, server_process
 from tests.support.server import Api
 
 SOUND, BROKEN, NOT_AUDITED = 0, 1, 2
@@ -85,7 +85,7 @@ async def test_what_is_no_database_or_a_newer_one(tmp_path: Path) -> None:
 async def test_beside_a_server_that_writes(tmp_path: Path) -> None:
     """All is sound at every moment, and the server notices nothing."""
     data, done = tmp_path / "data", asyncio.Event()
-    async with browsing() as http, serving(data, TASKS__WORKERS="0") as server:
+    async with http_client() as http, server_process(data, TASKS__WORKERS="0") as server:
         api = Api(server.base, http)
         members = [await api.member() for _ in range(8)]
         urls = [await api.uploaded(member, shirt(64)) for member in members]
@@ -111,7 +111,7 @@ async def test_beside_a_server_that_writes(tmp_path: Path) -> None:
 
 async def test_after_a_kill_what_is_in_the_wal_only_is_audited_and_left_there(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with browsing() as http, serving(data, TASKS__WORKERS="0") as server:
+    async with http_client() as http, server_process(data, TASKS__WORKERS="0") as server:
         api = Api(server.base, http)
         member = await api.member()
         await api.create(member, await api.uploaded(member, shirt(64)))
@@ -122,5 +122,5 @@ async def test_after_a_kill_what_is_in_the_wal_only_is_audited_and_left_there(tm
     status, out, _ = await outcome("verify", "--data", "data", cwd=tmp_path)
     assert status == SOUND and "1 people, 2 ledger entries, 1 tasks and 1 orders" in out
     assert [file.read_bytes() for file in files] == before
-    async with serving(data, TASKS__WORKERS="0") as server:
+    async with server_process(data, TASKS__WORKERS="0") as server:
         assert await server.end(signal.SIGTERM) == 0

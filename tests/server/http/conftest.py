@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Edge, running
+from tests.support.server import LocalServer, running_server
 
-__all__ = ["edge", "no_fault"]
+__all__ = ["no_fault", "server"]
 
 
 @pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
+async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
     """A development server that accepts tasks and leaves them alone, on an empty data folder."""
-    async with running(tmp_path / "data", tasks={"workers": 0}) as edge:
-        yield edge
+    async with running_server(tmp_path / "data", tasks={"workers": 0}) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

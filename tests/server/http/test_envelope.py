@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from server.logs.form import line_format
-from tests.support.raw_http import GUARD_SECONDS, bare, begun, exchange, post, status
-from tests.support.server import Edge, MovableClock, Person, running
+from tests.support.raw_http import TIMEOUT_SECONDS, bare, begun, exchange, post, status
+from tests.support.server import LocalServer, ManualClock, User, running_server
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/api", "/api/", "/api/quota/", "/API/quota", "//api/quota", "/api/none", "/%00", "/media", "/admin"]
 )
-async def test_an_unknown_path_is_404(edge: Edge, path: str) -> None:
+async def test_an_unknown_path_is_404(server: LocalServer, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
-        assert (await edge.call(method, path)).refusal == (404, 404), method
+        assert (await server.call(method, path)).refusal == (404, 404), method
 
 
 @pytest.mark.parametrize(
@@ -35,47 +35,49 @@ async def test_an_unknown_path_is_404(edge: Edge, path: str) -> None:
         *(("GET", "/api/task/x/status", "PUT"), ("DELETE", "/media/x", "GET,HEAD,PUT")),
     ],
 )
-async def test_a_wrong_method_is_405_and_says_which_is_right(edge: Edge, method: str, path: str, allowed: str) -> None:
-    answer = await edge.call(method, path)
+async def test_a_wrong_method_is_405_and_says_which_is_right(
+    server: LocalServer, method: str, path: str, allowed: str
+) -> None:
+    answer = await server.call(method, path)
     assert answer.refusal == (405, 405)
     assert set(answer.headers["Allow"].split(",")) == set(allowed.split(","))
 
 
-async def test_a_body_over_the_limit_is_413(edge: Edge) -> None:
+async def test_a_body_over_the_limit_is_413(server: LocalServer) -> None:
     fits = json.dumps({"phone": "1" * 65_000, "code": ""}).encode()
-    assert (await edge.post("/api/auth/login", raw=fits.ljust(65_536))).refusal == (400, 2000)
-    assert (await edge.post("/api/auth/login", raw=fits.ljust(65_537))).refusal == (413, 4013)
-    person = await edge.person()
+    assert (await server.post("/api/auth/login", raw=fits.ljust(65_536))).refusal == (400, 2000)
+    assert (await server.post("/api/auth/login", raw=fits.ljust(65_537))).refusal == (413, 4013)
+    person = await server.person()
     for path in ("/api/task/create", "/api/media/validate", "/api/membership/purchase"):
-        assert (await edge.post(path, {"x": "y" * 70_000}, who=person)).refusal == (413, 4013)
-    assert (await edge.post("/api/membership/payment-callback/wx", raw=b"x" * 70_000)).refusal == (413, 4013)
-    assert (await edge.put("/api/task/x/status", raw=b"x" * 70_000)).refusal == (413, 4013)
+        assert (await server.post(path, {"x": "y" * 70_000}, who=person)).refusal == (413, 4013)
+    assert (await server.post("/api/membership/payment-callback/wx", raw=b"x" * 70_000)).refusal == (413, 4013)
+    assert (await server.put("/api/task/x/status", raw=b"x" * 70_000)).refusal == (413, 4013)
 
 
-async def test_a_length_over_the_limit_is_refused_before_a_byte_of_it_came(edge: Edge) -> None:
-    answer = await exchange(edge, post("/api/auth/login", b"", length=10**10), until=b"4013")
+async def test_a_length_over_the_limit_is_refused_before_a_byte_of_it_came(server: LocalServer) -> None:
+    answer = await exchange(server, post("/api/auth/login", b"", length=10**10), until=b"4013")
     assert status(answer) == 413
 
 
-async def test_the_request_id_is_echoed_where_it_is_sane(edge: Edge) -> None:
+async def test_the_request_id_is_echoed_where_it_is_sane(server: LocalServer) -> None:
     for sane in ("a", "f" * 64, "req-1_2.3"):
-        assert (await edge.get("/health", headers={"X-Request-Id": sane})).headers["X-Request-Id"] == sane
-        refused = await edge.get("/none", headers={"X-Request-Id": sane})
+        assert (await server.get("/health", headers={"X-Request-Id": sane})).headers["X-Request-Id"] == sane
+        refused = await server.get("/none", headers={"X-Request-Id": sane})
         assert refused.content["error"]["requestId"] == refused.headers["X-Request-Id"] == sane
     for odd in ("", " ", "f" * 65, "a b", "é", "<script>", "a\tb", '"', "../x", "f" * 7000):
-        given = (await edge.get("/health", headers={"X-Request-Id": odd})).headers["X-Request-Id"]
+        given = (await server.get("/health", headers={"X-Request-Id": odd})).headers["X-Request-Id"]
         assert given != odd and len(given) >= 18, odd
 
 
-async def test_every_answer_says_not_to_guess_its_type(edge: Edge) -> None:
+async def test_every_answer_says_not_to_guess_its_type(server: LocalServer) -> None:
     for path in ("/health", "/none", "/api/quota"):
-        answer = await edge.get(path)
+        answer = await server.get(path)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-async def test_head_is_get_without_a_body(edge: Edge) -> None:
-    person = await edge.person()
+async def test_head_is_get_without_a_body(server: LocalServer) -> None:
+    person = await server.person()
     for path, expected in (
         ("/health", 200),
         ("/ready", 200),
@@ -83,20 +85,20 @@ async def test_head_is_get_without_a_body(edge: Edge) -> None:
         ("/api/task/list", 200),
         ("/x", 404),
     ):
-        head, get = await edge.call("HEAD", path, who=person), await edge.get(path, who=person)
+        head, get = await server.call("HEAD", path, who=person), await server.get(path, who=person)
         assert (head.status, head.raw, get.status) == (expected, b"", expected)
         assert head.headers["Content-Length"] == get.headers["Content-Length"] != "0"
-    assert (await edge.call("HEAD", "/api/quota")).status == 401
-    assert (await edge.call("HEAD", "/api/auth/login")).status == 405
+    assert (await server.call("HEAD", "/api/quota")).status == 401
+    assert (await server.call("HEAD", "/api/auth/login")).status == 405
 
 
-async def test_an_expectation_that_cannot_be_met_is_answered(edge: Edge) -> None:
-    answer = await exchange(edge, bare("GET", "/health", "Expect: a-pony"))
+async def test_an_expectation_that_cannot_be_met_is_answered(server: LocalServer) -> None:
+    answer = await exchange(server, bare("GET", "/health", "Expect: a-pony"))
     assert status(answer) == 417 and b"X-Request-Id" in answer and b'"code":417' in answer
     for method, path in (("GET", "/nothing"), ("DELETE", "/api/quota")):
-        nowhere = await exchange(edge, bare(method, path, "Expect: a-pony"))
+        nowhere = await exchange(server, bare(method, path, "Expect: a-pony"))
         assert status(nowhere) == 417 and b"X-Request-Id" in nowhere and b'"code":417' in nowhere
-    hundred = await exchange(edge, post("/api/auth/login", b"{}", "Expect: 100-continue"))
+    hundred = await exchange(server, post("/api/auth/login", b"{}", "Expect: 100-continue"))
     assert status(hundred) == 100 and b"HTTP/1.1 400 Bad Request" in hundred
 
 
@@ -126,19 +128,19 @@ async def test_an_expectation_that_cannot_be_met_is_answered(edge: Edge) -> None
         ),
     ],
 )
-async def test_what_is_no_http_is_refused(edge: Edge, request_: bytes) -> None:
-    answer = await exchange(edge, request_)
+async def test_what_is_no_http_is_refused(server: LocalServer, request_: bytes) -> None:
+    answer = await exchange(server, request_)
     assert status(answer) == 400
-    assert (await edge.get("/health")).status == 200
+    assert (await server.get("/health")).status == 200
 
 
 async def test_an_unforeseen_fault_is_told_without_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with running(tmp_path, MovableClock(), tasks={"workers": 0}) as edge:
-        person = await edge.person()
+    async with running_server(tmp_path, ManualClock(), tasks={"workers": 0}) as server:
+        person = await server.person()
         with sqlite3.connect(tmp_path / "darkroom.sqlite3") as connection:
             connection.execute("ALTER TABLE users RENAME TO lost")
         connection.close()
-        answer = await edge.get("/api/auth/me", who=person)
+        answer = await server.get("/api/auth/me", who=person)
         assert answer.refusal == (500, 9999)
         assert answer.content["error"]["message"] == "服务器内部错误"
         assert b"users" not in answer.raw and b"sqlite" not in answer.raw
@@ -156,21 +158,21 @@ def assert_told_in_full(caplog: pytest.LogCaptureFixture, request_id: str) -> No
     assert "no such table" in read and request_id in read
 
 
-async def test_the_log_has_nobodys_secrets(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_has_nobodys_secrets(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
     """What the calls themselves write, before anything is masked."""
     caplog.set_level(logging.DEBUG)
-    old_code, code = await edge.code("13912345678"), await edge.code("13912345678")
-    await edge.post("/api/auth/login", {"phone": "13912345678", "code": old_code})
-    login = (await edge.post("/api/auth/login", {"phone": "13912345678", "code": code})).data
-    person = Person(login["user"]["id"], "13912345678", login["token"])
-    place = (await edge.get("/api/media/sts", who=person)).data
-    await edge.put(place["uploadUrl"], raw=b"no picture")
+    old_code, code = await server.code("13912345678"), await server.code("13912345678")
+    await server.post("/api/auth/login", {"phone": "13912345678", "code": old_code})
+    login = (await server.post("/api/auth/login", {"phone": "13912345678", "code": code})).data
+    person = User(login["user"]["id"], "13912345678", login["token"])
+    place = (await server.get("/api/media/sts", who=person)).data
+    await server.put(place["uploadUrl"], raw=b"no picture")
     for _ in range(2):
-        renewed = await edge.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})
+        renewed = await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})
     assert renewed.status == 401 and "a spent refresh token came again" in caplog.text
-    await edge.post("/api/auth/logout", who=person)
-    await exchange(edge, bare("GET", "/api/quota", f"Authorization: Bearer {person.token}\x00"))
-    await exchange(edge, f"GET {place['uploadUrl']} \xff HTTP/1.1\r\n\r\n".encode("latin-1"))
+    await server.post("/api/auth/logout", who=person)
+    await exchange(server, bare("GET", "/api/quota", f"Authorization: Bearer {person.token}\x00"))
+    await exchange(server, f"GET {place['uploadUrl']} \xff HTTP/1.1\r\n\r\n".encode("latin-1"))
     signature = place["uploadUrl"].partition("signature=")[2]
     assert "139****5678" in caplog.text, "or nothing was logged at all"
     secrets = (person.phone, person.token, login["refreshToken"], signature, f"{code}'", f"{old_code}'")
@@ -178,18 +180,20 @@ async def test_the_log_has_nobodys_secrets(edge: Edge, caplog: pytest.LogCapture
         assert secret not in caplog.text
 
 
-async def test_a_connection_that_brings_no_request_is_closed(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_brings_no_request_is_closed(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing at all, or half a head: whoever holds many of these would shut others out."""
     monkeypatch.setattr("server.http.runner.HEAD_SECONDS", 0.01)
     for said in (b"", b"GET /health HTTP/1.1\r\nHost:"):
-        assert await exchange(edge, said) == b""
+        assert await exchange(server, said) == b""
 
 
-async def test_a_connection_that_brought_one_is_kept(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_brought_one_is_kept(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.http.runner.HEAD_SECONDS", 0.01)
     head = bare("POST", "/api/auth/login", "Content-Length: 2", "Expect: 100-continue")
-    async with begun(edge, head) as (reader, writer):
-        assert await exchange(edge, b"") == b"", "one that was opened later has been closed by now"
+    async with begun(server, head) as (reader, writer):
+        assert await exchange(server, b"") == b"", "one that was opened later has been closed by now"
         writer.write(b"{}")
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert b'"code":2000' in await reader.readuntil(b"}}")

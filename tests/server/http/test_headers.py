@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from server.http.app import ADMISSIONS
-from tests.support.account_state import placed
+from tests.support.account_state import stored_picture
 from tests.support.raw_http import bare, exchange, post, put, status
-from tests.support.server import Edge, Person, running
+from tests.support.server import LocalServer, User, running_server
 
 STANDING = {
     "x-content-type-options": "nosniff",
@@ -32,9 +32,9 @@ ADDRESSES = {"http": "", "https": "https://api.example.com"}
 class Site:
     """A server on which every kind of answer can be had; `standing` is what it has to say on each."""
 
-    edge: Edge
+    server: LocalServer
     standing: dict[str, str]
-    person: Person
+    person: User
     picture: str
     place: str
     cashier: str
@@ -42,7 +42,7 @@ class Site:
 
     async def head(self, request: bytes) -> tuple[int, list[tuple[str, str]]]:
         """The status of an answer and its headers, names in lower case."""
-        answer = await exchange(self.edge, request, until=b"\r\n\r\n")
+        answer = await exchange(self.server, request, until=b"\r\n\r\n")
         lines = answer.decode("latin-1").strip().split("\r\n")[1:]
         pairs = (line.partition(": ") for line in lines)
         return status(answer), [(name.lower(), value) for name, _, value in pairs]
@@ -51,22 +51,22 @@ class Site:
 @pytest.fixture(params=ADDRESSES)
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
     standing = STANDING | ({"strict-transport-security": "max-age=31536000"} if request.param == "https" else {})
-    auth, server = {"phone_per_minute": 1}, {"public_url": ADDRESSES[request.param]}
-    async with running(tmp_path, auth=auth, tasks={"workers": 0}, server=server) as edge:
-        yield await built(edge, standing)
+    auth, address = {"phone_per_minute": 1}, {"public_url": ADDRESSES[request.param]}
+    async with running_server(tmp_path, auth=auth, tasks={"workers": 0}, server=address) as server:
+        yield await built(server, standing)
 
 
-async def built(edge: Edge, standing: dict[str, str]) -> Site:
+async def built(server: LocalServer, standing: dict[str, str]) -> Site:
     """Somebody who has just had a login code, uploaded and ordered, where no more tasks are taken."""
-    person = await edge.person()
-    picture = (await placed(edge, person)).removeprefix(edge.base)
-    place = (await edge.get("/api/media/sts?fileName=photo.png", who=person)).data["uploadUrl"]
-    order = (await edge.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
+    person = await server.person()
+    picture = (await stored_picture(server, person)).removeprefix(server.base)
+    place = (await server.get("/api/media/sts?fileName=photo.png", who=person)).data["uploadUrl"]
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
     cashier = f"/sandbox/cashier/{order}"
-    page = (await edge.get(cashier)).raw.decode()
-    admission = edge.app[ADMISSIONS]["POST", CREATE]
+    page = (await server.get(cashier)).raw.decode()
+    admission = server.app[ADMISSIONS]["POST", CREATE]
     admission.under_way = admission.limit
-    return Site(edge, standing, person, picture, place.removeprefix(edge.base), cashier, page)
+    return Site(server, standing, person, picture, place.removeprefix(server.base), cashier, page)
 
 
 def lasting(method: str, path: str, *headers: str, version: str = "1.1") -> bytes:
@@ -148,7 +148,7 @@ async def test_every_kind_of_answer_has_its_headers_once_and_does_not_name_its_s
 
 
 async def test_an_unforeseen_fault_has_them_too(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    with sqlite3.connect(site.edge.data / "darkroom.sqlite3") as connection:
+    with sqlite3.connect(site.server.data / "darkroom.sqlite3") as connection:
         connection.execute("ALTER TABLE users RENAME TO lost")
     connection.close()
     bearer = f"Authorization: Bearer {site.person.token}"
@@ -171,14 +171,14 @@ async def test_so_has_what_aiohttp_answers_by_itself_when_we_cannot(
 
 
 async def test_a_request_that_is_told_to_go_on_is_told_nothing_else(site: Site) -> None:
-    answer = await exchange(site.edge, post("/api/auth/login", b"{}", "Expect: 100-continue"))
+    answer = await exchange(site.server, post("/api/auth/login", b"{}", "Expect: 100-continue"))
     told, _, then = answer.partition(b"\r\n\r\n")
     assert told == b"HTTP/1.1 100 Continue"
     assert then.startswith(b"HTTP/1.1 400 Bad Request") and b"\r\nServer:" not in then
 
 
 async def test_answers_on_one_connection_each_have_them_once(site: Site) -> None:
-    answers = await exchange(site.edge, lasting("GET", "/health") * 3 + bare("GET", "/health"))
+    answers = await exchange(site.server, lasting("GET", "/health") * 3 + bare("GET", "/health"))
     for name, value in site.standing.items():
         assert answers.lower().count(f"\r\n{name}: {value}\r\n".lower().encode()) == 4, name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.http.language import prefers_english
-from tests.support.server import Edge
+from tests.support.server import LocalServer
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,15 @@ def test_preference(header: str, english: bool) -> None:
         ("/sandbox/sms", (400, 4001), "参数 phone 有误：缺少该参数", "Parameter phone: is required"),
     ],
 )
-async def test_refusals_in_both(edge: Edge, path: str, refusal: tuple[int, int], zh: str, en: str) -> None:
+async def test_refusals_in_both(server: LocalServer, path: str, refusal: tuple[int, int], zh: str, en: str) -> None:
     for language, words in (("", zh), ("zh-CN", zh), ("en", en), ("fr", zh)):
-        answer = await edge.get(path, headers={"Accept-Language": language})
+        answer = await server.get(path, headers={"Accept-Language": language})
         assert (answer.refusal, answer.content["error"]["message"]) == (refusal, words)
 
 
-async def test_a_good_message_in_both(edge: Edge) -> None:
+async def test_a_good_message_in_both(server: LocalServer) -> None:
     for language, words in (("", "验证码已发送"), ("en", "Code sent")):
-        answer = await edge.post("/api/auth/send-code", {"phone": "13800138000"}, headers={"Accept-Language": language})
+        answer = await server.post(
+            "/api/auth/send-code", {"phone": "13800138000"}, headers={"Accept-Language": language}
+        )
         assert answer.content["message"] == words

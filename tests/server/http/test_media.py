@@ -7,9 +7,9 @@ import re
 import pytest
 from yarl import URL
 
-from tests.support.account_state import placed
+from tests.support.account_state import stored_picture
 from tests.support.pictures import shirt
-from tests.support.server import Edge
+from tests.support.server import LocalServer
 
 ID = "0" * 32
 NO_TEXT: tuple[object, ...] = (None, 5, True, [], {}, ["a.png"])
@@ -31,33 +31,33 @@ NO_PICTURES = (
 )
 
 
-async def raw_status(edge: Edge, method: str, address: str) -> int:
+async def raw_status(server: LocalServer, method: str, address: str) -> int:
     """For a path as it is written, dots and all."""
-    async with edge.http.request(method, URL(address, encoded=True)) as response:
+    async with server.http.request(method, URL(address, encoded=True)) as response:
         return response.status
 
 
-async def test_the_place_is_ones_own(edge: Edge) -> None:
-    person = await edge.person()
-    place = (await edge.get(f"/api/media/sts?fileName=My%20Shirt.JPEG&taskId={ID}&userId=x", who=person)).data
+async def test_the_place_is_ones_own(server: LocalServer) -> None:
+    person = await server.person()
+    place = (await server.get(f"/api/media/sts?fileName=My%20Shirt.JPEG&taskId={ID}&userId=x", who=person)).data
     prefix = f"input/{person.id}/{ID}/"
     assert (place["taskId"], place["allowPrefix"], place["method"]) == (ID, prefix, "PUT")
     assert re.fullmatch(re.escape(prefix) + r"[0-9a-f]{32}\.jpg", place["key"]), "nothing of the person's own name"
     assert place["headers"] == {"Content-Type": "image/jpeg"}
     assert place["expiration"] == "2026-11-23T08:30:00.000Z", "half an hour"
-    assert place["uploadUrl"].startswith(f"{edge.base}/media/{place['key']}?")
+    assert place["uploadUrl"].startswith(f"{server.base}/media/{place['key']}?")
 
 
-async def test_a_name_no_file_should_have_gets_no_place(edge: Edge) -> None:
-    person = await edge.person()
+async def test_a_name_no_file_should_have_gets_no_place(server: LocalServer) -> None:
+    person = await server.person()
     for names, refusal in ((NO_NAMES, (400, 4001)), (NO_PICTURES, (415, 4015))):
         for name in names:
-            place = await edge.get(str(URL("/api/media/sts").with_query(fileName=name)), who=person)
-            said = await edge.post("/api/media/validate", {"fileName": name, "fileSize": 1}, who=person)
+            place = await server.get(str(URL("/api/media/sts").with_query(fileName=name)), who=person)
+            said = await server.post("/api/media/validate", {"fileName": name, "fileSize": 1}, who=person)
             assert place.refusal == refusal, repr(name)
             assert said.refusal == ((400, 4001) if name == "" else refusal), repr(name)
     for nothing in (*NO_TEXT, "\ud800.png"):
-        assert (await edge.post("/api/media/validate", {"fileName": nothing, "fileSize": 1}, who=person)).refusal == (
+        assert (await server.post("/api/media/validate", {"fileName": nothing, "fileSize": 1}, who=person)).refusal == (
             400,
             4001,
         )
@@ -66,24 +66,24 @@ async def test_a_name_no_file_should_have_gets_no_place(edge: Edge) -> None:
 @pytest.mark.parametrize(
     "task", ["", "x", "..", "%2e%2e%2f", "A" * 32, "0" * 31, "0" * 33, ID + "%0A", "%EF%BC%90" * 32]
 )
-async def test_a_task_id_is_never_a_path(edge: Edge, task: str) -> None:
-    person = await edge.person()
-    assert (await edge.get(f"/api/media/sts?taskId={task}", who=person)).refusal == (400, 4001)
+async def test_a_task_id_is_never_a_path(server: LocalServer, task: str) -> None:
+    person = await server.person()
+    assert (await server.get(f"/api/media/sts?taskId={task}", who=person)).refusal == (400, 4001)
 
 
 @pytest.mark.parametrize("size, refusal", [(0, (400, 4001)), (-1, (400, 4001)), (10 * 2**20 + 1, (413, 4013))])
-async def test_sizes(edge: Edge, size: int, refusal: tuple[int, int]) -> None:
-    person = await edge.person()
+async def test_sizes(server: LocalServer, size: int, refusal: tuple[int, int]) -> None:
+    person = await server.person()
     assert (
-        await edge.post("/api/media/validate", {"fileName": "a.png", "fileSize": size}, who=person)
+        await server.post("/api/media/validate", {"fileName": "a.png", "fileSize": size}, who=person)
     ).refusal == refusal
 
 
-async def test_ten_megabytes_are_fine(edge: Edge) -> None:
-    person = await edge.person()
+async def test_ten_megabytes_are_fine(server: LocalServer) -> None:
+    person = await server.person()
     for name in ("a.png", "A.JPG", "衣服.jpeg", "a b.png", "...png.png", "a" * 251 + ".png"):
         assert (
-            await edge.post("/api/media/validate", {"fileName": name, "fileSize": 10 * 2**20}, who=person)
+            await server.post("/api/media/validate", {"fileName": name, "fileSize": 10 * 2**20}, who=person)
         ).status == 200
 
 
@@ -119,25 +119,25 @@ def altered(url: str, owner: str, other: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
-async def test_an_altered_address_opens_nothing(edge: Edge, method: str) -> None:
-    owner, other = await edge.person(), await edge.person()
-    url = await placed(edge, owner)
-    place = (await edge.get("/api/media/sts?fileName=a.png", who=owner)).data
+async def test_an_altered_address_opens_nothing(server: LocalServer, method: str) -> None:
+    owner, other = await server.person(), await server.person()
+    url = await stored_picture(server, owner)
+    place = (await server.get("/api/media/sts?fileName=a.png", who=owner)).data
     good = place["uploadUrl"] if method == "PUT" else url
     for address in altered(good, owner.id, other.id):
-        assert await raw_status(edge, method, address) in (403, 404), address
-    assert not list((edge.data / "pictures").rglob(place["key"].rpartition("/")[2]))
+        assert await raw_status(server, method, address) in (403, 404), address
+    assert not list((server.data / "pictures").rglob(place["key"].rpartition("/")[2]))
 
 
-async def test_an_address_is_for_its_own_method(edge: Edge) -> None:
-    person = await edge.person()
-    url = await placed(edge, person)
-    before = (await edge.get(url)).raw
-    assert (await edge.put(url, raw=b"x")).refusal == (403, 4003)
-    assert (await edge.get(url)).raw == before
-    place = (await edge.get("/api/media/sts", who=person)).data
-    assert (await edge.get(place["uploadUrl"])).refusal == (403, 4003)
-    assert (await edge.call("DELETE", url)).refusal == (405, 405)
+async def test_an_address_is_for_its_own_method(server: LocalServer) -> None:
+    person = await server.person()
+    url = await stored_picture(server, person)
+    before = (await server.get(url)).raw
+    assert (await server.put(url, raw=b"x")).refusal == (403, 4003)
+    assert (await server.get(url)).raw == before
+    place = (await server.get("/api/media/sts", who=person)).data
+    assert (await server.get(place["uploadUrl"])).refusal == (403, 4003)
+    assert (await server.call("DELETE", url)).refusal == (405, 405)
 
 
 @pytest.mark.parametrize(
@@ -149,45 +149,45 @@ async def test_an_address_is_for_its_own_method(edge: Edge) -> None:
         *(f"input/{ID}/{ID}/x.png%00.jpg", f"input/{ID}/{ID}/x.svg", f"incoming/{ID}.png", f"input/{ID}/x.png", "%ff"),
     ],
 )
-async def test_traversal_leads_nowhere(edge: Edge, path: str) -> None:
+async def test_traversal_leads_nowhere(server: LocalServer, path: str) -> None:
     for method in ("GET", "PUT"):
         for query in ("", "?expires=99999999999&signature=" + "0" * 64):
-            status = await raw_status(edge, method, f"{edge.base}/media/{path}{query}")
+            status = await raw_status(server, method, f"{server.base}/media/{path}{query}")
             assert status in (403, 404, 405), (method, path)
 
 
-async def test_both_links_end_after_half_an_hour(edge: Edge) -> None:
-    person = await edge.person()
-    url = await placed(edge, person)
-    place = (await edge.get("/api/media/sts", who=person)).data
-    edge.clock.advance(seconds=1799)
-    assert (await edge.get(url)).status == 200
-    assert (await edge.put(place["uploadUrl"], raw=b"no picture")).refusal == (415, 4015), "open still"
-    edge.clock.advance(seconds=1)
-    assert (await edge.get(url)).refusal == (403, 4003)
-    assert (await edge.call("HEAD", url)).status == 403
-    assert (await edge.put(place["uploadUrl"], raw=b"no picture")).refusal == (403, 4003)
+async def test_both_links_end_after_half_an_hour(server: LocalServer) -> None:
+    person = await server.person()
+    url = await stored_picture(server, person)
+    place = (await server.get("/api/media/sts", who=person)).data
+    server.clock.advance(seconds=1799)
+    assert (await server.get(url)).status == 200
+    assert (await server.put(place["uploadUrl"], raw=b"no picture")).refusal == (415, 4015), "open still"
+    server.clock.advance(seconds=1)
+    assert (await server.get(url)).refusal == (403, 4003)
+    assert (await server.call("HEAD", url)).status == 403
+    assert (await server.put(place["uploadUrl"], raw=b"no picture")).refusal == (403, 4003)
 
 
-async def test_a_download_is_private_and_ranges_are_harmless(edge: Edge) -> None:
-    url = await placed(edge, await edge.person())
-    whole = await edge.get(url)
+async def test_a_download_is_private_and_ranges_are_harmless(server: LocalServer) -> None:
+    url = await stored_picture(server, await server.person())
+    whole = await server.get(url)
     assert (whole.headers["Cache-Control"], whole.headers["Content-Type"]) == ("private, max-age=600", "image/png")
     for value in ("bytes=0-3", "bytes=-5", "bytes=9-2", "bytes=99999999999999999999-", "bytes=x", "bytes=0-1,3-4", "é"):
-        partial = await edge.get(url, headers={"Range": value})
+        partial = await server.get(url, headers={"Range": value})
         assert partial.status in (200, 206, 416), value
         assert partial.status == 416 or partial.raw in whole.raw
 
 
-async def test_a_signed_address_of_nothing_is_404(edge: Edge) -> None:
-    person = await edge.person()
-    place = (await edge.get("/api/media/sts", who=person)).data
-    assert (await edge.get(place["inputImageUrl"])).refusal == (404, 4004)
+async def test_a_signed_address_of_nothing_is_404(server: LocalServer) -> None:
+    person = await server.person()
+    place = (await server.get("/api/media/sts", who=person)).data
+    assert (await server.get(place["inputImageUrl"])).refusal == (404, 4004)
 
 
-async def test_a_picture_is_given_whole_whatever_part_is_asked_for(edge: Edge) -> None:
-    url = await edge.uploaded(await edge.person(), shirt(200))
-    whole = (await edge.get(url)).raw
+async def test_a_picture_is_given_whole_whatever_part_is_asked_for(server: LocalServer) -> None:
+    url = await server.uploaded(await server.person(), shirt(200))
+    whole = (await server.get(url)).raw
     for name, value in (("Range", "bytes=99999999-"), ("Range", "bytes=0-1"), ("If-Match", '"x"')):
-        answer = await edge.get(url, headers={name: value})
+        answer = await server.get(url, headers={name: value})
         assert (answer.status, answer.raw) == (200, whole)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.account_state import creation, placed
+from tests.support.account_state import stored_picture, task_body
 from tests.support.raw_http import bare, exchange, status
-from tests.support.server import Edge, running
+from tests.support.server import LocalServer, running_server
 
 
-async def samples(edge: Edge, **headers: str) -> dict[tuple[str, ...], float]:
+async def samples(server: LocalServer, **headers: str) -> dict[tuple[str, ...], float]:
     """Each sample by its name and the values of its labels, in the order of their names."""
-    answer = await edge.get("/metrics", headers=headers)
+    answer = await server.get("/metrics", headers=headers)
     assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain")
     return {
         (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
@@ -23,14 +23,14 @@ async def samples(edge: Edge, **headers: str) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_charges_refusals_and_commits_are_counted(edge: Edge) -> None:
-    before = await samples(edge)
-    member = await edge.member()
-    await edge.create(member, await placed(edge, member))
-    beggar = await edge.person()
-    poor = await edge.post("/api/task/create", creation(await placed(edge, beggar)), who=beggar)
+async def test_charges_refusals_and_commits_are_counted(server: LocalServer) -> None:
+    before = await samples(server)
+    member = await server.member()
+    await server.create(member, await stored_picture(server, member))
+    beggar = await server.person()
+    poor = await server.post("/api/task/create", task_body(await stored_picture(server, beggar)), who=beggar)
     assert poor.refusal == (403, 1002)
-    after = await samples(edge)
+    after = await samples(server)
 
     def grown(*sample: str) -> float:
         return after[sample] - before.get(sample, 0)
@@ -49,16 +49,18 @@ async def test_charges_refusals_and_commits_are_counted(edge: Edge) -> None:
     assert after["darkroom_mailbox_messages", "tasks"] == 0
 
 
-async def test_a_request_is_counted_under_its_template_and_a_known_method(edge: Edge) -> None:
-    person = await edge.person()
-    before = await samples(edge)
+async def test_a_request_is_counted_under_its_template_and_a_known_method(server: LocalServer) -> None:
+    person = await server.person()
+    before = await samples(server)
     for number, odd in enumerate(("LOCK", "PROPFIND", "DELETE")):
-        assert (await edge.get(f"/api/task/{number:032}", who=person)).status == 404
-        assert (await edge.get(f"/nowhere/{number}")).status == 404
-        assert status(await exchange(edge, bare(odd, "/health"))) == 405
-        assert status(await exchange(edge, b"no http\r\n\r\n")) == 400
+        assert (await server.get(f"/api/task/{number:032}", who=person)).status == 404
+        assert (await server.get(f"/nowhere/{number}")).status == 404
+        assert status(await exchange(server, bare(odd, "/health"))) == 405
+        assert status(await exchange(server, b"no http\r\n\r\n")) == 400
     new = {
-        sample for sample in await samples(edge) if sample not in before and sample[0] == "darkroom_http_requests_total"
+        sample
+        for sample in await samples(server)
+        if sample not in before and sample[0] == "darkroom_http_requests_total"
     }
     assert new <= {
         ("darkroom_http_requests_total", "GET", "/api/task/{taskId}", "404"),
@@ -68,14 +70,14 @@ async def test_a_request_is_counted_under_its_template_and_a_known_method(edge: 
     }
 
 
-async def test_only_this_machine_itself_may_read_them_without_a_token(edge: Edge) -> None:
+async def test_only_this_machine_itself_may_read_them_without_a_token(server: LocalServer) -> None:
     for passed_on in (
         {"X-Forwarded-For": "192.0.2.1"},
         {"Forwarded": "for=192.0.2.1"},
         {"X-Forwarded-For": "127.0.0.1"},
     ):
-        assert (await edge.get("/metrics", headers=passed_on)).refusal == (403, 4003)
-    assert (await edge.get("/metrics")).status == 200
+        assert (await server.get("/metrics", headers=passed_on)).refusal == (403, 4003)
+    assert (await server.get("/metrics")).status == 200
 
 
 @pytest.fixture
@@ -84,8 +86,8 @@ def token() -> str:
 
 
 async def test_a_token_opens_them_to_who_shows_it(tmp_path: Path, token: str) -> None:
-    async with running(tmp_path, metrics={"token": token}) as edge:
-        assert await samples(edge, **{"Authorization": f"Bearer {token}", "X-Forwarded-For": "192.0.2.1"})
+    async with running_server(tmp_path, metrics={"token": token}) as server:
+        assert await samples(server, **{"Authorization": f"Bearer {token}", "X-Forwarded-For": "192.0.2.1"})
         for shown in ("", "Bearer ", f"Bearer {token}x", f"Bearer {token[:-1]}", f"Basic {token}", token):
-            assert (await edge.get("/metrics", headers={"Authorization": shown})).refusal == (401, 1001)
-        assert (await edge.get("/metrics")).refusal == (401, 1001)
+            assert (await server.get("/metrics", headers={"Authorization": shown})).refusal == (401, 1001)
+        assert (await server.get("/metrics")).refusal == (401, 1001)

@@ -9,35 +9,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account_state import creation, holdings, placed
-from tests.support.server import Edge, running
+from tests.support.account_state import account_state, stored_picture, task_body
+from tests.support.server import LocalServer, running_server
 
 TEN = {"plans": [{"id": "ten", "name": "Ten", "price": 100, "quota": 10, "days": 30}]}
 
 
 @pytest.fixture
-async def ten(tmp_path: Path) -> AsyncIterator[Edge]:
+async def ten(tmp_path: Path) -> AsyncIterator[LocalServer]:
     """A server that sells ten generations at a time."""
-    async with running(tmp_path / "ten", tasks={"workers": 0}, membership=TEN) as edge:
-        yield edge
+    async with running_server(tmp_path / "ten", tasks={"workers": 0}, membership=TEN) as server:
+        yield server
 
 
-async def test_of_a_hundred_creations_at_once_exactly_ten_are_paid(ten: Edge) -> None:
+async def test_of_a_hundred_creations_at_once_exactly_ten_are_paid(ten: LocalServer) -> None:
     member = await ten.member()
-    body = creation(await placed(ten, member))
+    body = task_body(await stored_picture(ten, member))
     answers = await asyncio.gather(*(ten.post("/api/task/create", body, who=member) for _ in range(100)))
     outcomes = Counter((200, 0) if answer.status == 200 else answer.refusal for answer in answers)
     assert outcomes == {(200, 0): 10, (403, 1003): 90}
     left = sorted(answer.data["quota_remaining"] for answer in answers if answer.status == 200)
     assert left == list(range(10))
-    after = await holdings(ten, member)
+    after = await account_state(ten, member)
     assert (after.remaining, len(after.tasks)) == (0, 10)
     assert after.ledger == [("grant", 10, 10)] + [("charge", -1, left) for left in range(9, -1, -1)]
 
 
-async def test_two_people_spend_their_own(ten: Edge) -> None:
+async def test_two_people_spend_their_own(ten: LocalServer) -> None:
     one, two = await ten.member(), await ten.member()
-    bodies = [(who, creation(await placed(ten, who))) for who in (one, two)]
+    bodies = [(who, task_body(await stored_picture(ten, who))) for who in (one, two)]
     calls = [ten.post("/api/task/create", body, who=who) for _ in range(15) for who, body in bodies]
     answers = await asyncio.gather(*calls)
     assert sum(answer.status == 200 for answer in answers[0::2]) == 10
@@ -46,24 +46,24 @@ async def test_two_people_spend_their_own(ten: Edge) -> None:
 
 async def test_a_cost_above_the_balance_is_refused_whole(tmp_path: Path) -> None:
     costly = {"workers": 0, "cost": {"basic_clean": 4}}
-    async with running(tmp_path / "costly", tasks=costly, membership=TEN) as edge:
-        member = await edge.member()
-        body = creation(await placed(edge, member))
-        answers = [await edge.post("/api/task/create", body, who=member) for _ in range(3)]
+    async with running_server(tmp_path / "costly", tasks=costly, membership=TEN) as server:
+        member = await server.member()
+        body = task_body(await stored_picture(server, member))
+        answers = [await server.post("/api/task/create", body, who=member) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 403]
         assert answers[2].refusal == (403, 1003)
         assert "需要 4 次，剩余 2 次" in answers[2].content["error"]["message"]
-        assert await edge.ledger(member) == [("grant", 10, 10), ("charge", -4, 6), ("charge", -4, 2)]
+        assert await server.ledger(member) == [("grant", 10, 10), ("charge", -4, 6), ("charge", -4, 2)]
 
 
-async def test_the_ledger_comes_newest_first_in_pages(edge: Edge) -> None:
-    member = await edge.member()
-    url = await placed(edge, member)
-    made = [(await edge.create(member, url))["taskId"] for _ in range(6)]
+async def test_the_ledger_comes_newest_first_in_pages(server: LocalServer) -> None:
+    member = await server.member()
+    url = await stored_picture(server, member)
+    made = [(await server.create(member, url))["taskId"] for _ in range(6)]
     references: list[str] = []
     path = "/api/quota/ledger?limit=3"
     while path:
-        page = (await edge.get(path, who=member)).data
+        page = (await server.get(path, who=member)).data
         assert len(page["entries"]) <= 3
         references += [entry["reference"] for entry in page["entries"]]
         path = page["nextCursor"] and f"/api/quota/ledger?limit=3&cursor={page['nextCursor']}"
@@ -71,20 +71,20 @@ async def test_the_ledger_comes_newest_first_in_pages(edge: Edge) -> None:
     assert len(references) == 7
 
 
-async def test_a_page_that_is_just_full_has_no_next(edge: Edge) -> None:
-    member = await edge.member()
-    page = (await edge.get("/api/quota/ledger?limit=1", who=member)).data
+async def test_a_page_that_is_just_full_has_no_next(server: LocalServer) -> None:
+    member = await server.member()
+    page = (await server.get("/api/quota/ledger?limit=1", who=member)).data
     assert (len(page["entries"]), page["nextCursor"]) == (1, None)
 
 
-async def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(edge: Edge) -> None:
-    other, member = await edge.member(), await edge.member()
-    await edge.create(other, await placed(edge, other))
-    newest, _ = (await edge.get("/api/quota/ledger", who=other)).data["entries"]
+async def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(server: LocalServer) -> None:
+    other, member = await server.member(), await server.member()
+    await server.create(other, await stored_picture(server, other))
+    newest, _ = (await server.get("/api/quota/ledger", who=other)).data["entries"]
     for cursor in (newest["id"], "9" * 18):
-        entries = (await edge.get(f"/api/quota/ledger?cursor={cursor}", who=member)).data["entries"]
+        entries = (await server.get(f"/api/quota/ledger?cursor={cursor}", who=member)).data["entries"]
         assert entries == []
-    assert (await edge.get("/api/quota/ledger?userId=" + other.id, who=await edge.person())).data["entries"] == []
+    assert (await server.get("/api/quota/ledger?userId=" + other.id, who=await server.person())).data["entries"] == []
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ async def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(edge: Edge) -> 
         *("cursor=1%0A", "cursor=%001", "cursor=%EF%BC%91", "cursor=" + "9" * 5000),
     ],
 )
-async def test_paging_has_bounds(edge: Edge, query: str) -> None:
-    person = await edge.person()
-    assert (await edge.get(f"/api/quota/ledger?{query}", who=person)).refusal == (400, 4001)
+async def test_paging_has_bounds(server: LocalServer, query: str) -> None:
+    person = await server.person()
+    assert (await server.get(f"/api/quota/ledger?{query}", who=person)).refusal == (400, 4001)
 
 
-async def test_unknown_parameters_are_passed_over(edge: Edge) -> None:
-    member = await edge.member()
-    page = (await edge.get("/api/quota/ledger?limit=5&order=asc&%00=%00&%ED%A0%80=1", who=member)).data
+async def test_unknown_parameters_are_passed_over(server: LocalServer) -> None:
+    member = await server.member()
+    page = (await server.get("/api/quota/ledger?limit=5&order=asc&%00=%00&%ED%A0%80=1", who=member)).data
     assert len(page["entries"]) == 1
 
 
-async def test_who_never_bought_has_nothing(edge: Edge) -> None:
-    person = await edge.person()
+async def test_who_never_bought_has_nothing(server: LocalServer) -> None:
+    person = await server.person()
     nothing = {"remaining": 0, "isMember": False, "expireAt": None}
-    assert (await edge.get("/api/quota", who=person)).data == nothing
+    assert (await server.get("/api/quota", who=person)).data == nothing

@@ -12,56 +12,56 @@ from actors.errors import Overloaded
 from actors.quota.actor import Gift, GiveDue, Quota
 from actors.runtime import Message
 from storage.engine.database import Connection
-from tests.support.invariants import broken_sums
+from tests.support.invariants import audit_violations
 from tests.support.pictures import shirt
-from tests.support.server import GENEROUS, Edge, MovableClock, running
+from tests.support.server import HIGH_LIMITS, LocalServer, ManualClock, running_server
 
 PHONE = "13800138000"
-GIVING: Any = {**GENEROUS, "signup_quota": 3}
+GIVING: Any = {**HIGH_LIMITS, "signup_quota": 3}
 
 
 async def test_a_new_person_has_the_gift_in_the_answer_to_the_login(tmp_path: Path) -> None:
-    async with running(tmp_path, auth=GIVING, tasks={"workers": 0}) as edge:
-        login = await edge.post("/api/auth/login", {"phone": PHONE, "code": await edge.code(PHONE)})
+    async with running_server(tmp_path, auth=GIVING, tasks={"workers": 0}) as server:
+        login = await server.post("/api/auth/login", {"phone": PHONE, "code": await server.code(PHONE)})
         user = login.data["user"]
         assert (user["quota_remaining"], user["isMember"], user["quota_expireAt"]) == (3, False, None)
-        person = await edge.person(PHONE)
+        person = await server.person(PHONE)
         assert person.id == user["id"]
-        assert await edge.ledger(person) == [("gift", 3, 3)], "once, however often they log in"
+        assert await server.ledger(person) == [("gift", 3, 3)], "once, however often they log in"
 
 
 async def test_the_gift_can_be_spent_without_a_membership(tmp_path: Path) -> None:
-    async with running(tmp_path, auth=GIVING, tasks={"workers": 0}) as edge:
-        person = await edge.person()
-        picture = await edge.uploaded(person, shirt(200))
+    async with running_server(tmp_path, auth=GIVING, tasks={"workers": 0}) as server:
+        person = await server.person()
+        picture = await server.uploaded(person, shirt(200))
         for left in (2, 1, 0):
-            assert (await edge.create(person, picture))["quota_remaining"] == left
+            assert (await server.create(person, picture))["quota_remaining"] == left
         body = {"type": "basic_clean", "inputImageUrl": picture}
-        assert (await edge.post("/api/task/create", body, who=person)).refusal == (403, 1002)
+        assert (await server.post("/api/task/create", body, who=person)).refusal == (403, 1002)
 
 
-async def test_without_the_setting_nobody_is_given_anything(edge: Edge) -> None:
-    assert await edge.ledger(await edge.person()) == []
+async def test_without_the_setting_nobody_is_given_anything(server: LocalServer) -> None:
+    assert await server.ledger(await server.person()) == []
 
 
 async def test_who_came_before_the_setting_is_not_new(tmp_path: Path) -> None:
-    clock = MovableClock()
-    async with running(tmp_path, clock) as edge:
-        await edge.person(PHONE)
-    async with running(tmp_path, clock, auth=GIVING) as edge:
-        assert await edge.ledger(await edge.person(PHONE)) == []
+    clock = ManualClock()
+    async with running_server(tmp_path, clock) as server:
+        await server.person(PHONE)
+    async with running_server(tmp_path, clock, auth=GIVING) as server:
+        assert await server.ledger(await server.person(PHONE)) == []
 
 
 async def test_a_gift_that_was_promised_before_a_crash_is_given_after_it(tmp_path: Path) -> None:
-    clock = MovableClock()
-    async with running(tmp_path, clock, auth=GIVING) as edge:
-        person = await edge.person(PHONE)
-        await edge.system._db.write(take_back)
-        assert await edge.remaining(person) == 0
-    async with running(tmp_path, clock) as edge:
-        await edge.system._quota.ask(GiveDue())
-        assert await edge.ledger(person) == [("gift", 3, 3)]
-        assert await edge.system._db.read(broken_sums) == []
+    clock = ManualClock()
+    async with running_server(tmp_path, clock, auth=GIVING) as server:
+        person = await server.person(PHONE)
+        await server.system._db.write(take_back)
+        assert await server.remaining(person) == 0
+    async with running_server(tmp_path, clock) as server:
+        await server.system._quota.ask(GiveDue())
+        assert await server.ledger(person) == [("gift", 3, 3)]
+        assert await server.system._db.read(audit_violations) == []
 
 
 def take_back(connection: Connection) -> None:
@@ -73,7 +73,7 @@ def take_back(connection: Connection) -> None:
 
 
 async def test_a_login_does_not_fail_because_the_quota_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with running(tmp_path, auth=GIVING) as edge:
+    async with running_server(tmp_path, auth=GIVING) as server:
         ask = Quota.ask
 
         async def busy(quota: Quota, message: Message[Any]) -> Any:
@@ -83,20 +83,20 @@ async def test_a_login_does_not_fail_because_the_quota_is_busy(tmp_path: Path, m
 
         with monkeypatch.context() as patched:
             patched.setattr(Quota, "ask", busy)
-            person = await edge.person(PHONE)
-        assert await edge.ledger(person) == []
-        assert await edge.system._quota.ask(Gift(person.id)) is not None
-        assert await edge.system._quota.ask(Gift(person.id)) is None
-        assert await edge.ledger(person) == [("gift", 3, 3)]
+            person = await server.person(PHONE)
+        assert await server.ledger(person) == []
+        assert await server.system._quota.ask(Gift(person.id)) is not None
+        assert await server.system._quota.ask(Gift(person.id)) is None
+        assert await server.ledger(person) == [("gift", 3, 3)]
 
 
 async def test_a_hundred_logins_at_once_bring_one_gift(tmp_path: Path) -> None:
-    async with running(tmp_path, auth=GIVING) as edge:
-        code = await edge.code(PHONE)
+    async with running_server(tmp_path, auth=GIVING) as server:
+        code = await server.code(PHONE)
         body = {"phone": PHONE, "code": code}
         answers = await asyncio.gather(
-            *(edge.post("/api/auth/login", body) for _ in range(100)),
-            *(edge.system._quota.ask(GiveDue()) for _ in range(5)),
+            *(server.post("/api/auth/login", body) for _ in range(100)),
+            *(server.system._quota.ask(GiveDue()) for _ in range(5)),
         )
         assert sum(1 for answer in answers if answer is not None and answer.status == 200) == 1
-        assert await edge.ledger(await edge.person(PHONE)) == [("gift", 3, 3)]
+        assert await server.ledger(await server.person(PHONE)) == [("gift", 3, 3)]

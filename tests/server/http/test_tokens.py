@@ -14,7 +14,7 @@ import pytest
 from actors.auth.signing_keys import derived
 from actors.auth.tokens import Key
 from storage.auth import signing_keys
-from tests.support.server import SECRETS, Edge, Person
+from tests.support.server import SECRETS, LocalServer, User
 
 DAY = 86_400
 WITH_TOKEN_ONLY = [
@@ -64,39 +64,39 @@ class Forger:
 
 
 @pytest.fixture
-async def forger(edge: Edge) -> Forger:
-    keys = await edge.system._db.read(signing_keys.load)
+async def forger(server: LocalServer) -> Forger:
+    keys = await server.system._db.read(signing_keys.load)
     return Forger(Key(keys[-1].id, derived(SECRETS["token"].encode(), keys[-1].salt)))
 
 
-def claims_of(who: Person) -> dict[str, Any]:
+def claims_of(who: User) -> dict[str, Any]:
     return dict(jwt.decode(who.token, options={"verify_signature": False}))
 
 
-async def tried(edge: Edge, authorization: str | None) -> tuple[int, int]:
-    answer = await edge.get("/api/quota", headers={} if authorization is None else {"Authorization": authorization})
+async def tried(server: LocalServer, authorization: str | None) -> tuple[int, int]:
+    answer = await server.get("/api/quota", headers={} if authorization is None else {"Authorization": authorization})
     return (200, 0) if answer.status == 200 else answer.refusal
 
 
 @pytest.mark.parametrize("method, path", WITH_TOKEN_ONLY)
-async def test_no_token_no_answer(edge: Edge, method: str, path: str) -> None:
+async def test_no_token_no_answer(server: LocalServer, method: str, path: str) -> None:
     for headers in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, {"Cookie": "token=x"}):
-        assert (await edge.call(method, path, {"garbage": [1]}, headers=headers)).refusal == (401, 1001)
+        assert (await server.call(method, path, {"garbage": [1]}, headers=headers)).refusal == (401, 1001)
 
 
-async def test_the_claims_are_as_the_contract_says(edge: Edge, forger: Forger) -> None:
-    person = await edge.person("13800138000")
+async def test_the_claims_are_as_the_contract_says(server: LocalServer, forger: Forger) -> None:
+    person = await server.person("13800138000")
     claims = claims_of(person)
     assert (claims["userId"], claims["phone"]) == (person.id, "13800138000")
     assert claims["exp"] - claims["iat"] == 7 * DAY
     assert jwt.get_unverified_header(person.token)["alg"] == "HS256"
     for good in (forger.signed(claims), forger.by_hand({"cty": "JWT"}, claims)):
-        assert await tried(edge, f"Bearer {good}") == (200, 0), "or the forgeries below prove nothing"
-    assert await tried(edge, f"bearer {person.token}") == (200, 0), "the scheme's case does not matter (RFC 9110)"
+        assert await tried(server, f"Bearer {good}") == (200, 0), "or the forgeries below prove nothing"
+    assert await tried(server, f"bearer {person.token}") == (200, 0), "the scheme's case does not matter (RFC 9110)"
 
 
-async def test_another_algorithm_or_secret_is_refused(edge: Edge, forger: Forger) -> None:
-    claims = claims_of(await edge.person())
+async def test_another_algorithm_or_secret_is_refused(server: LocalServer, forger: Forger) -> None:
+    claims = claims_of(await server.person())
     unsigned = [f"{part({**forger.header, 'alg': name})}.{part(claims)}." for name in ("none", "None", "nOnE", "")]
     named_only = [
         forger.by_hand({"alg": name}, claims) for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
@@ -111,16 +111,19 @@ async def test_another_algorithm_or_secret_is_refused(edge: Edge, forger: Forger
         forger.exactly({}, claims),
         forger.by_hand({"alg": "HS256"}, claims, "sha1"),
     ):
-        assert await tried(edge, f"Bearer {forged}") == (401, 1001), forged
+        assert await tried(server, f"Bearer {forged}") == (401, 1001), forged
 
 
 @pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"])
-async def test_a_claim_that_is_missing_or_null_makes_it_none(edge: Edge, forger: Forger, missing: str) -> None:
-    claims = claims_of(await edge.person())
+async def test_a_claim_that_is_missing_or_null_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
+    claims = claims_of(await server.person())
     del claims[missing]
-    assert await tried(edge, f"Bearer {forger.signed(claims)}") == (401, 1001)
+    assert await tried(server, f"Bearer {forger.signed(claims)}") == (401, 1001)
     if missing not in ("userId", "phone", "sid"):  # which are read only after everything else was right
-        assert await tried(edge, f"Bearer {forger.by_hand({'alg': 'HS256'}, {**claims, missing: None})}") == (401, 1001)
+        assert await tried(server, f"Bearer {forger.by_hand({'alg': 'HS256'}, {**claims, missing: None})}") == (
+            401,
+            1001,
+        )
 
 
 @pytest.mark.parametrize(
@@ -133,12 +136,12 @@ async def test_a_claim_that_is_missing_or_null_makes_it_none(edge: Edge, forger:
     ],
 )
 async def test_a_claim_with_another_value_makes_it_none(
-    edge: Edge, forger: Forger, claim: str, values: list[object]
+    server: LocalServer, forger: Forger, claim: str, values: list[object]
 ) -> None:
-    claims = claims_of(await edge.person())
+    claims = claims_of(await server.person())
     for value in values:
         forged = forger.by_hand({"alg": "HS256"}, {**claims, claim: value})
-        assert await tried(edge, f"Bearer {forged}") == (401, 1001), value
+        assert await tried(server, f"Bearer {forged}") == (401, 1001), value
 
 
 @pytest.mark.parametrize(
@@ -150,51 +153,53 @@ async def test_a_claim_with_another_value_makes_it_none(
     ],
     ids=str,
 )
-async def test_a_header_with_another_value_makes_it_none(edge: Edge, forger: Forger, header: dict[str, object]) -> None:
+async def test_a_header_with_another_value_makes_it_none(
+    server: LocalServer, forger: Forger, header: dict[str, object]
+) -> None:
     """Another kind of token, or one that names another key, however well it is signed."""
-    claims = claims_of(await edge.person())
-    assert await tried(edge, f"Bearer {forger.by_hand({}, claims)}") == (200, 0)
-    assert await tried(edge, f"Bearer {forger.by_hand(header, claims)}") == (401, 1001)
+    claims = claims_of(await server.person())
+    assert await tried(server, f"Bearer {forger.by_hand({}, claims)}") == (200, 0)
+    assert await tried(server, f"Bearer {forger.by_hand(header, claims)}") == (401, 1001)
 
 
 @pytest.mark.parametrize("missing", ["alg", "typ", "kid"])
-async def test_a_header_that_lacks_something_makes_it_none(edge: Edge, forger: Forger, missing: str) -> None:
+async def test_a_header_that_lacks_something_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
     header = {name: value for name, value in forger.header.items() if name != missing}
-    assert await tried(edge, f"Bearer {forger.exactly(header, claims_of(await edge.person()))}") == (401, 1001)
+    assert await tried(server, f"Bearer {forger.exactly(header, claims_of(await server.person()))}") == (401, 1001)
 
 
-async def test_a_token_lives_seven_days_and_never_longer(edge: Edge, forger: Forger) -> None:
-    person = await edge.person()
+async def test_a_token_lives_seven_days_and_never_longer(server: LocalServer, forger: Forger) -> None:
+    person = await server.person()
     claims = claims_of(person)
     for changed in ({"exp": claims["exp"] + 1}, {"exp": claims["exp"] + 3650 * DAY}, {"iat": claims["iat"] + 3600}):
-        assert await tried(edge, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
-    edge.clock.advance(seconds=7 * DAY - 1)
-    assert await tried(edge, f"Bearer {person.token}") == (200, 0)
-    edge.clock.advance(seconds=1)
-    assert await tried(edge, f"Bearer {person.token}") == (401, 1001)
+        assert await tried(server, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
+    server.clock.advance(seconds=7 * DAY - 1)
+    assert await tried(server, f"Bearer {person.token}") == (200, 0)
+    server.clock.advance(seconds=1)
+    assert await tried(server, f"Bearer {person.token}") == (401, 1001)
 
 
-async def test_nobody_becomes_somebody_else(edge: Edge) -> None:
-    victim, attacker = await edge.person(), await edge.person()
+async def test_nobody_becomes_somebody_else(server: LocalServer) -> None:
+    victim, attacker = await server.person(), await server.person()
     header, _, signature = attacker.token.split(".")
     stolen = f"{header}.{part({**claims_of(attacker), 'userId': victim.id})}.{signature}"
-    assert await tried(edge, f"Bearer {stolen}") == (401, 1001)
+    assert await tried(server, f"Bearer {stolen}") == (401, 1001)
 
 
-async def test_other_secrets_of_ours_are_no_token(edge: Edge, forger: Forger) -> None:
-    await edge.code("13800138000")
-    person = await edge.person("13900139000")
-    code = await edge.code("13900139000")
-    login = (await edge.post("/api/auth/login", {"phone": "13900139000", "code": code})).data
-    place = (await edge.get("/api/media/sts", who=person)).data
+async def test_other_secrets_of_ours_are_no_token(server: LocalServer, forger: Forger) -> None:
+    await server.code("13800138000")
+    person = await server.person("13900139000")
+    code = await server.code("13900139000")
+    login = (await server.post("/api/auth/login", {"phone": "13900139000", "code": code})).data
+    place = (await server.get("/api/media/sts", who=person)).data
     signature = place["uploadUrl"].partition("signature=")[2]
     media = forger.by_hand({"alg": "HS256"}, place["key"])
     for other in (login["refreshToken"], signature, media, code, person.id, person.phone, *SECRETS.values()):
-        assert await tried(edge, f"Bearer {other}") == (401, 1001), other
+        assert await tried(server, f"Bearer {other}") == (401, 1001), other
 
 
-async def test_garbage_is_no_token(edge: Edge, forger: Forger) -> None:
-    person = await edge.person()
+async def test_garbage_is_no_token(server: LocalServer, forger: Forger) -> None:
+    person = await server.person()
     deep, long = part(b"[" * 4500), part(b'{"alg":"HS256","kid":"' + b"9" * 4000 + b'"}')
     garbage = (
         *("a", ".", "..", "...", "a.b.c", "é.é.é", "null", "." * 5000, "A" * 7000),
@@ -211,7 +216,7 @@ async def test_garbage_is_no_token(edge: Edge, forger: Forger) -> None:
         *(f"{person.token}A", f"{person.token}.", f"{person.token} x", person.token[:-1], person.token.swapcase()),
     )
     for token in garbage:
-        assert await tried(edge, f"Bearer {token}") == (401, 1001), token[:80]
+        assert await tried(server, f"Bearer {token}") == (401, 1001), token[:80]
     for header in (person.token, f"Basic {person.token}", f"Token {person.token}", f"Bearer:{person.token}"):
-        assert await tried(edge, header) == (401, 1001), header
-    assert (await edge.get(f"/api/quota?token={person.token}&access_token={person.token}")).refusal == (401, 1001)
+        assert await tried(server, header) == (401, 1001), header
+    assert (await server.get(f"/api/quota?token={person.token}&access_token={person.token}")).refusal == (401, 1001)

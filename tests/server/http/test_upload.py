@@ -15,10 +15,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from server.http.routes.files import UPLOADS_PER_USER
-from tests.support.account_state import creation
+from tests.support.account_state import task_body
 from tests.support.pictures import encoded, shirt
-from tests.support.raw_http import GUARD_SECONDS, bare, begun, exchange, status
-from tests.support.server import Answer, Edge, Person
+from tests.support.raw_http import TIMEOUT_SECONDS, bare, begun, exchange, status
+from tests.support.server import ApiResponse, LocalServer, User
 
 MARK = b"<script>alert('darkroom')</script>"
 
@@ -76,96 +76,96 @@ TOO_LARGE = {
 }
 
 
-async def place_for(edge: Edge, who: Person, name: str = "a.png") -> tuple[str, str]:
+async def place_for(server: LocalServer, who: User, name: str = "a.png") -> tuple[str, str]:
     """(where to put it, how to name it)."""
-    place = (await edge.get(f"/api/media/sts?fileName={name}", who=who)).data
+    place = (await server.get(f"/api/media/sts?fileName={name}", who=who)).data
     return place["uploadUrl"], place["inputImageUrl"]
 
 
-def stored(edge: Edge) -> list[Path]:
+def stored(server: LocalServer) -> list[Path]:
     """Every file among the pictures, half received ones included."""
-    return [path for path in (edge.data / "pictures").rglob("*") if path.is_file()]
+    return [path for path in (server.data / "pictures").rglob("*") if path.is_file()]
 
 
-async def refused(edge: Edge, content: bytes, name: str, **headers: str) -> tuple[int, int]:
+async def refused(server: LocalServer, content: bytes, name: str, **headers: str) -> tuple[int, int]:
     """How an upload is refused; nothing of it stays, and no task can be made of it."""
-    member = await edge.member()
-    target, url = await place_for(edge, member, name)
-    refusal = (await edge.put(target, raw=io.BytesIO(content), headers=headers)).refusal
-    assert stored(edge) == []
-    assert (await edge.post("/api/task/create", creation(url), who=member)).refusal == (404, 4004)
-    assert await edge.remaining(member) == 100
+    member = await server.member()
+    target, url = await place_for(server, member, name)
+    refusal = (await server.put(target, raw=io.BytesIO(content), headers=headers)).refusal
+    assert stored(server) == []
+    assert (await server.post("/api/task/create", task_body(url), who=member)).refusal == (404, 4004)
+    assert await server.remaining(member) == 100
     return refusal
 
 
-async def test_what_is_no_jpeg_or_png_is_refused(edge: Edge) -> None:
+async def test_what_is_no_jpeg_or_png_is_refused(server: LocalServer) -> None:
     for label, content in NO_IMAGES.items():
         for name in ("a.png", "a.jpg"):
-            assert await refused(edge, content, name) == (415, 4015), label
+            assert await refused(server, content, name) == (415, 4015), label
 
 
-async def test_a_claimed_type_changes_nothing(edge: Edge) -> None:
+async def test_a_claimed_type_changes_nothing(server: LocalServer) -> None:
     for claimed in ("image/png", "image/svg+xml", "application/octet-stream", "é"):
-        assert await refused(edge, SVG, "a.png", **{"Content-Type": claimed}) == (415, 4015)
+        assert await refused(server, SVG, "a.png", **{"Content-Type": claimed}) == (415, 4015)
 
 
 @pytest.mark.parametrize("label", TOO_LARGE)
-async def test_what_is_too_large_is_refused(edge: Edge, label: str) -> None:
-    assert await refused(edge, TOO_LARGE[label], "a.png") == (413, 4013)
+async def test_what_is_too_large_is_refused(server: LocalServer, label: str) -> None:
+    assert await refused(server, TOO_LARGE[label], "a.png") == (413, 4013)
 
 
-async def test_what_would_be_too_large_to_keep_is_refused(edge: Edge) -> None:
+async def test_what_would_be_too_large_to_keep_is_refused(server: LocalServer) -> None:
     """Noise is small as a poor JPEG, and many times that as the PNG that its name asks for."""
     noise = random.Random(1).randbytes(3 * 4000 * 4000)
     buffer = io.BytesIO()
     Image.frombytes("RGB", (4000, 4000), noise).save(buffer, "JPEG", quality=20)
     assert len(buffer.getvalue()) < 10 * 2**20
-    assert await refused(edge, buffer.getvalue(), "a.png") == (413, 4013)
+    assert await refused(server, buffer.getvalue(), "a.png") == (413, 4013)
 
 
-async def test_a_packed_upload_is_not_unpacked(edge: Edge) -> None:
+async def test_a_packed_upload_is_not_unpacked(server: LocalServer) -> None:
     for packed in (gzip.compress(bytes(30 * 2**20)), gzip.compress(shirt(200))):
-        assert await refused(edge, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
+        assert await refused(server, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
 
 
-async def sent(edge: Edge, who: Person, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
-    target, _ = await place_for(edge, who)
-    request = bare("PUT", target.removeprefix(edge.base), *headers) + body
-    return await exchange(edge, request, then_hang_up=then_hang_up)
+async def sent(server: LocalServer, who: User, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
+    target, _ = await place_for(server, who)
+    request = bare("PUT", target.removeprefix(server.base), *headers) + body
+    return await exchange(server, request, then_hang_up=then_hang_up)
 
 
-async def test_a_broken_upload_leaves_nothing(edge: Edge) -> None:
-    person, picture = await edge.person(), shirt(200)
+async def test_a_broken_upload_leaves_nothing(server: LocalServer) -> None:
+    person, picture = await server.person(), shirt(200)
     longer = f"Content-Length: {len(picture) + 1}"
-    assert await sent(edge, person, longer, body=picture, then_hang_up=True) == b""
+    assert await sent(server, person, longer, body=picture, then_hang_up=True) == b""
     broken = b"%x\r\n%b\r\nzz\r\n" % (len(picture), picture)
-    assert status(await sent(edge, person, "Transfer-Encoding: chunked", body=broken)) == 400
-    async with asyncio.timeout(GUARD_SECONDS):
-        while stored(edge):  # a caller that has gone does not see the end of it
-            await edge.get("/health")
+    assert status(await sent(server, person, "Transfer-Encoding: chunked", body=broken)) == 400
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while stored(server):  # a caller that has gone does not see the end of it
+            await server.get("/health")
 
 
-async def test_a_length_that_is_too_large_is_refused_before_a_byte_of_it_came(edge: Edge) -> None:
-    target, _ = await place_for(edge, await edge.person())
-    request = bare("PUT", target.removeprefix(edge.base), "Content-Length: 10485761")
-    assert status(await exchange(edge, request, until=b"4013")) == 413
-    assert stored(edge) == []
+async def test_a_length_that_is_too_large_is_refused_before_a_byte_of_it_came(server: LocalServer) -> None:
+    target, _ = await place_for(server, await server.person())
+    request = bare("PUT", target.removeprefix(server.base), "Content-Length: 10485761")
+    assert status(await exchange(server, request, until=b"4013")) == 413
+    assert stored(server) == []
 
 
-async def uploaded(edge: Edge, content: bytes, name: str = "a.png") -> Answer:
-    target, url = await place_for(edge, await edge.person(), name)
-    assert (await edge.put(target, raw=content)).status == 200
-    return await edge.get(url)
+async def uploaded(server: LocalServer, content: bytes, name: str = "a.png") -> ApiResponse:
+    target, url = await place_for(server, await server.person(), name)
+    assert (await server.put(target, raw=content)).status == 200
+    return await server.get(url)
 
 
-async def test_a_chunked_upload_is_an_upload(edge: Edge) -> None:
-    person, picture = await edge.person(), shirt(200)
+async def test_a_chunked_upload_is_an_upload(server: LocalServer) -> None:
+    person, picture = await server.person(), shirt(200)
     body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(picture), picture)
-    assert status(await sent(edge, person, "Transfer-Encoding: chunked", body=body)) == 200
-    assert len(stored(edge)) == 1
+    assert status(await sent(server, person, "Transfer-Encoding: chunked", body=body)) == 200
+    assert len(stored(server)) == 1
 
 
-async def test_what_is_stored_is_a_fresh_encoding(edge: Edge) -> None:
+async def test_what_is_stored_is_a_fresh_encoding(server: LocalServer) -> None:
     information = PngImagePlugin.PngInfo()
     information.add_text("Comment", MARK.decode())
     buffer = io.BytesIO()
@@ -178,34 +178,34 @@ async def test_what_is_stored_is_a_fresh_encoding(edge: Edge) -> None:
     for content in polyglots:
         assert MARK in content
         for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG")):
-            answer = await uploaded(edge, content, name)
+            answer = await uploaded(server, content, name)
             assert MARK not in answer.raw
             image = Image.open(io.BytesIO(answer.raw))
             assert (image.format, image.size) == (kind, (200, 200))
             assert not image.info.get("Comment") and not image.getexif()
 
 
-async def test_a_second_upload_replaces_the_first_only_when_it_is_good(edge: Edge) -> None:
-    target, url = await place_for(edge, await edge.person())
-    assert (await edge.put(target, raw=shirt(200))).status == 200
-    first = (await edge.get(url)).raw
-    assert (await edge.put(target, raw=b"no picture")).refusal == (415, 4015)
-    assert (await edge.get(url)).raw == first
-    assert (await edge.put(target, raw=shirt(300))).status == 200
-    assert Image.open(io.BytesIO((await edge.get(url)).raw)).size == (300, 300)
+async def test_a_second_upload_replaces_the_first_only_when_it_is_good(server: LocalServer) -> None:
+    target, url = await place_for(server, await server.person())
+    assert (await server.put(target, raw=shirt(200))).status == 200
+    first = (await server.get(url)).raw
+    assert (await server.put(target, raw=b"no picture")).refusal == (415, 4015)
+    assert (await server.get(url)).raw == first
+    assert (await server.put(target, raw=shirt(300))).status == 200
+    assert Image.open(io.BytesIO((await server.get(url)).raw)).size == (300, 300)
 
 
-async def test_nobody_can_fill_the_queue_of_uploads_alone(edge: Edge) -> None:
+async def test_nobody_can_fill_the_queue_of_uploads_alone(server: LocalServer) -> None:
     """Four uploads that never end are under way; the fifth is refused, somebody else's is not."""
-    greedy, other = await edge.person(), await edge.person()
+    greedy, other = await server.person(), await server.person()
     async with AsyncExitStack() as held:
         for _ in range(UPLOADS_PER_USER):
-            target, _ = await place_for(edge, greedy)
-            request = bare("PUT", target.removeprefix(edge.base), "Content-Length: 1000", "Expect: 100-continue")
-            await held.enter_async_context(begun(edge, request))
-        target, _ = await place_for(edge, greedy)
-        assert (await edge.put(target, raw=shirt(200))).refusal == (503, 9003)
-        await edge.uploaded(other, shirt(200))
-    async with asyncio.timeout(GUARD_SECONDS):
-        while (await edge.put(target, raw=shirt(200))).status == 503:
+            target, _ = await place_for(server, greedy)
+            request = bare("PUT", target.removeprefix(server.base), "Content-Length: 1000", "Expect: 100-continue")
+            await held.enter_async_context(begun(server, request))
+        target, _ = await place_for(server, greedy)
+        assert (await server.put(target, raw=shirt(200))).refusal == (503, 9003)
+        await server.uploaded(other, shirt(200))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while (await server.put(target, raw=shirt(200))).status == 503:
             pass

@@ -13,7 +13,7 @@ import pytest
 from tests.server.logs.written import (
     PHONE,
 )
-from tests.support.server import GUARD_SECONDS
+from tests.support.server import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -36,7 +36,7 @@ async def told_by(program: str, mode: str, warnings: str) -> tuple[list[str], by
     command = (sys.executable, "-P", "-W", warnings, "-c", program, mode)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
-    async with asyncio.timeout(GUARD_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         out, err = await process.communicate()
     assert process.returncode == 0, err
     return err.decode().splitlines(), out

@@ -15,7 +15,7 @@ import pytest
 
 from server.operator.socket import SOCKET
 from tests.server.commands.test_main import outcome
-from tests.support.process import serving
+from tests.support.process import server_process
 from tests.support.server import Api
 
 PHONE = "13800138000"
@@ -35,7 +35,7 @@ async def refused(cwd: Path, *words: str) -> str:
 
 
 async def test_commands_work_beside_a_server_and_at_once(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server, aiohttp.ClientSession() as http:
+    async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         person, other = await api.person(PHONE), await api.person("13900139000")
         assert await command(tmp_path, "admin", "list") == ""
@@ -52,14 +52,14 @@ async def test_commands_work_beside_a_server_and_at_once(tmp_path: Path) -> None
 
 
 async def test_commands_work_without_a_server(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server, aiohttp.ClientSession() as http:
+    async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         person, other = await api.person(PHONE), await api.person("13900139000")
     assert await command(tmp_path, "admin", "grant", PHONE) == f"{PHONE} is an admin"
     assert await command(tmp_path, "admin", "list") == f"{PHONE}  {person.id}"
     assert "signed with key" in await command(tmp_path, "keys", "rotate")
     assert "is banned" in await command(tmp_path, "user", "ban", other.phone)
-    async with serving(tmp_path / "data") as server, aiohttp.ClientSession() as http:
+    async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         assert (await api.get("/api/quota", who=person)).status == 200, "a token from before the rotation"
         assert (await api.get("/api/quota", who=other)).status == 401
@@ -67,21 +67,21 @@ async def test_commands_work_without_a_server(tmp_path: Path) -> None:
 
 
 async def test_a_list_may_be_long(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data"):
+    async with server_process(tmp_path / "data"):
         pass
     phones = [f"138{number:08}" for number in range(300)]
     with closing(sqlite3.connect(tmp_path / "data" / "darkroom.sqlite3", isolation_level=None)) as connection:
         rows = [(f"{number:032x}", phone) for number, phone in enumerate(phones)]
         connection.executemany("INSERT INTO users (id, phone, created_at, role) VALUES (?, ?, 0, 'admin')", rows)
     alone = await command(tmp_path, "admin", "list")
-    async with serving(tmp_path / "data"):
+    async with server_process(tmp_path / "data"):
         assert [line.split()[0] for line in (await command(tmp_path, "admin", "list")).splitlines()] == phones
     assert len(alone.splitlines()) == 300
 
 
 async def test_a_command_does_what_it_says_and_nothing_by_the_way(tmp_path: Path) -> None:
     """What a server forgets and gives by itself is left to a server."""
-    async with serving(tmp_path / "data") as server, aiohttp.ClientSession() as http:
+    async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         await Api(server.base, http).person(PHONE)
         assert await server.end(signal.SIGTERM) == 0
     with closing(sqlite3.connect(tmp_path / "data" / "darkroom.sqlite3", isolation_level=None)) as connection:
@@ -91,7 +91,7 @@ async def test_a_command_does_what_it_says_and_nothing_by_the_way(tmp_path: Path
 
 
 async def test_a_lock_is_lifted(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data", AUTH__FAILURES="1") as server, aiohttp.ClientSession() as http:
+    async with server_process(tmp_path / "data", AUTH__FAILURES="1") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         wrong = f"{(int(await api.code(PHONE)) + 1) % 1_000_000:06}"
         for status in (400, 429):
@@ -104,7 +104,7 @@ async def test_a_lock_is_lifted(tmp_path: Path) -> None:
 async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     assert "there is no database in data" in await refused(tmp_path, "admin", "list")
     assert not (tmp_path / "data").exists()
-    async with serving(tmp_path / "data"):
+    async with server_process(tmp_path / "data"):
         for words in (("admin", "grant", PHONE), ("user", "ban", PHONE), ("user", "unban", PHONE)):
             assert f"nobody has logged in with {PHONE} yet" in await refused(tmp_path, *words)
         assert "is not a mainland China mobile number" in await refused(tmp_path, "admin", "grant", "12345")
@@ -112,19 +112,19 @@ async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_socket_that_a_killed_server_left_is_in_nobodys_way(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server:
+    async with server_process(tmp_path / "data") as server:
         server.process.kill()
         await server.process.wait()
     assert (tmp_path / "data" / SOCKET).exists()
     assert await command(tmp_path, "admin", "list") == ""
-    async with serving(tmp_path / "data") as server:
+    async with server_process(tmp_path / "data") as server:
         assert await command(tmp_path, "admin", "list") == ""
         assert await server.end(signal.SIGTERM) == 0
     assert not (tmp_path / "data" / SOCKET).exists()
 
 
 async def test_the_socket_is_its_owners_and_bears_nonsense(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data") as server:
+    async with server_process(tmp_path / "data") as server:
         path = tmp_path / "data" / SOCKET
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         for nonsense in (

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.server.http.conftest import edge, no_fault
+from tests.server.http.conftest import no_fault, server
 
-__all__ = ["edge", "no_fault"]
+__all__ = ["no_fault", "server"]

@@ -10,7 +10,7 @@ from typing import Any
 from actors.ports import Notification, PaymentState
 from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
-from tests.support.server import SECRETS, Answer, Edge, Person
+from tests.support.server import SECRETS, ApiResponse, LocalServer, User
 
 KEY = hmac.digest(SECRETS["internal"].encode(), b"sandbox payment gateway", hashlib.sha256)
 CALLBACK = "/api/membership/payment-callback"
@@ -20,47 +20,47 @@ CALLBACK = "/api/membership/payment-callback"
 class Buyer:
     """Somebody with a pending order, and the order's trade as it will be when it is paid."""
 
-    person: Person
+    person: User
     order: str
     paid: Trade
 
-    async def status(self, edge: Edge) -> str:
+    async def status(self, server: LocalServer) -> str:
         """The order's status as Darkroom has it, without asking the gateway as GET of one order does."""
-        orders = (await edge.get("/api/membership/orders?limit=100", who=self.person)).data["orders"]
+        orders = (await server.get("/api/membership/orders?limit=100", who=self.person)).data["orders"]
         return {str(order["orderId"]): str(order["status"]) for order in orders}[self.order]
 
 
-async def buyer(edge: Edge, channel: str = "wx", person: Person | None = None) -> Buyer:
-    person = person or await edge.person()
-    order = (await edge.post("/api/membership/purchase", {"channel": channel}, who=person)).data
-    trade = await books(edge).find(order["orderId"])
+async def buyer(server: LocalServer, channel: str = "wx", person: User | None = None) -> Buyer:
+    person = person or await server.person()
+    order = (await server.post("/api/membership/purchase", {"channel": channel}, who=person)).data
+    trade = await books(server).find(order["orderId"])
     assert trade is not None
     return Buyer(
         person, trade.order_id, replace(trade, state=PaymentState.PAID, transaction_id=f"t{trade.order_id[1:]}")
     )
 
 
-def books(edge: Edge) -> Trades:
+def books(server: LocalServer) -> Trades:
     """What the gateway knows; changing it tells Darkroom nothing."""
-    return Trades(edge.data / "sandbox" / "trades")
+    return Trades(server.data / "sandbox" / "trades")
 
 
-def signed(edge: Edge, trade: Trade, *, key: bytes = KEY, later: int = 0, **changes: Any) -> Notification:
+def signed(server: LocalServer, trade: Trade, *, key: bytes = KEY, later: int = 0, **changes: Any) -> Notification:
     """A notification signed by the gateway, `later` seconds from now; `changes` are what it says differently."""
-    return signed_notification.signed(key, replace(trade, **changes), edge.clock.now() // 1000 + later)
+    return signed_notification.signed(key, replace(trade, **changes), server.clock.now() // 1000 + later)
 
 
-async def notify(edge: Edge, notification: Notification, to: str = "/wx", **headers: str) -> Answer:
+async def notify(server: LocalServer, notification: Notification, to: str = "/wx", **headers: str) -> ApiResponse:
     sent = {**notification.headers, **headers}
-    return await edge.post(f"{CALLBACK}{to}", raw=notification.body, headers=sent)
+    return await server.post(f"{CALLBACK}{to}", raw=notification.body, headers=sent)
 
 
-async def assert_pending(edge: Edge, who: Buyer) -> None:
-    assert await who.status(edge) == "pending"
-    assert await edge.ledger(who.person) == []
-    assert (await edge.get("/api/membership/status", who=who.person)).data["isMember"] is False
+async def assert_pending(server: LocalServer, who: Buyer) -> None:
+    assert await who.status(server) == "pending"
+    assert await server.ledger(who.person) == []
+    assert (await server.get("/api/membership/status", who=who.person)).data["isMember"] is False
 
 
-async def assert_granted_once(edge: Edge, who: Buyer) -> None:
-    assert await who.status(edge) == "paid"
-    assert await edge.ledger(who.person) == [("grant", 100, 100)]
+async def assert_granted_once(server: LocalServer, who: Buyer) -> None:
+    assert await who.status(server) == "paid"
+    assert await server.ledger(who.person) == [("grant", 100, 100)]

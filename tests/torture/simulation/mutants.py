@@ -149,7 +149,7 @@ def _set_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> se
     return set(paid)
 
 
-def _forget(connection: Connection, answers: Sequence[idempotency.Answer]) -> None:
+def _forget(connection: Connection, answers: Sequence[idempotency.StoredAnswer]) -> None:
     """No answer is kept under its key."""
 
 

@@ -13,7 +13,7 @@ from actors.quota.actor import Balance
 from actors.task.actor import Created, Task, TaskStatus
 from storage.engine.database import Connection
 from storage.quota.ledger import Kind
-from tests.support.invariants import broken_sums
+from tests.support.invariants import audit_violations
 from tests.torture.simulation.schedule import Script
 from tests.torture.simulation.services import SimulatedClock
 
@@ -131,7 +131,7 @@ class Witness:
     # --- after a restart, and at the end ---
 
     def everything_holds(self) -> None:
-        for rule in broken_sums(self.connection):
+        for rule in audit_violations(self.connection):
             self.check(False, rule)
         for what, id, former, later in self.rows("SELECT * FROM temp.changed_finals"):
             self.check(False, f"the final state of {what} {id} changed from {former} to {later}")

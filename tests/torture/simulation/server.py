@@ -110,7 +110,7 @@ class Server:
         await self.kill()
 
     async def _stop(self) -> None:
-        self.tasks.take_no_more()
+        self.tasks.drain()
         await self.tasks.stop(7)
         for actor in (self.membership, self.auth, self.quota):
             await actor.stop()

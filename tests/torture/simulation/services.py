@@ -16,7 +16,7 @@ from actors.ports import (
     PaymentRequest,
     PaymentState,
     PictureRefused,
-    Template,
+    PictureTemplate,
     UploadTicket,
 )
 from tests.torture.simulation.schedule import Script
@@ -47,7 +47,7 @@ class SimulatedPictures:
     async def admit(self, source: Path, target: Path) -> None:
         raise NotImplementedError
 
-    async def clean(self, source: Path, folder: Path, template: Template) -> list[Path]:
+    async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
         script = self._script
         await asyncio.sleep(script.pause(3))
         if script.fault("a picture worker hangs", 0.04):

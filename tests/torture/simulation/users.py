@@ -14,7 +14,7 @@ from actors.errors import (
 )
 from actors.idempotency import IdempotencyKey
 from actors.membership.actor import GetOrder, GetStatus, ListOrders, Purchase, Purchased
-from actors.ports import PaymentState, Template
+from actors.ports import PaymentState, PictureTemplate
 from actors.quota.actor import Adjust, GetBalance
 from actors.task.actor import Created, CreateTask, Filter, GetTask, ListTasks
 from storage.quota.adjustments import Adjustment
@@ -106,7 +106,7 @@ class Person:
     async def _attempt(self, wish: Wish) -> None:
         wish.open += 1
         try:
-            answer = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, Template.ALL, wish.key))
+            answer = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, PictureTemplate.ALL, wish.key))
         except UNKNOWN as fault:
             wish.unknown += 1
             self._script.step(f"{wish.input_key}: nobody knows ({fault!r})")
@@ -133,7 +133,7 @@ class Person:
         other = replace(wish.key, digest=b"another body")
         got: Created | DomainError
         try:
-            got = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, Template.ALL, other))
+            got = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, PictureTemplate.ALL, other))
         except NO_ANSWER:
             return
         except DomainError as refusal:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.support.process import browsing, serving
-from tests.support.server import Answer, Api
+from tests.support.process import http_client, server_process
+from tests.support.server import Api, ApiResponse
 from tests.torture.suite import Report
 
 NAME = "guessing codes over kill -9"
@@ -58,10 +58,10 @@ class Session:
 async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     data.parent.mkdir(parents=True)
     report, targets, sessions = Report(), list[Target](), list[Session]()
-    async with browsing() as http:
+    async with http_client() as http:
         api = Api("", http)
         for life in range(LIVES):
-            async with serving(data, program, **_SETTINGS) as server:
+            async with server_process(data, program, **_SETTINGS) as server:
                 api.base = server.base
                 if life == 0:
                     targets = [Target(phone, await api.code(phone)) for phone in _phones(random)]
@@ -70,7 +70,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
                 server.process.kill()
                 await server.process.wait()
             report.faults += 1
-        async with serving(data, program, **_SETTINGS) as server:
+        async with server_process(data, program, **_SETTINGS) as server:
             api.base = server.base
             report.add(await _get_in(api, targets))
             report.add(await _check_sessions(api, sessions))
@@ -149,5 +149,5 @@ def _bearer(session: Session) -> dict[str, str]:
     return {"Authorization": f"Bearer {session.token}"}
 
 
-async def _log_in(api: Api, phone: str, code: str) -> Answer:
+async def _log_in(api: Api, phone: str, code: str) -> ApiResponse:
     return await api.post("/api/auth/login", {"phone": phone, "code": code})

@@ -16,7 +16,7 @@ from typing import Any
 
 from server.system import CannotStart
 from storage.engine.database import Database
-from tests.support.server import running
+from tests.support.server import running_server
 from tests.torture.disk.disk import Disk, put
 from tests.torture.disk.faults import Fault, Trouble
 from tests.torture.mutants import Confident, connections
@@ -66,8 +66,8 @@ def _plots(folder: Path, start: Start) -> list[Plot]:
 
 async def _prepare(data: Path) -> Start:
     """A healthy start to copy for each round: a member with two tasks, and an order to be paid."""
-    async with running(data, **_SETTINGS) as edge:
-        return await Start.prepare(edge)
+    async with running_server(data, **_SETTINGS) as server:
+        return await Start.prepare(server)
 
 
 def _count(folder: Path, story: Story, trouble: Trouble) -> int:
@@ -110,13 +110,13 @@ def _attempt(folder: Path, story: Story, disk: Disk) -> list[str]:
 
 
 async def _run(data: Path, story: Story) -> None:
-    async with running(data, **_SETTINGS) as edge:
-        await story.play(edge)
+    async with running_server(data, **_SETTINGS) as server:
+        await story.play(server)
 
 
 async def _later(data: Path, story: Story) -> None:
-    async with running(data, **_SETTINGS) as edge:
-        await story.again(edge)
+    async with running_server(data, **_SETTINGS) as server:
+        await story.again(server)
 
 
 async def _kept(data: Path, story: Story) -> list[str]:

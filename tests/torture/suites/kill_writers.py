@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from server.clock import SystemClock
-from tests.support.process import Server, browsing, serving
+from tests.support.process import ServerProcess, http_client, server_process
 from tests.support.server import SECRETS, Api
 from tests.torture.concurrent_clients import PLENTY, Crowd
 from tests.torture.suite import Report
@@ -47,22 +47,22 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
 async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     data.parent.mkdir(parents=True)
     report = Report()
-    async with browsing() as http:
+    async with http_client() as http:
         crowd = Crowd(Api("", http), data, SystemClock(), random)
         for _ in range(KILLS):
-            async with serving(data, program, **_SETTINGS) as server:
+            async with server_process(data, program, **_SETTINGS) as server:
                 crowd.api.base = server.base
                 await _check(crowd, report) if crowd.people else await crowd.gather(MEMBERS)
                 report.violations += await _write_until_killed(crowd, server, random)
             report.faults += 1
-        async with serving(data, program, **_SETTINGS) as server:
+        async with server_process(data, program, **_SETTINGS) as server:
             crowd.api.base = server.base
             await _check(crowd, report)
     report.violations += crowd.violations
     return report
 
 
-async def _write_until_killed(crowd: Crowd, server: Server, random: Random) -> list[str]:
+async def _write_until_killed(crowd: Crowd, server: ServerProcess, random: Random) -> list[str]:
     """The moment is a number of answers, so that it lies anywhere in a group of transactions."""
     crowd.answered = _at(random.randint(1, LONGEST), lambda: os.kill(server.process.pid, signal.SIGKILL))
     await crowd.write()

@@ -15,9 +15,9 @@ import aiohttp
 from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
 from storage.engine.database import Database
-from tests.support.invariants import broken_sums
-from tests.support.process import Server, browsing, serving
-from tests.support.server import GUARD_SECONDS, SECRETS, Answer, Api, Person
+from tests.support.invariants import audit_violations
+from tests.support.process import ServerProcess, http_client, server_process
+from tests.support.server import SECRETS, TIMEOUT_SECONDS, Api, ApiResponse, User
 from tests.torture.concurrent_clients import BUSY, place_picture
 from tests.torture.suite import Report
 
@@ -44,23 +44,23 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
 
 async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     data.parent.mkdir(parents=True)
-    async with browsing(CREATIONS) as http:
+    async with http_client(CREATIONS) as http:
         shop = Shop(Api("", http), data)
-        async with serving(data, program, **_SETTINGS) as server:
+        async with server_process(data, program, **_SETTINGS) as server:
             shop.api.base = server.base
             alone, *several = [await shop.api.member() for _ in range(5)]
             report = await _overspend(shop, [alone], CREATIONS)
             report.add(await _overspend(shop, several, CREATIONS // len(several)))
             keyed = await shop.api.member()
             first = await shop.same_key(keyed, random.randint(1, SAME_KEY), server)
-        async with serving(data, program, **_SETTINGS) as server:
+        async with server_process(data, program, **_SETTINGS) as server:
             shop.api.base = server.base
             report.add(await _check_key(shop, keyed, first + await shop.same_key(keyed)))
     report.violations += await _sums(data)
     return report
 
 
-async def _overspend(shop: Shop, members: Sequence[Person], each: int) -> Report:
+async def _overspend(shop: Shop, members: Sequence[User], each: int) -> Report:
     """All at once, and far more than they can pay for."""
     buyers = [member for member in members for _ in range(each)]
     answers = await asyncio.gather(*(shop.create(member) for member in buyers))
@@ -74,7 +74,7 @@ async def _overspend(shop: Shop, members: Sequence[Person], each: int) -> Report
     return Report(checked=len(answers), violations=found)
 
 
-async def _check_key(shop: Shop, member: Person, answers: Sequence[Answer]) -> Report:
+async def _check_key(shop: Shop, member: User, answers: Sequence[ApiResponse]) -> Report:
     """Over both servers there was one task, one charge and one answer, byte by byte; another body is refused."""
     found = [f"one key was answered {raw!r}" for raw in {answer.raw for answer in answers}][1:]
     if (ledger := await shop.api.ledger(member)) != [("grant", BALANCE, BALANCE), ("charge", -1, BALANCE - 1)]:
@@ -91,18 +91,20 @@ class Shop:
     data: Path
     pictures: dict[str, str] = field(default_factory=dict)  # object key by user id
 
-    async def create(self, member: Person, headers: Mapping[str, str] | None = None, **params: str) -> Answer:
+    async def create(self, member: User, headers: Mapping[str, str] | None = None, **params: str) -> ApiResponse:
         """Tried again while the server is too busy to look at it."""
         body = {"type": "basic_clean", "inputImageUrl": self._picture(member), "params": params}
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 answer = await self.api.post("/api/task/create", body, who=member, headers=headers or {})
                 if answer.status != BUSY:
                     return answer
 
-    async def same_key(self, member: Person, last: int = SAME_KEY + 1, server: Server | None = None) -> list[Answer]:
+    async def same_key(
+        self, member: User, last: int = SAME_KEY + 1, server: ServerProcess | None = None
+    ) -> list[ApiResponse]:
         """Many creations with one key at once; the server is killed after the `last` answer. What was answered."""
-        answers: list[Answer] = []
+        answers: list[ApiResponse] = []
 
         async def create() -> None:
             with suppress(aiohttp.ClientError):
@@ -113,20 +115,20 @@ class Shop:
         await asyncio.gather(*(create() for _ in range(SAME_KEY)))
         return answers
 
-    def _picture(self, member: Person) -> str:
+    def _picture(self, member: User) -> str:
         if member.id not in self.pictures:
             self.pictures[member.id] = place_picture(self.data, member)
         store = LocalObjects(self.data / "pictures", self.api.base, SECRETS["media"], SystemClock())
         return store.sign_download(self.pictures[member.id])
 
 
-def _said(answer: Answer) -> tuple[int, int]:
+def _said(answer: ApiResponse) -> tuple[int, int]:
     """The status, and the code of a refusal."""
     return (answer.status, 0) if answer.status == 200 else (answer.status, answer.content["error"]["code"])
 
 
 async def _sums(data: Path) -> list[str]:
     database = await Database.open(data)
-    found = await database.read(broken_sums)
+    found = await database.read(audit_violations)
     await database.close()
     return found

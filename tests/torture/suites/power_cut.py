@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from storage.engine.database import Database, StorageError
-from tests.support.server import running
+from tests.support.server import running_server
 from tests.torture.concurrent_clients import PLENTY, Crowd
 from tests.torture.disk.disk import Disk, Image, put
 from tests.torture.expected_state import Promises
@@ -100,8 +100,8 @@ def _round(folder: Path, random: Random, sync_seconds: float, variant: Variant) 
 
 
 async def _write(data: Path, random: Random, power: _Power) -> Crowd:
-    async with running(data, tasks={"workers": 0}, membership={"plans": PLENTY}) as edge:
-        crowd = Crowd(edge, data, edge.clock, random)
+    async with running_server(data, tasks={"workers": 0}, membership={"plans": PLENTY}) as server:
+        crowd = Crowd(server, data, server.clock, random)
         power.promises = crowd.promises
         await crowd.gather(MEMBERS)
         await crowd.write(REQUESTS)

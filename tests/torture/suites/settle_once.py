@@ -11,7 +11,7 @@ from random import Random
 
 from actors.errors import TaskFinished
 from actors.ids import new_id
-from actors.ports import Template
+from actors.ports import PictureTemplate
 from actors.quota.actor import Adjust, Quota
 from actors.task.actor import (
     BASIC_CLEAN,
@@ -36,8 +36,8 @@ from storage.auth.users import User
 from storage.engine.database import Database
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
-from tests.support.invariants import broken_sums
-from tests.support.server import MovableClock
+from tests.support.invariants import audit_violations
+from tests.support.server import ManualClock
 from tests.torture.mutants import setting_final_states
 from tests.torture.suite import Report
 
@@ -62,7 +62,7 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
 
 
 async def _round(folder: Path, random: Random) -> Report:
-    db, clock = await Database.open(folder / "data"), MovableClock()
+    db, clock = await Database.open(folder / "data"), ManualClock()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     quota = Quota(db, clock)
     actor = Tasks(db, clock, quota, store, PictureProcesses(1), TaskSettings(0, {BASIC_CLEAN: 1}, folder))
@@ -80,7 +80,7 @@ async def _round(folder: Path, random: Random) -> Report:
 
 
 async def _contested(contest: Contest) -> Report:
-    made = [CreateTask(_USER, BASIC_CLEAN, "input/x.png", Template.ALL) for _ in range(ORDERS)]
+    made = [CreateTask(_USER, BASIC_CLEAN, "input/x.png", PictureTemplate.ALL) for _ in range(ORDERS)]
     ids = [created.task_id for created in await asyncio.gather(*map(contest.tasks.ask, made))]
     for _ in range(STEPS):
         await contest.claim()
@@ -89,7 +89,7 @@ async def _contested(contest: Contest) -> Report:
     await contest.all([contest.report(id, TaskStatus.FAILED) for id in ids])
     await contest.observe(ids)
     unfinished = [f"task {id} never ended" for id in ids if id not in contest.ended]
-    sums = await contest.db.read(broken_sums)
+    sums = await contest.db.read(audit_violations)
     return Report(contest.acts, len(ids), contest.violations + contest.contradictions() + unfinished + sums)
 
 
@@ -98,7 +98,7 @@ class Contest:
     """Everybody who may end a task, and what was seen of each task so far."""
 
     db: Database
-    clock: MovableClock
+    clock: ManualClock
     tasks: Tasks
     random: Random
     acts: int = 0

@@ -22,7 +22,7 @@ from actors.auth.tokens import Tokens
 from actors.errors import Overloaded, RateLimited, ServiceUnavailable
 from actors.quota.actor import Quota
 from storage.engine.database import Database
-from tests.support.server import MovableClock
+from tests.support.server import ManualClock
 from tests.torture.mutants import limiting_in_memory
 from tests.torture.suite import Report
 
@@ -60,7 +60,7 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False, requests: i
 async def _round(folder: Path, random: Random, requests: int) -> Report:
     phones = [f"13{prefix}0013{number:04}" for prefix in "5678" for number in random.sample(range(10_000), 12)]
     addresses = [f"192.0.2.{number}" for number in range(8)] + [f"2001:db8:0:{n}::/64" for n in range(4)]
-    clock, sms, books, report = MovableClock(), Messages(random), Books(), Report()
+    clock, sms, books, report = ManualClock(), Messages(random), Books(), Report()
     while report.checked < requests and len(report.violations) < ENOUGH:
         async with _serving(folder, clock, sms) as auth:
             while random.random() > 0.05 and report.checked < requests:
@@ -79,7 +79,7 @@ async def _round(folder: Path, random: Random, requests: int) -> Report:
 
 
 @asynccontextmanager
-async def _serving(folder: Path, clock: MovableClock, sms: Messages) -> AsyncIterator[Auth]:
+async def _serving(folder: Path, clock: ManualClock, sms: Messages) -> AsyncIterator[Auth]:
     db = await Database.open(folder)
     quota = Quota(db, clock)
     auth = Auth(db, clock, quota, sms, Tokens(DAY, clock), "secret", AuthSettings("secret", LIMITS))

@@ -12,7 +12,7 @@ from random import Random
 from server.clock import SystemClock
 from storage.engine.database import Database
 from tests.support.pictures import shirt
-from tests.support.process import Server, browsing, serving
+from tests.support.process import ServerProcess, http_client, server_process
 from tests.support.server import SECRETS, Api
 from tests.torture.concurrent_clients import PLENTY, Crowd
 from tests.torture.mutants import THREADS_LEFT
@@ -45,7 +45,7 @@ def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
 
 async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     data.parent.mkdir(parents=True)
-    async with browsing() as http, serving(data, program, **_SETTINGS) as server:
+    async with http_client() as http, server_process(data, program, **_SETTINGS) as server:
         crowd = Crowd(Api(server.base, http), data, SystemClock(), random)
         await crowd.gather(MEMBERS)
         await crowd.api.uploaded(crowd.people[0], shirt())  # which starts a process that has to end, too
@@ -57,7 +57,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     return report
 
 
-async def _write_until_stopped(crowd: Crowd, server: Server, random: Random) -> list[str]:
+async def _write_until_stopped(crowd: Crowd, server: ServerProcess, random: Random) -> list[str]:
     """The signal comes after a random number of answers; what is wrong with the end that follows."""
     moment, enough = random.randint(1, LONGEST), asyncio.Event()
     crowd.answered = lambda number: enough.set() if number == moment else None

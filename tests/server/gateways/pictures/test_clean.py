@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.ports import Template
+from actors.ports import PictureTemplate
 from server.commands.sample_photo import HEIGHT, WIDTH, sample_mask
 from server.gateways.pictures.pool import PictureProcesses
 from tests.server.gateways.pictures.drawings import Pixels, agreement, loaded, saved, scene, with_blobs
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def matting(pictures: PictureProcesses, source: Path) -> Pixels:
-    (path,) = await pictures.clean(source, source.parent, Template.MATTING)
+    (path,) = await pictures.clean(source, source.parent, PictureTemplate.MATTING)
     return loaded(path)
 
 
 async def test_the_sample_in_all_templates(pictures: PictureProcesses, sample: Path, tmp_path: Path) -> None:
-    paths = await pictures.clean(sample, tmp_path, Template.ALL)
+    paths = await pictures.clean(sample, tmp_path, PictureTemplate.ALL)
     assert [path.name for path in paths] == ["matting.png", "white-bg.png", "enhanced.png"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     cut, white, enhanced = (loaded(path) for path in paths)
@@ -64,10 +64,14 @@ def _check_enhanced(enhanced: Pixels) -> None:
 
 @pytest.mark.parametrize(
     ("template", "name"),
-    [(Template.MATTING, "matting.png"), (Template.WHITE_BG, "white-bg.png"), (Template.ENHANCED, "enhanced.png")],
+    [
+        (PictureTemplate.MATTING, "matting.png"),
+        (PictureTemplate.WHITE_BG, "white-bg.png"),
+        (PictureTemplate.ENHANCED, "enhanced.png"),
+    ],
 )
 async def test_one_template(
-    pictures: PictureProcesses, sample: Path, tmp_path: Path, template: Template, name: str
+    pictures: PictureProcesses, sample: Path, tmp_path: Path, template: PictureTemplate, name: str
 ) -> None:
     assert await pictures.clean(sample, tmp_path, template) == [tmp_path / name]
     assert list(tmp_path.iterdir()) == [tmp_path / name]
@@ -77,7 +81,7 @@ async def test_the_same_photo_gives_the_same_picture(pictures: PictureProcesses,
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-        await pictures.clean(sample, folder, Template.MATTING)
+        await pictures.clean(sample, folder, PictureTemplate.MATTING)
     assert (first / "matting.png").read_bytes() == (second / "matting.png").read_bytes()
 
 
@@ -106,7 +110,7 @@ async def test_a_garment_that_the_frame_cuts(pictures: PictureProcesses, sample:
 
 async def test_a_gray_garment_stays_gray(pictures: PictureProcesses, tmp_path: Path) -> None:
     source = saved(with_blobs(scene(), [(200, 250, 110, 150)], (90, 90, 90)), tmp_path / "gray.png")
-    (path,) = await pictures.clean(source, tmp_path, Template.ENHANCED)
+    (path,) = await pictures.clean(source, tmp_path, PictureTemplate.ENHANCED)
     enhanced = loaded(path).astype(int)
     middle = enhanced[enhanced.shape[0] // 2 - 50 :][:100, enhanced.shape[1] // 2 - 50 :][:, :100]
     assert np.ptp(middle, axis=2).max() <= 4

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from actors.errors import NotAnImage, Overloaded
-from actors.ports import PictureRefused, Template
+from actors.ports import PictureRefused, PictureTemplate
 from server.gateways.pictures import pool
 from server.gateways.pictures.pool import PictureProcesses
 from tests.server.gateways.pictures.jobs import Stuck, new_pipe, opened, picture, running, works
@@ -37,7 +37,7 @@ async def test_a_job_over_its_time_is_killed_and_the_next_one_works(tmp_path: Pa
         assert await works(processes, tmp_path)
         assert not set(slow) & set(processes.pids)
         with pytest.raises(PictureRefused, match="time_limit"):
-            await processes.clean(new_pipe(tmp_path), tmp_path, Template.ALL)
+            await processes.clean(new_pipe(tmp_path), tmp_path, PictureTemplate.ALL)
 
 
 async def test_the_memory_limit(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ async def test_the_memory_limit(tmp_path: Path) -> None:
     Image.new("RGB", (7000, 5700), (90, 120, 150)).save(large, compress_level=1)
     async with running(PictureProcesses(1, memory_bytes=640 * 1024**2)) as processes:
         with pytest.raises(PictureRefused, match="memory_limit"):
-            await processes.clean(large, tmp_path, Template.ALL)
+            await processes.clean(large, tmp_path, PictureTemplate.ALL)
         with pytest.raises(NotAnImage) as refusal:
             await processes.admit(large, tmp_path / "large.jpg")
         assert refusal.value.facts == {"problem": "unreadable"}
@@ -55,7 +55,7 @@ async def test_the_memory_limit(tmp_path: Path) -> None:
 async def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
     async with running(PictureProcesses(1)) as processes:
         pipe = new_pipe(tmp_path)
-        job = asyncio.create_task(processes.clean(pipe, tmp_path, Template.ALL))
+        job = asyncio.create_task(processes.clean(pipe, tmp_path, PictureTemplate.ALL))
         with await opened(pipe):
             (pid,) = processes.pids
             os.kill(pid, signal.SIGSEGV)  # what a fault in a decoder does to it
@@ -69,7 +69,7 @@ async def test_a_process_that_is_killed_gets_its_job_a_second_chance_and_no_thir
     """The kernel without memory, or an operator: the first time says nothing about the picture."""
     async with running(PictureProcesses(1)) as processes:
         pipe = new_pipe(tmp_path)
-        job = asyncio.create_task(processes.clean(pipe, tmp_path, Template.ALL))
+        job = asyncio.create_task(processes.clean(pipe, tmp_path, PictureTemplate.ALL))
         for _ in range(2):
             with await opened(pipe):
                 (process,) = processes._alive
@@ -94,13 +94,13 @@ async def test_a_process_that_speaks_nonsense_is_replaced(tmp_path: Path, comman
     async with running(PictureProcesses(1, command=command)) as processes:
         for _ in range(2):
             with pytest.raises(PictureRefused, match="crashed"):
-                await processes.clean(picture(tmp_path), tmp_path, Template.ALL)
+                await processes.clean(picture(tmp_path), tmp_path, PictureTemplate.ALL)
 
 
 async def test_a_process_that_does_not_start_decides_nothing(tmp_path: Path) -> None:
     async with running(PictureProcesses(1, command=NEVER_STARTS)) as processes:
         with pytest.raises(Overloaded):
-            await processes.clean(picture(tmp_path), tmp_path, Template.ALL)
+            await processes.clean(picture(tmp_path), tmp_path, PictureTemplate.ALL)
 
 
 async def test_a_process_is_replaced_after_its_share_of_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

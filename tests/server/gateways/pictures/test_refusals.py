@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.ports import PictureRefused, Template
+from actors.ports import PictureRefused, PictureTemplate
 from server.gateways.pictures.pool import PictureProcesses
 from server.gateways.pictures.reasons import Refusal
 from tests.server.gateways.pictures.drawings import FLOOR, TEAL, Pixels, saved, scene, with_blobs
@@ -82,6 +82,6 @@ async def test_unreadable(pictures: PictureProcesses, tmp_path: Path, data: byte
 
 async def _refused(pictures: PictureProcesses, source: Path, reason: Refusal) -> None:
     with pytest.raises(PictureRefused) as refusal:
-        await pictures.clean(source, source.parent, Template.ALL)
+        await pictures.clean(source, source.parent, PictureTemplate.ALL)
     assert refusal.value.reason == reason
     assert list(source.parent.iterdir()) == [source]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import Template
+from actors.ports import PictureTemplate
 from server.gateways.pictures.pool import PictureProcesses
 from server.gateways.pictures.protocol import Admit, Clean, Verdict, job_line, read_answer, read_job
 from tests.server.gateways.pictures.drawings import encoded, quadrants
@@ -104,7 +104,7 @@ async def test_it_knows_none_of_the_servers_secrets(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "job", [Admit(Path("/a b/ü\n.jpg"), Path("/c.png")), Clean(Path("/图.jpg"), Path("/d"), Template.WHITE_BG)]
+    "job", [Admit(Path("/a b/ü\n.jpg"), Path("/c.png")), Clean(Path("/图.jpg"), Path("/d"), PictureTemplate.WHITE_BG)]
 )
 def test_a_job_is_one_line(job: Admit | Clean) -> None:
     line = job_line(job)

@@ -16,7 +16,7 @@ from actors.errors import DomainError, PhoneRefused, ServiceUnavailable
 from server.gateways.sms.delivery import Message, NoAnswer, NotConnected, Refusal, deliver
 from tests.server.gateways.sms import aliyun_wire, tencent_wire, webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, Reply, hang_up, never, saying
-from tests.server.gateways.sms.wire import GUARD_SECONDS, Kind, wired
+from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Kind, wired
 
 # What Tencent's SDK does, and newer Pythons warn of.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -153,7 +153,7 @@ async def test_an_address_with_the_code_in_it_is_masked(trouble: type[Exception]
         raise trouble(f"Connection timeout to host https://a/?PhoneNumbers={PHONE}&TemplateParam=%22{CODE}%22")
 
     with capture_logs() as log:
-        problem = await told(deliver("aliyun", MESSAGE, attempt, GUARD_SECONDS))
+        problem = await told(deliver("aliyun", MESSAGE, attempt, TIMEOUT_SECONDS))
     assert "https://a/?PhoneNumbers=138****8000&TemplateParam=%22******%22" in log[-1]["reason"]
     assert "ServiceUnavailable" in problem
     assert not any(secret in f"{log} {problem} {MESSAGE}" for secret in (CODE, PHONE))
@@ -164,7 +164,7 @@ async def test_what_a_provider_says_is_logged_with_what_to_do_and_not_at_any_len
         return Refusal("isv.X", "x" * 10_000, "a-request", PhoneRefused(), "do this")
 
     with capture_logs() as log, pytest.raises(PhoneRefused):
-        await deliver("aliyun", MESSAGE, attempt, GUARD_SECONDS)
+        await deliver("aliyun", MESSAGE, attempt, TIMEOUT_SECONDS)
     assert log == [
         {
             "log_level": "warning",

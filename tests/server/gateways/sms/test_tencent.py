@@ -14,7 +14,7 @@ from server.gateways.sms.tencent.sender import Tencent
 from tests.server.gateways.sms import tencent_wire
 from tests.server.gateways.sms.provider import Reply, saying
 from tests.server.gateways.sms.tencent_wire import failed, sent
-from tests.server.gateways.sms.wire import GUARD_SECONDS, Wire, wired
+from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Wire, wired
 
 # What the SDK of this version does, and newer Pythons warn of.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -161,7 +161,7 @@ async def test_an_answer_without_a_content_type_holds_no_connection(tencent: Wir
     tencent.provider.reply = untyped
     with pytest.raises(ServiceUnavailable):
         await tencent.send()
-    async with asyncio.timeout(GUARD_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await let_go.wait()
 
 

@@ -14,7 +14,7 @@ from actors.errors import PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
 from server.gateways.sms.webhook.sender import sign, signing_key
 from tests.server.gateways.sms import webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, saying
-from tests.server.gateways.sms.wire import GUARD_SECONDS, Wire, wired
+from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Wire, wired
 
 
 def test_the_signature_is_that_of_the_specifications_example() -> None:
@@ -131,7 +131,7 @@ async def test_what_the_address_has_in_it_is_not_logged(raw: bytes) -> None:
 
     async with wired(webhook_wire) as wire:
         wire.provider.reply = broken
-        sender = webhook_wire.sender(f"{wire.provider.base}/hook?key=HOOKSECRET&at=", GUARD_SECONDS)
+        sender = webhook_wire.sender(f"{wire.provider.base}/hook?key=HOOKSECRET&at=", TIMEOUT_SECONDS)
         with pytest.raises(ServiceUnavailable):
             await sender.send(PHONE, CODE, MINUTES)
         await sender.close()
@@ -151,7 +151,7 @@ async def test_a_name_that_nobody_resolves_is_no_connection(monkeypatch: pytest.
     monkeypatch.setattr("server.gateways.sms.http_client._TIMEOUT", aiohttp.ClientTimeout(total=None, connect=0.01))
     monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", silent)
     async with wired(webhook_wire, listening=False) as wire:
-        sender = webhook_wire.sender("http://nowhere.example", GUARD_SECONDS)
+        sender = webhook_wire.sender("http://nowhere.example", TIMEOUT_SECONDS)
         with pytest.raises(ServiceUnavailable):
             await sender.send(PHONE, CODE, MINUTES)
         await sender.close()

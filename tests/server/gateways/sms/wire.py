@@ -13,7 +13,7 @@ from structlog.typing import EventDict, Processor
 from actors.ports import SmsSender
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, Provider
 
-GUARD_SECONDS = 60.0  # only so that a sender that never gets there fails the test
+TIMEOUT_SECONDS = 60.0  # only so that a sender that never gets there fails the test
 
 
 class Kind(Protocol):
@@ -43,7 +43,7 @@ async def wired(
     kind: Kind,
     *,
     listening: bool = True,
-    seconds: float = GUARD_SECONDS,
+    seconds: float = TIMEOUT_SECONDS,
     processors: tuple[Processor, ...] = (),
     **settings: object,
 ) -> AsyncIterator[Wire]:
