@@ -155,7 +155,7 @@ def _silence() -> Iterator[None]:
 @contextmanager
 def _refusals_kept() -> Iterator[None]:
     """Time leaps by months here, and a refusal that was forgotten makes the next request with its key a new wish."""
-    with patch.object(retention, "REFUSAL_KEPT", 1000 * DAY):
+    with patch.object(retention, "REFUSAL_RETENTION", 1000 * DAY):
         yield
 
 
