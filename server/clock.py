@@ -1,4 +1,4 @@
-"""The time."""
+"""The clock of the machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """The machine's wall clock, as the Clock port."""
+    """The Clock port over the machine's wall clock."""
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000

@@ -29,7 +29,7 @@ from actors.auth.messages import (
     User,
 )
 from actors.auth.sessions import Sessions
-from actors.auth.settings import AuthSettings
+from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.signing_keys import SigningKeys
 from actors.auth.tokens import Tokens
 from actors.errors import CommitFailed, NotAllowed, Overloaded, StorageError, UserNotFound
@@ -51,14 +51,14 @@ class Auth(Actor):
         quota: Quota,
         sms: SmsSender,
         tokens: Tokens,
-        token_secret: str,
+        secrets: AuthSecrets,
         settings: AuthSettings,
     ) -> None:
         super().__init__()
         self._db, self._quota = db, quota
-        self._codes = LoginCodes(db, clock, sms, settings)
+        self._codes = LoginCodes(db, clock, sms, secrets.code, settings)
         self._sessions = Sessions(db, clock, tokens, settings)
-        self._keys = SigningKeys(db, clock, tokens, token_secret)
+        self._keys = SigningKeys(db, clock, tokens, secrets.token)
         self._gives = settings.signup_quota > 0
         self.on(SendCode, self._send_code)
         self.on(LogIn, self._log_in)

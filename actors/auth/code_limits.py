@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 from prometheus_client import Counter, Gauge
 
-from actors.auth.settings import SendingLimits
-from actors.durations import HOUR, seconds_to_wait
+from actors.auth.settings import AuthSettings
+from actors.durations import DAY, HOUR, MINUTE, seconds_to_wait
 from actors.errors import RateLimited, TooManyCodes, TooManyCodesForAddress, TooManyCodesForPhone
 from actors.ports import Clock
 from storage.auth import sends
+from storage.auth.sends import Limit
 from storage.engine.database import Connection
 
+PREFIX = 7  # digits of a number that name its network and region; 10,000 numbers share them
 WARN_AT = 0.8  # of the day's ceiling
 
 log = structlog.stdlib.get_logger("darkroom.auth")
@@ -31,8 +35,8 @@ for _by in _KINDS:  # a rate needs its zero
 class CodeLimits:
     """`admit` belongs to a transaction; what came of it is told after that."""
 
-    def __init__(self, limits: SendingLimits, clock: Clock) -> None:
-        self._limits = limits
+    def __init__(self, settings: AuthSettings, clock: Clock) -> None:
+        self._settings = settings
         self._full_until = 0  # when the day's ceiling has room again
         self._alarmed_until = self._warned_until = 0  # until then nothing is said of it again
         _CEILING.set_function(lambda: float(clock.now() < self._full_until))
@@ -43,7 +47,7 @@ class CodeLimits:
         Raises TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes: for the limit with the longest wait, with the
         fact `by` beside the usual ones.
         """
-        limits = self._limits.of(phone, address)
+        limits = _limits(self._settings, phone, address)
         until, full = max((sends.full_until(connection, limit, now), limit) for limit in limits)
         if until:
             raise _KINDS[full.by](limit=full.most, retry_after=seconds_to_wait(until - now), by=full.by)
@@ -62,6 +66,18 @@ class CodeLimits:
 
     def tell_nearly_full(self, now: int) -> None:
         if now >= self._warned_until:
-            most = self._limits.codes_per_day
+            most = self._settings.codes_per_day
             log.warning("most of the day's login codes are used up", ceiling=most, used_at_least=int(most * WARN_AT))
             self._warned_until = now + HOUR
+
+
+def _limits(settings: AuthSettings, phone: str, address: str) -> Sequence[Limit]:
+    """Return the limits of a code for this phone that this address asks for; the limit of the day is the last one."""
+    return (
+        Limit(f"phone:{phone}", settings.phone_per_minute, MINUTE),
+        Limit(f"phone:{phone}", settings.phone_per_hour, HOUR),
+        Limit(f"phone:{phone}", settings.phone_per_day, DAY),
+        Limit(f"address:{address}", settings.address_per_hour, HOUR),
+        Limit(f"prefix:{phone[:PREFIX]}", settings.prefix_per_hour, HOUR),
+        Limit("all", settings.codes_per_day, DAY),
+    )

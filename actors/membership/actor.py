@@ -21,9 +21,9 @@ from actors.errors import (
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership.payments import Gateways, check_match, check_repeated
-from actors.membership.plans import Plan as Plan
-from actors.membership.plans import Plans
+from actors.membership.plans import Plan, Plans
 from actors.membership.purchase import Offer, place
+from actors.membership.settings import MembershipSettings
 from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment, PaymentGateway, PaymentState
 from actors.quota.actor import Balance, GetBalance, Grant, Quota
 from actors.retention import PurgeJob, purge_refusals
@@ -132,13 +132,12 @@ class Membership(Actor):
         clock: Clock,
         quota: Quota,
         gateways: Mapping[str, PaymentGateway],
-        plans: Sequence[Plan],
-        order_minutes: int,
+        settings: MembershipSettings,
     ) -> None:
         super().__init__()
         self._db, self._clock, self._quota, self._gateways = db, clock, quota, Gateways(gateways)
-        self._plans = Plans(plans)
-        self._order_milliseconds = order_minutes * 60_000
+        self._plans = Plans(settings.plans)
+        self._order_milliseconds = settings.order_minutes * 60_000
         self._reconciliation: asyncio.Future[None] | None = None
         self.on(GetPlans, self._get_plans)
         self.on(Purchase, self._purchase)

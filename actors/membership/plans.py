@@ -1,23 +1,27 @@
-"""What can be bought."""
+"""The plans that users can buy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pydantic import Field
 
 from actors.errors import UnknownPlan
+from actors.settings import Section
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`price` in fen, `quota` in generations. `rollover`: quota left at an early renewal stays instead of lapsing."""
+class Plan(Section):
+    """A membership on offer: `price` in fen, `quota` in generations.
 
-    id: str
-    name: str
-    price: int
-    quota: int
-    days: int
-    rollover: bool
+    With `rollover` the quota that is left at an early renewal stays; without it, that quota expires.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    name: str = Field(min_length=1, max_length=60)
+    price: int = Field(ge=1, le=100_000_000)
+    quota: int = Field(ge=1, le=1_000_000)
+    days: int = Field(ge=1, le=3660)
+    rollover: bool = True
 
 
 class Plans:
@@ -31,7 +35,7 @@ class Plans:
         return list(self._by_id.values())
 
     def find(self, plan_id: str | None) -> Plan:
-        """The default for None. Raises UnknownPlan."""
+        """Return the plan with this id, or the default plan for None. Raises UnknownPlan."""
         if plan_id is None:
             return self.default
         if plan_id not in self._by_id:

@@ -35,18 +35,6 @@ SWEEP_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """`workers` pictures at a time, 0 leaves the work to others; `cost` in generations by task type.
-
-    `folder` is for unfinished pictures, and is emptied at start-up by whoever owns it.
-    """
-
-    workers: int
-    cost: Mapping[str, int]
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Created:
     """`balance` is what the creation left, `created_at` epoch milliseconds."""
 
@@ -138,6 +126,11 @@ class Sweep(Message[None]):
 
 
 class Tasks(Actor):
+    """The task actor: `workers` tasks run at the same time, `cost` is in generations by task type.
+
+    Without `workers` here, other workers run the tasks. `folder` is for unfinished pictures and is emptied at start-up.
+    """
+
     def __init__(
         self,
         db: Database,
@@ -145,11 +138,14 @@ class Tasks(Actor):
         quota: Quota,
         store: ObjectStore,
         pictures: PictureWorkers,
-        settings: TaskSettings,
+        workers: int,
+        cost: Mapping[str, int],
+        folder: Path,
     ) -> None:
-        super().__init__(jobs=2 * settings.workers + 1)  # a job that has just ended may still be counted
+        super().__init__(jobs=2 * workers + 1)  # a job that has just ended may still be counted
         self._db, self._clock, self._quota = db, clock, quota
-        self._store, self._pictures, self._settings = store, pictures, settings
+        self._store, self._pictures = store, pictures
+        self._workers, self._cost, self._folder = workers, cost, folder
         self._busy = 0
         self._closing = False
         self.forward(CreateTask, self._create, quota, Charge)
@@ -184,7 +180,7 @@ class Tasks(Actor):
     def _charge(self, wanted: CreateTask, now: int) -> Charge:
         params = {"template": wanted.template.value}
         task = NewTask(new_id(), wanted.user_id, wanted.type, wanted.input_key, params, now)
-        return Charge(task, self._settings.cost[wanted.type], wanted.key)
+        return Charge(task, self._cost[wanted.type], wanted.key)
 
     async def _get(self, batch: Sequence[GetTask]) -> Sequence[object]:
         ids = {query.task_id for query in batch}
@@ -237,12 +233,12 @@ class Tasks(Actor):
     # --- the queue ---
 
     def _wake(self) -> None:
-        if self._settings.workers and not self._closing and not self.has_waiting(Work):
+        if self._workers and not self._closing and not self.has_waiting(Work):
             with contextlib.suppress(Overloaded):  # the sweep wakes up whoever is left waiting
                 self.tell(Work())
 
     async def _work(self, batch: Sequence[Work]) -> Sequence[None]:
-        free = self._settings.workers - self._busy
+        free = self._workers - self._busy
         if free > 0 and not self._closing:
             now = self._clock.now()
             claimed = await self._db.write(lambda c: tasks.claim(c, BASIC_CLEAN, free, now, now + LEASE))
@@ -265,7 +261,7 @@ class Tasks(Actor):
     async def _outcome(self, task: Task) -> Message[None]:
         try:
             async with asyncio.timeout(LEASE / 1000):
-                pictures = await make_pictures(task, self._store, self._pictures, self._settings.folder)
+                pictures = await make_pictures(task, self._store, self._pictures, self._folder)
                 return Finish(task, pictures)
         except PictureRefused as refusal:
             return Fail(task, refusal.reason)

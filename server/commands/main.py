@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from server.commands.operator import FILE, FOLDER, groups
-from server.settings.load import LoadedSettings, SettingsError, effective, load
+from server.settings.load import LoadedSettings, effective, load
 from server.settings.model import Settings
+from server.settings.validation import SettingsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,7 +29,7 @@ def main() -> None:
 def serve(config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     os.umask(0o077)  # phones, pictures and secrets are their owner's
-    settings = _load(config, _overrides(data, host, port)).config
+    settings = _load(config, _overrides(data, host, port)).settings
     sys.exit(_served(settings))
 
 
@@ -54,7 +55,7 @@ def demo(photo: Path | None, out: Path, url: str | None) -> None:
 def show_config(config: Path | None, data: Path | None) -> None:
     """Show the effective settings and where each comes from, secrets masked."""
     loaded = _load(config, _overrides(data, None, None), generate=False)
-    rows = [(key, value, loaded.source(key)) for key, value in effective(loaded.config)]
+    rows = [(key, value, loaded.source(key)) for key, value in effective(loaded.settings)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for key, value, source in rows:
         click.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}")
@@ -106,7 +107,7 @@ def _give_up(message: str, status: int = 1) -> NoReturn:
 
 
 def _folder(config: Path | None, data: Path | None) -> Path:
-    return data or _load(config, {}, generate=False).config.data
+    return data or _load(config, {}, generate=False).settings.data
 
 
 for _group in groups(_folder, _give_up):

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from actors.auth.actor import Auth
-from actors.auth.settings import AuthSettings, SendingLimits
+from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.tokens import Tokens
 from actors.errors import ServiceUnavailable
 from actors.quota.actor import Quota
@@ -43,7 +43,7 @@ async def _alone(folder: Path) -> AsyncIterator[Auth]:
         raise OperatorFailed(str(fault)) from fault
     clock = SystemClock()
     quota = Quota(db, clock)
-    auth = Auth(db, clock, quota, _NoSms(), Tokens(0, clock), "", AuthSettings("", SendingLimits(0, 0, 0, 0, 0, 0)))
+    auth = Auth(db, clock, quota, _NoSms(), Tokens(0, clock), AuthSecrets("", ""), AuthSettings())
     for actor in (quota, auth):
         actor.start(periodic=False)  # one command, and not what a server does by the way
     try:

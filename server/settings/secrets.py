@@ -1,4 +1,4 @@
-"""Development secrets: generated once, kept in the data folder for its owner's eyes only."""
+"""The secrets of development mode: generated once and kept in the data folder, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def kept_secrets(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """Those of the named secrets that `folder` holds, a file each. Raises OSError, UnicodeDecodeError."""
+def read_secrets(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return those of the named secrets that exist in `folder`, one file each. Raises OSError, UnicodeDecodeError."""
     return {name: (folder / name).read_text("ascii").strip() for name in names if (folder / name).is_file()}
 
 
 def generate_secrets(folder: Path, names: Sequence[str]) -> None:
-    """Make the named secrets that `folder` lacks (mode 0600). Raises OSError.
+    """Generate the named secrets that `folder` does not have (mode 0600). Raises OSError.
 
-    Each file appears complete and once: of two processes that start together, both use what the first one wrote.
+    Each file appears once and complete: when two processes start together, both use what the first one wrote.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in names:
@@ -27,13 +27,13 @@ def generate_secrets(folder: Path, names: Sequence[str]) -> None:
 
 
 def _generate(path: Path) -> None:
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{secrets.token_hex(32)}\n")
             file.flush()
             os.fsync(descriptor)
         with suppress(FileExistsError):
-            path.hardlink_to(unfinished)
+            path.hardlink_to(temporary)
     finally:
-        Path(unfinished).unlink()
+        Path(temporary).unlink()

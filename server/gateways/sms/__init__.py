@@ -1,4 +1,4 @@
 """Senders of login codes: Tencent Cloud, Alibaba Cloud, and a signed webhook for any other provider.
 
-`choice.sender` is what the server asks for; `delivery` is what all of them share.
+There is one package for each sender. settings.py chooses one of them, and delivery.py is what all of them share.
 """

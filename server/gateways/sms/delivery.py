@@ -1,6 +1,6 @@
-"""A login code on its way: when it is tried again, what the operator reads, and what the person is told.
+"""Delivery of a login code: when it is attempted again, what the log says and which error the user gets.
 
-No line that is logged holds the code or the whole phone. A provider's own words may hold both, so they are masked too.
+No log line contains the code or the whole phone. A provider's own text may contain both, so it is masked too.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from structlog.stdlib import BoundLogger
 from actors.errors import DomainError, ServiceUnavailable
 from actors.phones import masked
 
-SECONDS = 8.0  # for a message with its second attempt; the caller gives ten
-CONNECT_SECONDS = 3.0  # so that two attempts fit
-UNTOLD = 1  # stands for a limit that the provider keeps to itself
-_QUOTED = 300  # characters of what a provider says
+TOTAL_SECONDS = 8.0  # for one message, its second attempt included; the caller allows ten
+CONNECT_SECONDS = 3.0  # short enough for two attempts
+UNKNOWN_LIMIT = 1  # stands for a limit that the provider does not reveal
+_QUOTED = 300  # characters of a provider's text that are logged
 
 _log: BoundLogger = structlog.stdlib.get_logger("darkroom.sms")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """`phone` is canonical; the `code` is good for `minutes`."""
+class LoginCodeMessage:
+    """A message with a login `code` that is valid for `minutes`; `phone` is canonical."""
 
     phone: str = field(repr=False)
     code: str = field(repr=False)
     minutes: int
 
     def fill(self, template: str) -> str:
-        """`{code}` and `{minutes}` put in."""
+        """Replace `{code}` and `{minutes}` in a template."""
         return template.format(code=self.code, minutes=self.minutes)
 
     def masked(self, text: str) -> str:
-        """What somebody else wrote, as it may be logged."""
+        """Mask code and phone in a provider's text, and shorten it, so that it can be logged."""
         return text.replace(self.phone, masked(self.phone)).replace(self.code, "******")[:_QUOTED]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A provider's no: `code`, `message` and `request_id` as it says them, `error` for the person.
+class ProviderRefusal:
+    """A provider refused a message.
 
-    `hint` tells the operator what to do, where there is something.
+    `code`, `message` and `request_id` are the provider's own, `error` is raised to the user, and `hint` tells the
+    operator what to do; it is empty when the operator need not do anything.
     """
 
     code: str
@@ -55,64 +56,65 @@ class Refusal:
 
 
 class NotConnected(Exception):
-    """No connection came about, so the request was certainly not sent."""
+    """No connection was established, so the request was certainly not sent."""
 
 
-class NoAnswer(Exception):
-    """The request may have arrived, but nothing came back, or nothing that says whether the message goes out."""
+class OutcomeUnknown(Exception):
+    """The provider may have received the request, but its response is missing or unclear."""
 
 
-Attempt = Callable[[Message], Awaitable[Refusal | None]]
+Attempt = Callable[[LoginCodeMessage], Awaitable[ProviderRefusal | None]]
 
 
-async def deliver(provider: str, message: Message, attempt: Attempt, seconds: float) -> None:
-    """Attempt to hand the message over, once more if it certainly was not sent; `seconds` are for all of it.
+async def deliver(provider: str, message: LoginCodeMessage, attempt: Attempt, seconds: float) -> None:
+    """Send a message, with a second attempt only if the first certainly did not reach the provider.
 
-    An attempt gives None or a Refusal, or raises NotConnected or NoAnswer. Raises what the Refusal says, and
-    ServiceUnavailable: never a second attempt then, since the message may be out, and each one costs money.
+    `seconds` limits both attempts together. An attempt returns None or a ProviderRefusal, or raises NotConnected or
+    OutcomeUnknown. Raises the error of the refusal, and ServiceUnavailable otherwise. There is no second attempt when
+    the message may have been sent, because each message costs money.
     """
     log = _log.bind(provider=provider, phone=masked(message.phone))
     error = await _failure(log, message, attempt, seconds)
     if error is not None:
-        raise error  # outside of any handler: a cause may name an address that has the code in it
+        raise error  # raised outside of the handlers, because their exceptions may name an address that has the code
 
 
 def unavailable() -> ServiceUnavailable:
     return ServiceUnavailable(service="sms", retry_after=60)
 
 
-async def _failure(log: BoundLogger, message: Message, attempt: Attempt, seconds: float) -> DomainError | None:
+async def _failure(log: BoundLogger, message: LoginCodeMessage, attempt: Attempt, seconds: float) -> DomainError | None:
     try:
         async with asyncio.timeout(seconds):
-            refusal = await _answer(log, message, attempt)
+            refusal = await _attempt_twice(log, message, attempt)
     except TimeoutError:
-        log.error("the SMS provider did not answer in time; the message may be out all the same", seconds=seconds)
-    except NoAnswer as trouble:
-        reason = message.masked(str(trouble))
-        log.error("the SMS provider's answer is missing or unclear; the message may be out all the same", reason=reason)
-    except NotConnected as trouble:
-        reason = message.masked(str(trouble))
+        log.error("the SMS provider did not answer in time; the message may have been sent", seconds=seconds)
+    except OutcomeUnknown as fault:
+        reason = message.masked(str(fault))
+        log.error("the SMS provider's response is missing or unclear; the message may have been sent", reason=reason)
+    except NotConnected as fault:
+        reason = message.masked(str(fault))
         log.error("the SMS provider cannot be reached; check its address and the network", reason=reason)
     else:
-        return None if refusal is None else _told(log, message, refusal)
+        return None if refusal is None else _log_refusal(log, message, refusal)
     return unavailable()
 
 
-async def _answer(log: BoundLogger, message: Message, attempt: Attempt) -> Refusal | None:
+async def _attempt_twice(log: BoundLogger, message: LoginCodeMessage, attempt: Attempt) -> ProviderRefusal | None:
     try:
         return await attempt(message)
-    except NotConnected as trouble:
-        log.warning("no connection to the SMS provider; trying once more", reason=message.masked(str(trouble)))
+    except NotConnected as fault:
+        log.warning("no connection to the SMS provider; trying once more", reason=message.masked(str(fault)))
     return await attempt(message)
 
 
-def _told(log: BoundLogger, message: Message, refusal: Refusal) -> DomainError:
-    """One phone's trouble is a warning; what keeps everybody from logging in is an error."""
+def _log_refusal(log: BoundLogger, message: LoginCodeMessage, refusal: ProviderRefusal) -> DomainError:
+    """Log a problem of one phone as a warning, and what keeps all users from logging in as an error."""
     write = log.error if isinstance(refusal.error, ServiceUnavailable) else log.warning
-    said = {"provider_code": refusal.code, "message": refusal.message, "request_id": refusal.request_id}
+    facts = {"provider_code": refusal.code, "message": refusal.message, "request_id": refusal.request_id}
     write(
-        "the SMS provider refused",
-        **{name: message.masked(text) for name, text in said.items()},
+        "the SMS provider refused the message",
+        **{name: message.masked(text) for name, text in facts.items()},
         **({"hint": refusal.hint} if refusal.hint else {}),
     )
     return refusal.error

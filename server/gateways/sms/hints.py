@@ -1,4 +1,4 @@
-"""What the operator should do about a provider's code."""
+"""Advice to the operator about the error codes of a provider."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 
 class Hints:
-    """Advice by the beginning of a code; the longest that fits counts. `""` fits every code and must be there."""
+    """Advice by the prefix of an error code. The longest matching prefix counts; the prefix `""` matches every code."""
 
-    def __init__(self, by_beginning: Mapping[str, str]) -> None:
-        assert "" in by_beginning, "a code that nobody thought of needs advice most"
-        self._by_beginning = by_beginning
+    def __init__(self, by_prefix: Mapping[str, str]) -> None:
+        assert "" in by_prefix, "unknown codes need advice too"
+        self._by_prefix = by_prefix
 
-    def of(self, code: str) -> str:
-        return self._by_beginning[max((start for start in self._by_beginning if code.startswith(start)), key=len)]
+    def for_code(self, code: str) -> str:
+        return self._by_prefix[max((prefix for prefix in self._by_prefix if code.startswith(prefix)), key=len)]

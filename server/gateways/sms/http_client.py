@@ -1,4 +1,4 @@
-"""One POST to a provider, told apart by whether it can have been received."""
+"""POST requests to a provider, whose failures say whether the provider can have received the request."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from server.gateways.sms.delivery import CONNECT_SECONDS, NoAnswer, NotConnected
+from server.gateways.sms.delivery import CONNECT_SECONDS, NotConnected, OutcomeUnknown
 
-ANSWER_BYTES = 64 * 1024  # a provider says what it has to say in a few hundred
+MAX_RESPONSE_BYTES = 64 * 1024  # a provider's response has a few hundred bytes
 
-# From the name to the connection; the whole has a limit in delivery.py.
+# Limits looking up the name and connecting. delivery.py limits the whole request.
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Poster:
-    """Posts on connections that are used once, and looks a name up once for all that wait for it.
+class HttpClient:
+    """An HTTP client that uses each connection once.
 
-    A kept connection may be dead by the next message, which nobody could tell from a message that went out; and
-    messages are too few to miss the time. A look-up cannot be cancelled: many would keep the process from ending.
+    A connection that is kept open may be dead when the next message comes, and then nobody could tell whether that
+    message was sent. All requests share one connector, so that they also share the lookup of a name: a lookup cannot
+    be cancelled, and many of them would keep the process from ending.
     """
 
     def __init__(self) -> None:
-        self._connector: aiohttp.TCPConnector | None = None  # made where a loop runs
+        self._connector: aiohttp.TCPConnector | None = None  # must be created while an event loop runs
 
-    async def post(self, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
-        """Raises NotConnected and NoAnswer, whose texts hold nothing of the address but its host."""
+    async def post(self, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> ProviderResponse:
+        """Send one request and return the response.
+
+        Raises NotConnected and OutcomeUnknown. Their texts name the host and no other part of the address, which may
+        contain secrets.
+        """
         self._connector = self._connector or aiohttp.TCPConnector(force_close=True, limit=0)
         try:
             async with (
@@ -46,19 +51,19 @@ class Poster:
                     trust_env=False,
                     auto_decompress=False,
                     headers={"Accept-Encoding": "identity"},
-                    skip_auto_headers=["Content-Type"],  # a signature must cover it where it is there
+                    skip_auto_headers=["Content-Type"],  # aiohttp would add one that the signature does not cover
                 ) as session,
                 session.post(url, headers=headers, data=body, allow_redirects=False) as response,
             ):
-                return Answer(response.status, response.headers, await _read(response))
+                return ProviderResponse(response.status, response.headers, await _read(response))
         except aiohttp.ClientConnectorError as error:
             raise NotConnected(f"{type(error).__name__}: {error}") from None
         except aiohttp.ConnectionTimeoutError:
             raise NotConnected(f"no connection to {url.host} in {CONNECT_SECONDS} s") from None
-        except aiohttp.ClientResponseError as error:  # its own text has the whole address in it
-            raise NoAnswer(f"{type(error).__name__}: {error.message}") from None
+        except aiohttp.ClientResponseError as error:  # the text of this exception contains the whole address
+            raise OutcomeUnknown(f"{type(error).__name__}: {error.message}") from None
         except aiohttp.ClientError as error:
-            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+            raise OutcomeUnknown(f"{type(error).__name__}: {error}") from None
 
     async def close(self) -> None:
         if self._connector is not None:
@@ -66,10 +71,10 @@ class Poster:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Raises NoAnswer for one that does not end."""
+    """Read the whole body. Raises OutcomeUnknown when it is too long."""
     body = bytearray()
     async for part in response.content.iter_any():
         body += part
-        if len(body) > ANSWER_BYTES:
-            raise NoAnswer(f"an answer of more than {ANSWER_BYTES} bytes")
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise OutcomeUnknown(f"the response has more than {MAX_RESPONSE_BYTES} bytes")
     return bytes(body)

@@ -13,7 +13,9 @@ import pytest
 
 from actors.errors import OrderEnded, ServiceUnavailable, UnknownPlan
 from actors.idempotency import IdempotencyKey
-from actors.membership.actor import RECONCILE_BATCH, ListOrders, Membership, Plan, Purchase, Reconcile
+from actors.membership.actor import RECONCILE_BATCH, ListOrders, Membership, Purchase, Reconcile
+from actors.membership.plans import Plan
+from actors.membership.settings import MembershipSettings
 from actors.ports import Channel, Invoice, PaymentRequest
 from actors.quota.actor import GetBalance, Quota
 from actors.retention import Purge
@@ -27,7 +29,7 @@ from tests.support.invariants import close_audited
 from tests.support.server import ManualClock
 
 G = TypeVar("G", bound=SandboxGateway)
-MONTHLY = Plan("monthly", "Monthly", 9900, 100, 30, True)
+MONTHLY = Plan(id="monthly", name="Monthly", price=9900, quota=100, days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
     await db.write(lambda connection: users.add(connection, User("u", "u", 0)))
     quota = Quota(db, clock)
     gateway = kind(Channel.WX, trades, "http://127.0.0.1", b"secret", clock)
-    membership = Membership(db, clock, quota, {"wx": gateway}, [MONTHLY], 30)
+    membership = Membership(db, clock, quota, {"wx": gateway}, MembershipSettings(plans=[MONTHLY]))
     quota.start()
     membership.start()
     yield Shop(db, clock, quota, membership, trades, folder / "trades"), gateway

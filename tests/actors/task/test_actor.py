@@ -26,7 +26,6 @@ from actors.task.actor import (
     Sweep,
     Task,
     Tasks,
-    TaskSettings,
     TaskStatus,
 )
 from server.gateways.objects.local import LocalObjects
@@ -103,7 +102,7 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
     await store.put(key, folder / "photo")
     await db.write(lambda connection: users.add(connection, User(USER, "phone", 0)))
     quota = Quota(db, clock)
-    actor = Tasks(db, clock, quota, store, pictures, TaskSettings(workers, {"basic_clean": 1}, folder / "work"))
+    actor = Tasks(db, clock, quota, store, pictures, workers, {"basic_clean": 1}, folder / "work")
     quota.start()
     actor.start()
     await quota.ask(Adjust(Adjustment("start", USER, "to begin with", 0), 10))

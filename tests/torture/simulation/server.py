@@ -10,13 +10,15 @@ from typing import Any, TypeVar, cast
 
 from actors.auth.actor import Auth
 from actors.auth.messages import LogIn, SendCode
-from actors.auth.settings import AuthSettings, SendingLimits
+from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.tokens import Tokens
 from actors.errors import CommitFailed, StorageError
-from actors.membership.actor import GetOrder, GetStatus, ListOrders, Notify, Plan, Purchase
+from actors.membership.actor import GetOrder, GetStatus, ListOrders, Notify, Purchase
+from actors.membership.plans import Plan
+from actors.membership.settings import MembershipSettings
 from actors.quota.actor import Adjust, GetBalance, Refund
 from actors.runtime import Actor, Message
-from actors.task.actor import CreateTask, GetTask, ListTasks, Report, TaskSettings
+from actors.task.actor import CreateTask, GetTask, ListTasks, Report
 from storage.engine.database import Database
 from tests.torture.simulation.mutants import Variant
 from tests.torture.simulation.oracle import Witness
@@ -34,9 +36,21 @@ from tests.torture.simulation.virtual_loop import Life
 R = TypeVar("R")
 
 COST = {"basic_clean": 1, "poses": 3}  # nobody here makes poses: they are for workers elsewhere
-PLANS = [Plan("monthly", "Monthly", 9900, 12, 30, True), Plan("trial", "Trial", 100, 5, 3, False)]
-ORDER_MINUTES = 30
-AUTH = AuthSettings("a secret", SendingLimits(5, 1000, 1000, 1000, 1000, 1000), signup_quota=2)
+MEMBERSHIP = MembershipSettings(
+    plans=[
+        Plan(id="monthly", name="Monthly", price=9900, quota=12, days=30, rollover=True),
+        Plan(id="trial", name="Trial", price=100, quota=5, days=3, rollover=False),
+    ]
+)
+ORDER_MINUTES = MEMBERSHIP.order_minutes
+AUTH = AuthSettings(
+    phone_per_hour=1000,
+    phone_per_day=1000,
+    prefix_per_hour=1000,
+    address_per_hour=1000,
+    codes_per_day=1000,
+    signup_quota=2,
+)
 STOP_SECONDS = 300  # an ordered end takes no longer, whatever stalls
 
 
@@ -75,10 +89,12 @@ class Server:
         self.store = variant.store(world.connection, script)
         db = cast(Database, self.store)  # the same promises by the same methods
         self.quota = variant.quota(db, clock)
-        self.auth = Auth(db, clock, self.quota, world.sms, Tokens(86_400, clock), "a secret", AUTH)
-        self.membership = variant.membership(db, clock, self.quota, world.gateways, PLANS, ORDER_MINUTES)
+        self.auth = Auth(
+            db, clock, self.quota, world.sms, Tokens(86_400, clock), AuthSecrets("a secret", "a secret"), AUTH
+        )
+        self.membership = variant.membership(db, clock, self.quota, world.gateways, MEMBERSHIP)
         pictures, objects = SimulatedPictures(script), SimulatedObjects(script)
-        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, TaskSettings(2, COST, world.folder))
+        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, 2, COST, world.folder)
         await self.auth.load()
         await self.tasks.recover()
         actors = (self.quota, self.auth, self.membership, self.tasks)

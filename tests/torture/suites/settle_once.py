@@ -25,7 +25,6 @@ from actors.task.actor import (
     Sweep,
     Task,
     Tasks,
-    TaskSettings,
     TaskStatus,
 )
 from actors.task.actor import Report as Reported
@@ -65,7 +64,7 @@ async def _round(folder: Path, random: Random) -> Report:
     db, clock = await Database.open(folder / "data"), ManualClock()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     quota = Quota(db, clock)
-    actor = Tasks(db, clock, quota, store, PictureProcesses(1), TaskSettings(0, {BASIC_CLEAN: 1}, folder))
+    actor = Tasks(db, clock, quota, store, PictureProcesses(1), 0, {BASIC_CLEAN: 1}, folder)
     for started in (quota, actor):
         started.start()
     contest = Contest(db, clock, actor, random)

@@ -17,7 +17,7 @@ from random import Random
 
 from actors.auth.actor import Auth
 from actors.auth.messages import SendCode
-from actors.auth.settings import AuthSettings, SendingLimits
+from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.tokens import Tokens
 from actors.errors import Overloaded, RateLimited, ServiceUnavailable
 from actors.quota.actor import Quota
@@ -33,7 +33,7 @@ REQUESTS = 100_000
 ENOUGH = 20  # violations, after which there is nothing more to learn
 TOGETHER = 48  # requests at one moment, at most; an actor has more jobs than that
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
-LIMITS = SendingLimits(
+LIMITS = AuthSettings(
     phone_per_minute=3,
     phone_per_hour=6,
     phone_per_day=12,
@@ -82,7 +82,7 @@ async def _round(folder: Path, random: Random, requests: int) -> Report:
 async def _serving(folder: Path, clock: ManualClock, sms: Messages) -> AsyncIterator[Auth]:
     db = await Database.open(folder)
     quota = Quota(db, clock)
-    auth = Auth(db, clock, quota, sms, Tokens(DAY, clock), "secret", AuthSettings("secret", LIMITS))
+    auth = Auth(db, clock, quota, sms, Tokens(DAY, clock), AuthSecrets("secret", "secret"), LIMITS)
     for actor in (quota, auth):
         actor.start()
     try:

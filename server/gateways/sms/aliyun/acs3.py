@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 ALGORITHM = "ACS3-HMAC-SHA256"
-EMPTY = hashlib.sha256(b"").hexdigest()
+EMPTY_BODY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST to the root of a host with its parameters in the address and no body. Header names are lower case.
+    """A POST to the root of a host, with its parameters in the query and without a body.
 
-    All headers are signed; `host` and those that begin with `x-acs-` have to be.
+    Header names are in lower case. All headers are signed; the signature has to cover `host` and `x-acs-*`.
     """
 
     query: Mapping[str, str]
@@ -27,14 +27,14 @@ class Request:
 
     @property
     def canonical_query(self) -> str:
-        """Sorted, and percent-encoded as RFC 3986 says, which is how it must be sent."""
+        """The query, sorted and percent-encoded (RFC 3986). The request must be sent with exactly this text."""
         return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in sorted(self.query.items()))
 
     def authorization(self, key_id: str, key_secret: str) -> str:
-        """The value of the header Authorization."""
+        """Return the value of the header Authorization."""
         names = ";".join(sorted(self.headers))
         lines = "".join(f"{name}:{value.strip()}\n" for name, value in sorted(self.headers.items()))
-        canonical = "\n".join(["POST", "/", self.canonical_query, lines, names, EMPTY])
+        canonical = "\n".join(["POST", "/", self.canonical_query, lines, names, EMPTY_BODY_SHA256])
         signed = f"{ALGORITHM}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.new(key_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
         return f"{ALGORITHM} Credential={key_id},SignedHeaders={names},Signature={signature}"

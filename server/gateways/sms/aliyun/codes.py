@@ -1,20 +1,20 @@
-"""What Alibaba Cloud's codes mean: https://help.aliyun.com/document_detail/101346.html."""
+"""The meaning of Alibaba Cloud's error codes: https://help.aliyun.com/document_detail/101346.html."""
 
 from __future__ import annotations
 
 import re
 
 from actors.errors import DomainError, PhoneRefused, TooManyCodesForPhone
-from server.gateways.sms.delivery import UNTOLD, Refusal, unavailable
+from server.gateways.sms.delivery import UNKNOWN_LIMIT, ProviderRefusal, unavailable
 from server.gateways.sms.hints import Hints
 
 
-def refusal(code: str, message: str, request_id: str) -> Refusal:
-    return Refusal(code, message, request_id, _error(code, message), _HINTS.of(code))
+def refusal(code: str, message: str, request_id: str) -> ProviderRefusal:
+    return ProviderRefusal(code, message, request_id, _error(code, message), _HINTS.for_code(code))
 
 
 def _error(code: str, message: str) -> DomainError:
-    """isv.DAY_LIMIT_CONTROL is not one phone's limit but the account's."""
+    """Return the error for the user. isv.DAY_LIMIT_CONTROL is a limit of the account, so it is not one of a phone."""
     if code == "isv.MOBILE_NUMBER_ILLEGAL":
         return PhoneRefused()
     if code == "isv.BUSINESS_LIMIT_CONTROL":
@@ -23,11 +23,14 @@ def _error(code: str, message: str) -> DomainError:
 
 
 def _limit(message: str) -> TooManyCodesForPhone:
-    """`触发小时级流控Permits:5` is five an hour for one phone (1/minute, 5/hour and 10/day unless set otherwise)."""
+    """Parse a limit of one phone: `触发小时级流控Permits:5` means five messages an hour.
+
+    The defaults of an account are 1 a minute, 5 an hour and 10 a day.
+    """
     unit = re.search(r"(分钟|小时|天)级流控", message)
     permits = re.search(r"Permits:([0-9]{1,6})", message)
     return TooManyCodesForPhone(
-        limit=int(permits[1]) if permits else UNTOLD,
+        limit=int(permits[1]) if permits else UNKNOWN_LIMIT,
         retry_after={"分钟": 60, "小时": 3600, "天": 86_400}[unit[1]] if unit else 60,
     )
 

@@ -1,4 +1,4 @@
-"""Alibaba Cloud's SMS: SendSms, version 2017-05-25, without the vendor's SDK (docs/decisions/0013).
+"""The SMS sender of Alibaba Cloud: SendSms, version 2017-05-25, without the vendor's SDK (docs/decisions/0013).
 
 https://help.aliyun.com/zh/sms/developer-reference/api-dysmsapi-2017-05-25-sendsms
 """
@@ -14,15 +14,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 from yarl import URL
 
-from server.gateways.sms.aliyun.acs3 import EMPTY, Request
+from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, Request
 from server.gateways.sms.aliyun.codes import refusal
-from server.gateways.sms.delivery import SECONDS, Message, NoAnswer, Refusal, deliver
-from server.gateways.sms.http_client import Answer, Poster
-from server.settings.model import AliyunSms
+from server.gateways.sms.aliyun.settings import AliyunSettings
+from server.gateways.sms.delivery import TOTAL_SECONDS, LoginCodeMessage, OutcomeUnknown, ProviderRefusal, deliver
+from server.gateways.sms.http_client import HttpClient, ProviderResponse
 
 
-class _Said(BaseModel):
-    """What is not needed cannot make an answer unreadable."""
+class _Status(BaseModel):
+    """The status of the call. Fields that only the log needs accept any type."""
 
     model_config = ConfigDict(alias_generator=to_pascal)
 
@@ -32,28 +32,28 @@ class _Said(BaseModel):
 
 
 class Aliyun:
-    """An SmsSender. `seconds` are for a message with its second attempt."""
+    """An SmsSender. `seconds` limits one message, its second attempt included."""
 
-    def __init__(self, settings: AliyunSms, seconds: float = SECONDS) -> None:
-        self._settings, self._seconds, self._poster = settings, seconds, Poster()
+    def __init__(self, settings: AliyunSettings, seconds: float = TOTAL_SECONDS) -> None:
+        self._settings, self._seconds, self._http = settings, seconds, HttpClient()
 
     async def send(self, phone: str, code: str, minutes: int) -> None:
-        await deliver("aliyun", Message(phone, code, minutes), self._attempt, self._seconds)
+        await deliver("aliyun", LoginCodeMessage(phone, code, minutes), self._attempt, self._seconds)
 
     async def close(self) -> None:
-        await self._poster.close()
+        await self._http.close()
 
-    async def _attempt(self, message: Message) -> Refusal | None:
+    async def _attempt(self, message: LoginCodeMessage) -> ProviderRefusal | None:
         request = self._request(message)
         url = URL(f"{self._settings.endpoint}/?{request.canonical_query}", encoded=True)
         key_id, key_secret = self._settings.access_key_id, self._settings.access_key_secret.get_secret_value()
         authorization = request.authorization(key_id, key_secret)
-        said = _read(await self._poster.post(url, {**request.headers, "Authorization": authorization}))
-        if said.code == "OK":
+        status = _read(await self._http.post(url, {**request.headers, "Authorization": authorization}))
+        if status.code == "OK":
             return None
-        return refusal(said.code, str(said.message), str(said.request_id))
+        return refusal(status.code, str(status.message), str(status.request_id))
 
-    def _request(self, message: Message) -> Request:
+    def _request(self, message: LoginCodeMessage) -> Request:
         parameters = {name: message.fill(text) for name, text in self._settings.template_param.items()}
         return Request(
             query={
@@ -69,17 +69,17 @@ class Aliyun:
                 "x-acs-version": "2017-05-25",
                 "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "x-acs-signature-nonce": secrets.token_hex(16),
-                "x-acs-content-sha256": EMPTY,
+                "x-acs-content-sha256": EMPTY_BODY_SHA256,
             },
         )
 
 
-def _read(answer: Answer) -> _Said:
-    """Refusals come with any status, and OK with 200 only. Raises NoAnswer."""
+def _read(response: ProviderResponse) -> _Status:
+    """Parse a response: a refusal may have any HTTP status, OK only 200. Raises OutcomeUnknown."""
     try:
-        said = _Said.model_validate_json(answer.body)
+        status = _Status.model_validate_json(response.body)
     except ValidationError:
-        raise NoAnswer(f"HTTP {answer.status} without a Code in JSON") from None
-    if said.code == "OK" and answer.status != 200:
-        raise NoAnswer(f"HTTP {answer.status} with the Code OK")
-    return said
+        raise OutcomeUnknown(f"HTTP {response.status} without a Code in JSON") from None
+    if status.code == "OK" and response.status != 200:
+        raise OutcomeUnknown(f"HTTP {response.status} with the Code OK")
+    return status

@@ -1,14 +1,14 @@
-"""What Tencent Cloud's codes mean: https://cloud.tencent.com/document/api/382/59177."""
+"""The meaning of Tencent Cloud's error codes: https://cloud.tencent.com/document/api/382/59177."""
 
 from __future__ import annotations
 
 from actors.errors import DomainError, PhoneRefused, TooManyCodesForPhone
-from server.gateways.sms.delivery import UNTOLD, Refusal, unavailable
+from server.gateways.sms.delivery import UNKNOWN_LIMIT, ProviderRefusal, unavailable
 from server.gateways.sms.hints import Hints
 
 
-def refusal(code: str, message: str, request_id: str) -> Refusal:
-    return Refusal(code, message, request_id, _error(code), _HINTS.of(code))
+def refusal(code: str, message: str, request_id: str) -> ProviderRefusal:
+    return ProviderRefusal(code, message, request_id, _error(code), _HINTS.for_code(code))
 
 
 _REFUSED_PHONES = {
@@ -16,7 +16,7 @@ _REFUSED_PHONES = {
     "FailedOperation.PhoneNumberParseFail",
     "FailedOperation.PhoneNumberInBlacklist",
 }
-_PHONE_LIMITS = {  # seconds; how many messages, each account sets in the console
+_PHONE_LIMITS = {  # seconds of each limit; how many messages it allows is set in the console
     "LimitExceeded.PhoneNumberThirtySecondLimit": 30,
     "LimitExceeded.PhoneNumberOneHourLimit": 3600,
     "LimitExceeded.PhoneNumberDailyLimit": 86_400,
@@ -28,7 +28,7 @@ def _error(code: str) -> DomainError:
     if code in _REFUSED_PHONES:
         return PhoneRefused()
     if code in _PHONE_LIMITS:
-        return TooManyCodesForPhone(limit=UNTOLD, retry_after=_PHONE_LIMITS[code])
+        return TooManyCodesForPhone(limit=UNKNOWN_LIMIT, retry_after=_PHONE_LIMITS[code])
     return unavailable()
 
 

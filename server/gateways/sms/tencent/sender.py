@@ -1,4 +1,4 @@
-"""Tencent Cloud's SMS: SendSms, version 2021-01-11, over the vendor's SDK.
+"""The SMS sender of Tencent Cloud: SendSms, version 2021-01-11, through the vendor's SDK.
 
 https://cloud.tencent.com/document/api/382/55981
 """
@@ -20,69 +20,72 @@ from tencentcloud.sms.v20210111.sms_client_async import SmsClient
 
 from server.gateways.sms.delivery import (
     CONNECT_SECONDS,
-    SECONDS,
-    Message,
-    NoAnswer,
+    TOTAL_SECONDS,
+    LoginCodeMessage,
     NotConnected,
-    Refusal,
+    OutcomeUnknown,
+    ProviderRefusal,
     deliver,
 )
-from server.gateways.sms.http_client import ANSWER_BYTES
+from server.gateways.sms.http_client import MAX_RESPONSE_BYTES
 from server.gateways.sms.tencent.codes import refusal
-from server.settings.model import TencentSms
+from server.gateways.sms.tencent.settings import TencentSettings
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_pascal)
 
 
-class _Said(_Model):
-    """About the call or about one phone. What is not needed cannot make an answer unreadable."""
+class _Status(_Model):
+    """The status of the call or of one phone.
+
+    Fields that only the log needs accept any type, so that they cannot make a response unreadable.
+    """
 
     code: str
     message: object = ""
 
 
 class _Response(_Model):
-    error: _Said | None = None
-    send_status_set: list[_Said] = []
+    error: _Status | None = None
+    send_status_set: list[_Status] = []
     request_id: object = ""
 
 
-class _Answer(_Model):
+class _Envelope(_Model):
     response: _Response
 
 
 class Tencent:
-    """An SmsSender. `seconds` are for a message with its second attempt."""
+    """An SmsSender. `seconds` limits one message, its second attempt included."""
 
-    def __init__(self, settings: TencentSms, seconds: float = SECONDS) -> None:
-        _quieten()
+    def __init__(self, settings: TencentSettings, seconds: float = TOTAL_SECONDS) -> None:
+        _silence_libraries()
         self._settings, self._seconds = settings, seconds
         self._client = _client(settings)
 
     async def send(self, phone: str, code: str, minutes: int) -> None:
-        await deliver("tencent", Message(phone, code, minutes), self._attempt, self._seconds)
+        await deliver("tencent", LoginCodeMessage(phone, code, minutes), self._attempt, self._seconds)
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _attempt(self, message: Message) -> Refusal | None:
+    async def _attempt(self, message: LoginCodeMessage) -> ProviderRefusal | None:
         try:
-            # As a dict: the SDK's own model passes over an Error that comes as "application/json; charset=utf-8".
-            answer: object = await self._client.call_and_deserialize("SendSms", self._parameters(message), dict)
+            # Parsed as a dict, because the SDK's own model ignores an Error whose content type has a charset.
+            response: object = await self._client.call_and_deserialize("SendSms", self._parameters(message), dict)
         except TencentCloudSDKException as error:
             return refusal(str(error.code), str(error.message), str(error.requestId))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NotConnected(f"{type(error).__name__}: {error}") from None
         except httpx.HTTPError as error:
-            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+            raise OutcomeUnknown(f"{type(error).__name__}: {error}") from None
         except (ValueError, LookupError, TypeError, RecursionError) as error:
-            # The SDK takes every answer for one of the provider's, and stumbles over any other.
-            raise NoAnswer(f"the answer is not one of SendSms ({type(error).__name__})") from None
-        return _read(answer)
+            # The SDK expects every response to be one of the provider's and fails on any other.
+            raise OutcomeUnknown(f"the response is not one of SendSms ({type(error).__name__})") from None
+        return _read(response)
 
-    def _parameters(self, message: Message) -> dict[str, object]:
+    def _parameters(self, message: LoginCodeMessage) -> dict[str, object]:
         return {
             "PhoneNumberSet": [f"+86{message.phone}"],
             "SmsSdkAppId": self._settings.app_id,
@@ -92,32 +95,32 @@ class Tencent:
         }
 
 
-def _quieten() -> None:
-    """At DEBUG the SDK logs each request with phone and code in it, and at INFO httpx each address."""
+def _silence_libraries() -> None:
+    """Raise the log levels: at DEBUG the SDK logs requests with phone and code, at INFO httpx logs addresses."""
     for name in ("tencentcloud_sdk_common", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _client(settings: TencentSms) -> SmsClient:
-    """With an HTTP client of our own: the SDK's has one time-out for all, and heeds the environment's proxies."""
+def _client(settings: TencentSettings) -> SmsClient:
+    """Create the SDK's client with our own HTTP client: the SDK's has one time limit and obeys proxy variables."""
     endpoint = urlsplit(settings.endpoint)
     profile = ClientProfile(httpProfile=HttpProfile(protocol=endpoint.scheme, endpoint=endpoint.netloc))
     credential = Credential(settings.secret_id, settings.secret_key.get_secret_value())
     client = SmsClient(credential, settings.region, profile)
     client.http_client = httpx.AsyncClient(
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the whole has a limit in delivery.py
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # delivery.py limits the whole request
         trust_env=False,
         transport=_Transport(),
-        event_hooks={"response": [_take_whole]},
+        event_hooks={"response": [_read_response]},
     )
     return client
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """Answers that end: one that is longer than any of the provider's is none. Raises NoAnswer while it is read."""
+    """Limits the length of responses. Raises OutcomeUnknown while a longer one is read."""
 
     def __init__(self) -> None:
-        super().__init__(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))  # see post.py
+        super().__init__(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))  # see http_client.py
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)
@@ -131,32 +134,32 @@ class _Bounded(httpx.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = ANSWER_BYTES
+        remaining = MAX_RESPONSE_BYTES
         async for part in self._stream:
-            left -= len(part)
-            if left < 0:
-                raise NoAnswer(f"an answer of more than {ANSWER_BYTES} bytes")
+            remaining -= len(part)
+            if remaining < 0:
+                raise OutcomeUnknown(f"the response has more than {MAX_RESPONSE_BYTES} bytes")
             yield part
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-async def _take_whole(response: httpx.Response) -> None:
-    """The SDK opens answers as streams, and leaves one that has no Content-Type open. Raises NoAnswer."""
+async def _read_response(response: httpx.Response) -> None:
+    """Read the whole response, because the SDK never closes one without Content-Type. Raises OutcomeUnknown."""
     await response.aread()
     if response.status_code != 200:
-        raise NoAnswer(f"HTTP {response.status_code}, where even a refusal comes with 200")
+        raise OutcomeUnknown(f"HTTP {response.status_code}, although the provider answers even refusals with 200")
 
 
-def _read(answer: object) -> Refusal | None:
-    """The call may succeed and the message fail: each of its items says. Raises NoAnswer."""
+def _read(content: object) -> ProviderRefusal | None:
+    """Return the refusal of the call or of the message, or None for success. Raises OutcomeUnknown."""
     try:
-        response = _Answer.model_validate(answer).response
+        response = _Envelope.model_validate(content).response
     except ValidationError:
-        raise NoAnswer("the answer is not one of SendSms") from None
-    said = [response.error] if response.error is not None else response.send_status_set
-    if not said:
-        raise NoAnswer("the answer says nothing about the message")
-    refused = next((item for item in said if item.code != "Ok"), None)
+        raise OutcomeUnknown("the response is not one of SendSms") from None
+    statuses = [response.error] if response.error is not None else response.send_status_set
+    if not statuses:
+        raise OutcomeUnknown("the response has no status of the message")
+    refused = next((status for status in statuses if status.code != "Ok"), None)
     return None if refused is None else refusal(refused.code, str(refused.message), str(response.request_id))

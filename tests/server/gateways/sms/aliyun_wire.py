@@ -11,17 +11,21 @@ from urllib.parse import parse_qsl, quote
 from aiohttp import web
 
 from server.gateways.sms.aliyun.sender import Aliyun
-from server.settings.model import AliyunSms
+from server.gateways.sms.aliyun.settings import AliyunSettings
 from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
 
 KEY_ID, KEY_SECRET = "LTAItest", "a test's key secret"
 FORM = re.compile(r"ACS3-HMAC-SHA256 Credential=([^,]+),SignedHeaders=([a-z0-9;-]+),Signature=([0-9a-f]{64})")
-REFUSED = {"Code": "SignatureDoesNotMatch", "Message": "Specified signature is not matched.", "RequestId": "a-request"}
+REFUSED = {
+    "Code": "SignatureDoesNotMatch",
+    "Message": "Specified signature is not matched.",
+    "RequestId": "a-request",
+}
 
 
-def settings(base: str, **other: object) -> AliyunSms:
+def settings(base: str, **other: object) -> AliyunSettings:
     known = {"access_key_id": KEY_ID, "access_key_secret": KEY_SECRET, "sign_name": "暗房 ~*"}
-    return AliyunSms.model_validate({**known, "template_code": "SMS_1", "endpoint": base, **other})
+    return AliyunSettings.model_validate({**known, "template_code": "SMS_1", "endpoint": base, **other})
 
 
 def sender(base: str, seconds: float, **other: object) -> Aliyun:

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from server.gateways.sms.tencent.sender import Tencent
-from server.settings.model import TencentSms
+from server.gateways.sms.tencent.settings import TencentSettings
 from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
 
 KEY_ID, KEY_SECRET = "AKIDtest", "a test's secret key"
 PUBLIC = {"x-tc-action": "SendSms", "x-tc-version": "2021-01-11", "x-tc-region": "ap-guangzhou"}
 
 
-def settings(base: str, **other: object) -> TencentSms:
+def settings(base: str, **other: object) -> TencentSettings:
     known = {"secret_id": KEY_ID, "secret_key": KEY_SECRET, "app_id": "1400006666", "sign_name": "暗房"}
-    return TencentSms.model_validate({**known, "template_id": "1110", "endpoint": base, **other})
+    return TencentSettings.model_validate({**known, "template_id": "1110", "endpoint": base, **other})
 
 
 def sender(base: str, seconds: float, **other: object) -> Tencent:
@@ -32,7 +32,13 @@ def provider() -> Provider:
 
 def sent(code: str, message: str = "as the provider says") -> Reply:
     """The call succeeds, and this is about its one message."""
-    status = {"SerialNo": "5000:1", "PhoneNumber": "+8613800138000", "Fee": 1, "Code": code, "Message": message}
+    status = {
+        "SerialNo": "5000:1",
+        "PhoneNumber": "+8613800138000",
+        "Fee": 1,
+        "Code": code,
+        "Message": message,
+    }
     return saying({"Response": {"SendStatusSet": [status], "RequestId": "a-request"}})
 
 

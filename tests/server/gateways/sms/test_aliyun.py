@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.aliyun.acs3 import EMPTY, Request
+from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, Request
 from tests.server.gateways.sms import aliyun_wire
 from tests.server.gateways.sms.aliyun_wire import sent
 from tests.server.gateways.sms.provider import Received, Reply, saying
@@ -29,7 +29,7 @@ def test_the_signature_is_that_of_the_documentations_example() -> None:
             "x-acs-version": "2014-05-26",
             "x-acs-date": "2023-10-26T10:22:32Z",
             "x-acs-signature-nonce": "3156853299f313e23d1673dc12e1703d",
-            "x-acs-content-sha256": EMPTY,
+            "x-acs-content-sha256": EMPTY_BODY_SHA256,
         },
     )
     assert request.authorization("YourAccessKeyId", "YourAccessKeySecret") == (
@@ -141,7 +141,7 @@ async def test_an_answer_that_does_not_say_ok_is_no_success(aliyun: Wire, reply:
     with pytest.raises(ServiceUnavailable):
         await aliyun.send()
     assert (aliyun.levels, len(aliyun.provider.received)) == (["error"], 1)
-    assert "may be out" in aliyun.log[0]["event"]
+    assert "may have been sent" in aliyun.log[0]["event"]
 
 
 async def test_what_an_ok_leaves_out_or_adds_does_not_matter(aliyun: Wire) -> None:

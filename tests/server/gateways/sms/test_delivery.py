@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict, WrappedLogger
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable
-from server.gateways.sms.delivery import Message, NoAnswer, NotConnected, Refusal, deliver
+from server.gateways.sms.delivery import LoginCodeMessage, NotConnected, OutcomeUnknown, ProviderRefusal, deliver
 from tests.server.gateways.sms import aliyun_wire, tencent_wire, webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, Reply, hang_up, never, saying
 from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Kind, wired
@@ -21,11 +21,11 @@ from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Kind, wired
 # What Tencent's SDK does, and newer Pythons warn of.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 
-MESSAGE = Message(PHONE, CODE, MINUTES)
+MESSAGE = LoginCodeMessage(PHONE, CODE, MINUTES)
 AGAIN = ("warning", "no connection to the SMS provider; trying once more")
 UNREACHED = ("error", "the SMS provider cannot be reached; check its address and the network")
-UNCLEAR = ("error", "the SMS provider's answer is missing or unclear; the message may be out all the same")
-LATE = ("error", "the SMS provider did not answer in time; the message may be out all the same")
+UNCLEAR = ("error", "the SMS provider's response is missing or unclear; the message may have been sent")
+LATE = ("error", "the SMS provider did not answer in time; the message may have been sent")
 
 every_kind = pytest.mark.parametrize("kind", [tencent_wire, aliyun_wire, webhook_wire], ids=lambda kind: kind.__name__)
 
@@ -147,9 +147,9 @@ async def told(sending: object) -> str:
     return ""
 
 
-@pytest.mark.parametrize("trouble", [NotConnected, NoAnswer])
+@pytest.mark.parametrize("trouble", [NotConnected, OutcomeUnknown])
 async def test_an_address_with_the_code_in_it_is_masked(trouble: type[Exception]) -> None:
-    async def attempt(_: Message) -> Refusal | None:
+    async def attempt(_: LoginCodeMessage) -> ProviderRefusal | None:
         raise trouble(f"Connection timeout to host https://a/?PhoneNumbers={PHONE}&TemplateParam=%22{CODE}%22")
 
     with capture_logs() as log:
@@ -160,15 +160,15 @@ async def test_an_address_with_the_code_in_it_is_masked(trouble: type[Exception]
 
 
 async def test_what_a_provider_says_is_logged_with_what_to_do_and_not_at_any_length() -> None:
-    async def attempt(_: Message) -> Refusal | None:
-        return Refusal("isv.X", "x" * 10_000, "a-request", PhoneRefused(), "do this")
+    async def attempt(_: LoginCodeMessage) -> ProviderRefusal | None:
+        return ProviderRefusal("isv.X", "x" * 10_000, "a-request", PhoneRefused(), "do this")
 
     with capture_logs() as log, pytest.raises(PhoneRefused):
         await deliver("aliyun", MESSAGE, attempt, TIMEOUT_SECONDS)
     assert log == [
         {
             "log_level": "warning",
-            "event": "the SMS provider refused",
+            "event": "the SMS provider refused the message",
             "provider": "aliyun",
             "phone": "138****8000",
             "provider_code": "isv.X",

@@ -142,7 +142,7 @@ async def test_an_answer_that_does_not_say_ok_is_no_success(tencent: Wire, reply
     with pytest.raises(ServiceUnavailable):
         await tencent.send()
     assert (tencent.levels, len(tencent.provider.received)) == (["error"], 1)
-    assert "may be out" in tencent.log[0]["event"]
+    assert "may have been sent" in tencent.log[0]["event"]
 
 
 async def test_an_answer_without_a_content_type_holds_no_connection(tencent: Wire) -> None:

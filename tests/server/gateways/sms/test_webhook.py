@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from actors.errors import PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.webhook.sender import sign, signing_key
+from server.gateways.sms.webhook.signature import sign, signing_key
 from tests.server.gateways.sms import webhook_wire
 from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, saying
 from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Wire, wired
@@ -93,10 +93,10 @@ async def test_429_without_a_time_is_for_a_minute(webhook: Wire) -> None:
     ("status", "hint"),
     [
         (302, "redirects are not followed"),
-        (400, "the receiver's own log"),
+        (400, "the log of the receiver"),
         (404, "sms.webhook.url"),
-        (500, "the receiver's own log"),
-        (503, "the receiver's own log"),
+        (500, "the log of the receiver"),
+        (503, "the log of the receiver"),
     ],
 )
 async def test_anything_else_is_an_error_with_a_hint(webhook: Wire, status: int, hint: str) -> None:

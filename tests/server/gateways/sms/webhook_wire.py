@@ -9,14 +9,14 @@ import time
 from aiohttp import web
 
 from server.gateways.sms.webhook.sender import Webhook
-from server.settings.model import WebhookSms
+from server.gateways.sms.webhook.settings import WebhookSettings
 from tests.server.gateways.sms.provider import Provider, Received, saying
 
 SECRET = "a test's webhook secret, long enough"
 
 
-def settings(base: str, **other: object) -> WebhookSms:
-    return WebhookSms.model_validate({"url": f"{base}/sms", "secret": SECRET, **other})
+def settings(base: str, **other: object) -> WebhookSettings:
+    return WebhookSettings.model_validate({"url": f"{base}/sms", "secret": SECRET, **other})
 
 
 def sender(base: str, seconds: float, **other: object) -> Webhook:

@@ -8,10 +8,9 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from server.gateways.sms.aliyun.sender import Aliyun
-from server.gateways.sms.factory import faults, sender
+from server.gateways.sms.settings import SmsSettings
 from server.gateways.sms.tencent.sender import Tencent
 from server.gateways.sms.webhook.sender import Webhook
-from server.settings.model import Sms
 
 COMPLETE = {
     "tencent": {"secret_id": "i", "secret_key": "k", "app_id": "1400006666", "sign_name": "暗房", "template_id": "1"},
@@ -22,38 +21,42 @@ DEFAULTED = {"tencent": ("region", "endpoint"), "aliyun": ("endpoint",), "webhoo
 MISSING = [(name, key) for name, section in COMPLETE.items() for key in (*section, *DEFAULTED[name])]
 
 
-def chosen(name: str, **other: str) -> Sms:
-    return Sms.model_validate({"sender": name, name: {**COMPLETE[name], **other}})
+def faults(settings: SmsSettings) -> list[str]:
+    return [f"sms.{key}: {problem}" for key, problem in settings.problems()]
+
+
+def chosen(name: str, **other: str) -> SmsSettings:
+    return SmsSettings.model_validate({"sender": name, name: {**COMPLETE[name], **other}})
 
 
 @pytest.mark.parametrize(("name", "kind"), [("tencent", Tencent), ("aliyun", Aliyun), ("webhook", Webhook)])
 async def test_the_sender_that_is_set_is_made_and_has_no_faults(name: str, kind: type) -> None:
     assert faults(chosen(name)) == []
-    made = sender(chosen(name))
+    made = chosen(name).create_sender()
     assert isinstance(made, kind)
     await made.close()
 
 
 @pytest.mark.parametrize("name", ["", "sandbox"])
 def test_the_sandbox_is_not_found_here_and_needs_nothing(name: str) -> None:
-    settings = Sms.model_validate({"sender": name})
+    settings = SmsSettings.model_validate({"sender": name})
     assert faults(settings) == []
-    with pytest.raises(ValueError, match="no real sender"):
-        sender(settings)
+    with pytest.raises(ValueError, match="no real SMS sender"):
+        settings.create_sender()
 
 
 @pytest.mark.parametrize(("name", "key"), MISSING)
 def test_each_missing_setting_is_named(name: str, key: str) -> None:
-    assert faults(chosen(name, **{key: ""})) == [f'sms.{name}.{key}: is needed by the sender "{name}"']
+    assert faults(chosen(name, **{key: ""})) == [f"sms.{name}.{key}: is required by this sender"]
 
 
 def test_all_that_is_missing_is_told_at_once() -> None:
-    told = faults(Sms(sender="tencent"))
+    told = faults(SmsSettings(sender="tencent"))
     assert [line.partition(":")[0] for line in told] == [f"sms.tencent.{key}" for key in COMPLETE["tencent"]]
 
 
 def test_what_another_sender_lacks_does_not_matter() -> None:
-    settings = Sms.model_validate({"sender": "webhook", **COMPLETE, "tencent": {}, "aliyun": {"sign_name": ""}})
+    settings = SmsSettings.model_validate({"sender": "webhook", **COMPLETE, "tencent": {}, "aliyun": {"sign_name": ""}})
     assert faults(settings) == []
 
 
@@ -68,7 +71,7 @@ def test_a_missing_sdk_is_told_with_the_way_to_get_it(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     assert faults(chosen("tencent")) == [
-        'sms.sender: "tencent" needs the Tencent SDK, which is not installed: pip install "darkroom[tencent]"'
+        'sms.tencent: needs the Tencent SDK, which is not installed: pip install "darkroom[tencent]"'
     ]
     assert faults(chosen("aliyun")) == []
 
@@ -77,9 +80,9 @@ def test_a_missing_sdk_is_told_with_the_way_to_get_it(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("behind", ["/v2", "?a=b"])
 def test_an_endpoint_is_a_host_and_nothing_behind_it(name: str, behind: str) -> None:
     told = faults(chosen(name, endpoint=f"https://sms.example{behind}"))
-    assert told == [f"sms.{name}.endpoint: must be a host and nothing behind it"]
+    assert told == [f"sms.{name}.endpoint: must be a host without a path, a query or a user"]
 
 
 def test_a_secret_that_is_not_the_base64_it_says_is_told() -> None:
     told = faults(chosen("webhook", secret="whsec_" + "!" + "A" * 32))
-    assert told == ['sms.webhook.secret: what follows "whsec_" must be base64']
+    assert told == ['sms.webhook.secret: must have base64 after "whsec_"']

@@ -1,0 +1,61 @@
+"""The settings of SMS: which sender is used, and the section of each sender.
+
+A new sender is a package beside these, one more name in `sender` and one more field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from actors.ports import SmsSender
+from actors.settings import Problem, Section
+from server.gateways.sms.aliyun.settings import AliyunSettings
+from server.gateways.sms.sender_settings import SenderSettings
+from server.gateways.sms.tencent.settings import TencentSettings
+from server.gateways.sms.webhook.settings import WebhookSettings
+
+SANDBOX = ("", "sandbox")  # values of `sender` that mean the sandbox
+
+
+class SmsSettings(Section):
+    """An empty `sender` means the sandbox in development; production requires a real sender."""
+
+    sender: Literal["", "sandbox", "tencent", "aliyun", "webhook"] = ""
+    tencent: TencentSettings = TencentSettings()
+    aliyun: AliyunSettings = AliyunSettings()
+    webhook: WebhookSettings = WebhookSettings()
+
+    def create_sender(self) -> SmsSender:
+        """Create the configured sender, whose settings must have no problems.
+
+        Raises ValueError for the sandbox, which is not created here.
+        """
+        settings = self._sender_settings
+        if settings is None:
+            raise ValueError(f'no real SMS sender is configured: sms.sender is "{self.sender}"')
+        return settings.create_sender()
+
+    def problems(self) -> Iterator[Problem]:
+        if self._sender_settings is not None:
+            yield from self._with_prefix(self._sender_settings.problems())
+
+    def production_problems(self) -> Iterator[Problem]:
+        if self.sender == "":
+            yield "sender", 'is empty, so nobody could log in; choose "tencent", "aliyun" or "webhook"'
+        elif self.sender == "sandbox":
+            yield "sender", "is the sandbox, which shows the login codes of all users to everybody: development only"
+        elif self._sender_settings is not None:
+            yield from self._with_prefix(self._sender_settings.production_problems())
+
+    @property
+    def _sender_settings(self) -> SenderSettings | None:
+        if self.sender in SANDBOX:
+            return None
+        settings = getattr(self, self.sender)
+        assert isinstance(settings, SenderSettings), "each sender has a field of its own name"
+        return settings
+
+    def _with_prefix(self, problems: Iterator[Problem]) -> Iterator[Problem]:
+        for key, problem in problems:
+            yield f"{self.sender}.{key}".rstrip("."), problem

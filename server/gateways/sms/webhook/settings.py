@@ -1,0 +1,39 @@
+"""The settings of the webhook that hands login codes to the operator's own receiver."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import SecretStr
+
+from actors.ports import SmsSender
+from actors.settings import Problem
+from server.gateways.setting_types import Secret, WebAddress
+from server.gateways.sms.sender_settings import SenderSettings, encryption_problems
+from server.gateways.sms.webhook.signature import signing_key
+
+
+class WebhookSettings(SenderSettings):
+    """`secret` signs the requests to `url`."""
+
+    required: ClassVar = ("url", "secret")
+
+    url: WebAddress = ""
+    secret: Secret = SecretStr("")
+
+    def create_sender(self) -> SmsSender:
+        from server.gateways.sms.webhook.sender import Webhook
+
+        return Webhook(self)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        try:
+            signing_key(self.secret.get_secret_value())
+        except binascii.Error:
+            yield "secret", 'must have base64 after "whsec_"'
+
+    def production_problems(self) -> Iterator[Problem]:
+        yield from encryption_problems("url", self.url)
