@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from server.commands.operator import FILE, FOLDER, groups
+from server.commands.operator import FILE, FOLDER, command_groups
 from server.settings.load import LoadedSettings, effective, load
 from server.settings.model import Settings
 from server.settings.validation import SettingsError
@@ -23,37 +23,37 @@ def main() -> None:
 
 @main.command()
 @click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
+@click.option("--data", type=FOLDER, help="Data folder: the database and the pictures.")
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free port.")
 def serve(config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    os.umask(0o077)  # phones, pictures and secrets are their owner's
+    os.umask(0o077)  # only the owner may read phones, pictures and secrets
     settings = _load(config, _overrides(data, host, port)).settings
-    sys.exit(_served(settings))
+    sys.exit(_serve(settings))
 
 
 @main.command()
 @click.option(
-    "--photo", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JPEG or PNG of a garment."
+    "--photo", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JPEG or PNG photo of a garment."
 )
-@click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Where the results go.")
-@click.option("--url", help="A development server that runs already; by default one is started for the demo.")
+@click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Folder for the results.")
+@click.option("--url", help="A running development server; by default the demo starts its own.")
 def demo(photo: Path | None, out: Path, url: str | None) -> None:
-    """Drive a server through the whole loop: log in, buy, pay, upload, clean, look at the ledger."""
+    """Go through the whole product once: log in, buy, pay, upload, run a task, read the ledger."""
     from server.commands.demo import DemoFailed, run_demo
 
     try:
         run_demo(photo, out, url)
     except DemoFailed as fault:
-        _give_up(str(fault))
+        _fail(str(fault))
 
 
 @main.command("config")
 @click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=FOLDER, help="Folder of the database and the pictures.")
+@click.option("--data", type=FOLDER, help="Data folder: the database and the pictures.")
 def show_config(config: Path | None, data: Path | None) -> None:
-    """Show the effective settings and where each comes from, secrets masked."""
+    """Show all settings in effect and where each comes from. Secrets are masked."""
     loaded = _load(config, _overrides(data, None, None), generate=False)
     rows = [(key, value, loaded.source(key)) for key, value in effective(loaded.settings)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -63,20 +63,21 @@ def show_config(config: Path | None, data: Path | None) -> None:
 
 @main.command()
 @click.option("--config", type=FILE, help="Settings file; ./config.toml by default.")
-@click.option("--data", type=FOLDER, help="Folder of the database; the settings are not read then.")
+@click.option("--data", type=FOLDER, help="Data folder; with it, the settings are not read.")
 def verify(config: Path | None, data: Path | None) -> None:
     """Audit a data folder, also while a server runs on it.
 
-    Every balance is the sum of its ledger, every charge has its task, every failure its refund, every payment its
-    grant; the file, its references and its counters are in order. Exits with 0 when all is sound, 1 when something is
-    broken (each offender is named), 2 when there is nothing that can be audited.
+    The audit checks that each balance is the sum of its ledger, that charges have their tasks, failed tasks their
+    refunds and payments their grants, and that the database file, its references and its counters are correct. It
+    exits with 0 when everything is correct, with 1 when something is broken (every violation is named), and with 2
+    when the folder cannot be audited.
     """
     from server.commands.verify import verify
 
-    sys.exit(verify(_folder(config, data)))
+    sys.exit(verify(_find_folder(config, data)))
 
 
-def _served(settings: Settings) -> int:
+def _serve(settings: Settings) -> int:
     from server.commands.serve import AddressInUse, run
     from server.logs.form import configure_logging
     from server.system import CannotStart
@@ -85,7 +86,7 @@ def _served(settings: Settings) -> int:
     try:
         return run(settings)
     except (AddressInUse, CannotStart) as fault:
-        _give_up(str(fault))
+        _fail(str(fault))
 
 
 def _overrides(data: Path | None, host: str | None, port: int | None) -> dict[str, Any]:
@@ -98,19 +99,19 @@ def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True
         return load(file, overrides, generate=generate)
     except SettingsError as fault:
         lines = "".join(f"\n  {line}" for line in fault.faults)
-        _give_up(f"the settings cannot be used:{lines}", status=2)
+        _fail(f"the settings cannot be used:{lines}", status=2)
 
 
-def _give_up(message: str, status: int = 1) -> NoReturn:
+def _fail(message: str, status: int = 1) -> NoReturn:
     click.echo(f"darkroom: {message}", err=True)
     sys.exit(status)
 
 
-def _folder(config: Path | None, data: Path | None) -> Path:
+def _find_folder(config: Path | None, data: Path | None) -> Path:
     return data or _load(config, {}, generate=False).settings.data
 
 
-for _group in groups(_folder, _give_up):
+for _group in command_groups(_find_folder, _fail):
     main.add_command(_group)
 
 if __name__ == "__main__":

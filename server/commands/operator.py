@@ -1,4 +1,4 @@
-"""The operator's commands: `darkroom admin`, `darkroom user`, `darkroom keys`."""
+"""The command line of the operator's commands: `darkroom admin`, `darkroom user`, `darkroom keys`."""
 
 from __future__ import annotations
 
@@ -13,60 +13,65 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 _GROUPS = {
-    "admin": (
-        "Who may use the calls for admins. Works at once, also while the server runs.",
-        {
-            "grant": "Make the person with this phone an admin.",
-            "revoke": "Make an admin a person like any other.",
-            "list": "The admins: phone and id.",
-        },
-    ),
-    "user": (
-        "Close somebody's account, or let them in again. Works at once, also while the server runs.",
-        {
-            "ban": "Close an account: its sessions end, and nobody logs in to it.",
-            "unban": "Open a closed account again.",
-            "unlock": "Forget the wrong codes given for a phone, which have locked it or soon would.",
-        },
-    ),
-    "keys": (
-        "The keys that sign access tokens.",
-        {"rotate": "Sign with a new key. Tokens that were given out before stay valid until they expire."},
-    ),
+    "admin": "Give or remove admin rights. Changes take effect at once, also while the server runs.",
+    "user": "Close and open user accounts. Changes take effect at once, also while the server runs.",
+    "keys": "Manage the keys that sign access tokens.",
 }
-_WITHOUT_PHONE = {"admin list", "keys rotate"}
 
 FindFolder = Callable[[Path | None, Path | None], Path]
-"""From --config and --data to the data folder."""
+"""Finds the data folder from --config and --data."""
 
 Fail = Callable[[str], None]
+"""Prints a message and ends the process."""
 
 
-def groups(find_folder: FindFolder, fail: Fail) -> Iterator[click.Group]:
-    for name, (help_text, commands) in _GROUPS.items():
-        group = click.Group(name, help=help_text)
-        for command, what in commands.items():
-            group.add_command(_command(f"{name} {command}", what, find_folder, fail))
-        yield group
+def command_groups(find_folder: FindFolder, fail: Fail) -> Iterator[click.Group]:
+    for name, help_text in _GROUPS.items():
+        yield _OperatorGroup(name, help_text, find_folder, fail)
 
 
-def _command(name: str, what: str, find_folder: FindFolder, fail: Fail) -> click.Command:
-    def run(config: Path | None, data: Path | None, phone: str = "") -> None:
-        from server.logs.form import configure_logging
-        from server.operator.commands import OperatorFailed
-        from server.operator.execute import order
+class _OperatorGroup(click.Group):
+    """A group of server.operator.commands.COMMANDS.
 
-        configure_logging(production=False, level=logging.ERROR)  # what was done is said below
-        try:
-            said = asyncio.run(order(find_folder(config, data), name, phone))
-        except OperatorFailed as fault:
-            fail(str(fault))
-        else:
-            click.echo(said)
+    That module is imported when a command of the group is used and not before: it needs the actors, and their import
+    would slow down every other command.
+    """
 
-    options: list[click.Parameter] = [
-        click.Option(["--config"], type=FILE, help="Settings file; ./config.toml by default."),
-        click.Option(["--data"], type=FOLDER, help="Folder of the database; the settings are not read then."),
-    ]
-    arguments: list[click.Parameter] = [] if name in _WITHOUT_PHONE else [click.Argument(["phone"])]
-    return click.Command(name.partition(" ")[2], callback=run, params=[*arguments, *options], help=what)
+    def __init__(self, name: str, help_text: str, find_folder: FindFolder, fail: Fail) -> None:
+        super().__init__(name, help=help_text)
+        self._find_folder, self._fail = find_folder, fail
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from server.operator.commands import COMMANDS
+
+        return [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{self.name} ")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from server.operator.commands import COMMANDS
+
+        command = COMMANDS.get(f"{self.name} {cmd_name}")
+        if command is None:
+            return None
+        options: list[click.Parameter] = [
+            click.Option(["--config"], type=FILE, help="Settings file; ./config.toml by default."),
+            click.Option(["--data"], type=FOLDER, help="Data folder; with it, the settings are not read."),
+        ]
+        arguments: list[click.Parameter] = [click.Argument(["phone"])] if command.takes_phone else []
+        run = self._callback(f"{self.name} {cmd_name}")
+        return click.Command(cmd_name, callback=run, params=[*arguments, *options], help=command.help)
+
+    def _callback(self, name: str) -> Callable[..., None]:
+        def run(config: Path | None, data: Path | None, phone: str = "") -> None:
+            from server.logs.form import configure_logging
+            from server.operator.commands import OperatorFailed
+            from server.operator.execute import execute
+
+            configure_logging(production=False, level=logging.ERROR)  # the output below reports what was done
+            try:
+                output = asyncio.run(execute(self._find_folder(config, data), name, phone))
+            except OperatorFailed as fault:
+                self._fail(str(fault))
+            else:
+                click.echo(output)
+
+        return run

@@ -1,4 +1,4 @@
-"""The server process: a socket, a system, and an orderly end."""
+"""The server process: its socket, its signals and its orderly end."""
 
 from __future__ import annotations
 
@@ -20,95 +20,95 @@ from server.system import System
 
 log = structlog.stdlib.get_logger("darkroom")
 
-READY = "Darkroom is ready on"  # followed by the address: what waits for the server reads this line
-FILES = 65_536  # open at a time, connections included
-SWITCH_SECONDS = 0.0005  # how long the database's threads wait at most for a loop that always has something to do
-BACKLOG = 128  # asyncio accepts as many at a time
+READY = "Darkroom is ready on"  # followed by the address; programs that start the server wait for this line
+MAX_FILES = 65_536  # open files, connections included
+SWITCH_SECONDS = 0.0005  # after which the busy event loop lets a database thread run (docs/decisions/0010)
+BACKLOG = 128  # asyncio accepts this many connections at once
 
 
 class AddressInUse(Exception):
-    """The port cannot be listened on."""
+    """The server cannot listen on its address."""
 
 
-def run(config: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. The exit status: 0 after an orderly end, 1 after a fault.
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Return the exit status: 0 after an orderly end, 1 after a fault.
 
     Raises AddressInUse, CannotStart.
     """
     _allow_many_connections()
     sys.setswitchinterval(SWITCH_SECONDS)
-    listening = _listen(config.server.host, config.server.port)
+    listening = _listen(settings.server.host, settings.server.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config, listening))
+        return runner.run(_serve(settings, listening))
 
 
-async def _serve(config: Settings, listening: socket.socket) -> int:
-    told = _told_to_stop()
-    address = _address(config.server.host, listening.getsockname()[1])
-    system = await System.start(config, config.server.public_url or address)
+async def _serve(settings: Settings, listening: socket.socket) -> int:
+    stop_requested = _handle_signals()
+    address = _address(settings.server.host, listening.getsockname()[1])
+    system = await System.start(settings, settings.server.public_url or address)
     try:
         runner = EnvelopeRunner(system.app())
         try:
             await runner.setup()
             await web.SockSite(runner, listening, backlog=BACKLOG).start()
-            _collect_less_often()
+            _tune_garbage_collector()
             print(f"{READY} {address}", flush=True)
-            return await _until(told, system)
+            return await _wait_for_end(stop_requested, system)
         finally:
             await runner.cleanup()
     finally:
         await system.stop()
 
 
-def _collect_less_often() -> None:
-    """Requests leave nearly no cycles, and Python looks for them among all that was ever imported."""
+def _tune_garbage_collector() -> None:
+    """Collect less often, and never what was imported: requests leave almost no reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 
 
-def _told_to_stop() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT, from before anything is started that would have to be stopped."""
-    told = asyncio.Event()
+def _handle_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set. It is called before anything starts that would have to stop."""
+    stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
+    return stop_requested
 
 
-async def _until(told: asyncio.Event, system: System) -> int:
-    stop, fault = asyncio.create_task(told.wait()), asyncio.create_task(system.failed())
+async def _wait_for_end(stop_requested: asyncio.Event, system: System) -> int:
+    stop, fault = asyncio.create_task(stop_requested.wait()), asyncio.create_task(system.failed())
     await asyncio.wait([stop, fault], return_when=asyncio.FIRST_COMPLETED)
     if fault.done():
-        log.critical("the server ends after a fault, and will recover at its next start", exc_info=fault.result())
+        log.critical("the server ends because of a fault; the next start recovers", exc_info=fault.result())
         return 1
     fault.cancel()
-    log.info("stopping: what was accepted is being finished")
+    log.info("stopping: accepted requests are being finished")
     return 0
 
 
 def _allow_many_connections() -> None:
-    """Use what the system grants: the usual soft limit of 1,024 files is few for connections."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if most == resource.RLIM_INFINITY else min(most, FILES)
-    if now != resource.RLIM_INFINITY and now < wanted:
+    """Raise the soft limit on open files, usually 1,024, as far as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """Raises AddressInUse."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
+        listening.bind(address)
     except OSError as fault:
         raise AddressInUse(f"cannot listen on {host}:{port}: {fault.strerror}; give another --port or --host") from None
     return listening
 
 
 def _address(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # these are compared, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 

@@ -1,11 +1,11 @@
-"""The log: one form for every line, whoever wrote it. JSON in production; in development one to read.
+"""The form of log lines: JSON in production, readable text in development.
 
-timestamp (UTC, milliseconds), level, logger, event, request_id where a request is being answered, then the facts.
-An exception is the text of its traceback, without local variables: these may hold codes and tokens.
+A line has timestamp (UTC, milliseconds), level, logger, event, the request_id of the request that is being answered,
+and then the facts. An exception is the text of its traceback without local variables, which may hold codes and tokens.
 
-Product code says `log = structlog.stdlib.get_logger("darkroom.task")`, and an event is a constant text, with the facts
-as key-values. Whatever imports this module sends them through the standard library's logging, whose levels and
-handlers hold for them, also in a process that configures nothing, as most tests are.
+Code writes `log = structlog.stdlib.get_logger("darkroom.task")`; an event is a constant text, and facts are key-values.
+Importing this module sends such lines through the standard library's logging, so that its levels and handlers apply to
+them, also in a process that configures nothing, such as most tests.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from server.logs.masking import masked_facts
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""Of the request that is being answered, in the task that answers it and in those it starts."""
+"""The id of the request that is being answered, in the task that answers it and in the tasks that it starts."""
 
-# Line breaks of every kind, terminal escapes, and what turns the direction of writing: a line would not be what it
-# seems. Lone surrogates cannot be written at all.
+# Line breaks, terminal escapes and characters that change the direction of writing could make a line look like another
+# one. Lone surrogates cannot be written at all.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def configure_logging(production: bool, level: int = logging.INFO) -> None:
-    """Send every log line of this process from this level on to standard error."""
-    handler = _Handler(sys.stderr)
+    """Write every log line of this process, from `level` on, to standard error."""
+    handler = _StderrHandler(sys.stderr)
     handler.setFormatter(line_format(production, colours=sys.stderr.isatty()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
-    threading.excepthook = lambda fault: _log_fault("a thread failed", fault.exc_value)
-    sys.unraisablehook = lambda fault: _log_fault("an exception could not be raised", fault.exc_value)
+    threading.excepthook = lambda fault: _log_fault("an exception ended a thread", fault.exc_value)
+    sys.unraisablehook = lambda fault: _log_fault("an exception was ignored", fault.exc_value)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging calls it so
-        """A call whose text and arguments do not fit leaves a line in the common form, and nothing of either."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name comes from logging
+        """Report a call whose text and arguments do not match, without writing either of them."""
         with contextlib.suppress(Exception):
             fault = sys.exc_info()[0]
             name = fault.__name__ if fault is not None else "an unknown fault"
@@ -61,15 +61,15 @@ def _log_fault(event: str, fault: BaseException | None) -> None:
 
 
 def line_format(production: bool, *, colours: bool = False) -> logging.Formatter:
-    """Masking comes before rendering, which would quote what stands next to a phone: `\\n138…` is an n to a pattern."""
-    rendering: list[Processor] = [JSONRenderer()] if production else [_printable, _for_reading(colours)]
+    """Return the formatter. Masking comes before rendering, because rendering escapes what stands next to a phone."""
+    rendering: list[Processor] = [JSONRenderer()] if production else [_printable, _console_renderer(colours)]
     return ProcessorFormatter(
         foreign_pre_chain=[_add_request_id],
-        processors=[_begin_with_the_record, format_exc_info, _mask, *rendering],
+        processors=[_add_record_fields, format_exc_info, _mask, *rendering],
     )
 
 
-def _for_reading(colours: bool) -> ConsoleRenderer:
+def _console_renderer(colours: bool) -> ConsoleRenderer:
     return ConsoleRenderer(colors=colours, sort_keys=False)
 
 
@@ -80,14 +80,14 @@ def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _hold_the_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """`log.exception()` says only that there is one: a handler that formats later would find another, or none."""
+def _capture_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replace `exc_info=True` by the exception itself: a handler that formats later might find another one."""
     if event.get("exc_info") is True:
         event["exc_info"] = sys.exc_info()
     return event
 
 
-def _begin_with_the_record(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _add_record_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event.pop("_record")
     del event["_from_structlog"]
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -99,7 +99,7 @@ def _begin_with_the_record(_: WrappedLogger, __: str, event: EventDict) -> Event
     }
     if "request_id" in event:
         line["request_id"] = event.pop("request_id")
-    return {**line, **event, **line}  # in this order, whatever a fact is called
+    return {**line, **event, **line}  # the fields stand first and win over facts of the same name
 
 
 def _mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -107,7 +107,7 @@ def _mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A record begins where a line does, and only there: further lines, those of an exception, are indented."""
+    """Escape the values, so that a record begins only where a line begins; lines of an exception are indented."""
     return {
         _escaped(key): "\n".join(f"    {_escaped(line)}" for line in value.splitlines())
         if key == "exception"
@@ -117,13 +117,13 @@ def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _escaped(text: str) -> str:
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 structlog.configure(
     processors=[
         _add_request_id,
-        _hold_the_exception,
+        _capture_exception,
         ProcessorFormatter.wrap_for_formatter,
     ],
     wrapper_class=structlog.stdlib.BoundLogger,

@@ -1,6 +1,6 @@
-"""What no log line holds, whatever was passed to it: phones, codes, tokens, secrets.
+"""Masking of phones, codes, tokens and secrets in log lines.
 
-A second line of defence: whoever writes a log call leaves these out; third parties and exceptions do not.
+This is the second line of defence: our own log calls leave these out, but third parties and exceptions do not.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _NAMES = (
     *("secret", "secret_key", "access_key_secret", "api_key"),
 )
 _KEYS = {name.replace("_", "") for name in _NAMES}
-_DEPTH = 8  # values within values; what lies deeper is shown as its repr
+_DEPTH = 8  # levels of nested values; deeper values are shown by their repr
 
-# A letter before what is looked for may belong to an escape: in a repr, in JSON, in an address.
+# The character before a match may be the end of an escape sequence in a repr, in JSON or in an address.
 _ESCAPED = r"(?<=\\[nrt]) | (?<=\\x[0-9a-f]{2}) | (?<=\\u[0-9a-f]{4}) | (?<=%[0-9A-Fa-f]{2})"
 
-# Mainland numbers, as people and as actors.phones write them. A longer run of letters and digits is an id.
+# Mainland China numbers in every usual notation. A longer run of letters and digits is an id and not a phone.
 _PHONE = re.compile(
     rf"""
     (?: (?<![A-Za-z0-9]) | {_ESCAPED} )
@@ -41,11 +41,12 @@ _SECRET = re.compile(
     re.VERBOSE,
 )
 
-_RUN = re.compile(r"[A-Za-z0-9_.-]+")  # a pattern for JWTs themselves would take a minute over 90 kB of "eyJeyJ…"
+# Candidates for a JWT. A pattern for JWTs themselves would need quadratic time over a long "eyJeyJ…".
+_RUN = re.compile(r"[A-Za-z0-9_.-]+")
 
 _BEARER = re.compile(r"(bearer)(?:\s|%20|\+)+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)  # RFC 6750, section 2.1
 
-# code='123456', "token": "…": the repr of a message or a body, in the text of an exception, which may be quoted again.
+# code='123456' or "token": "…", as in the repr of a message or a body. The text of an exception may quote them again.
 _NAMED = re.compile(
     rf"""
     (?: (?<![A-Za-z0-9_]) | {_ESCAPED} )
@@ -56,7 +57,7 @@ _NAMED = re.compile(
 )
 
 
-# code=123456, "code": 123456: as a number.
+# code=123456 or "code": 123456, where the code is a number.
 _CODE = re.compile(
     rf"""
     (?: (?<![A-Za-z0-9_]) | {_ESCAPED} )
@@ -67,6 +68,7 @@ _CODE = re.compile(
 
 
 def masked_text(text: str) -> str:
+    """Return the text with everything masked that must not be logged."""
     text = _CODE.sub(rf"\1{REDACTED}", text)
     text = _NAMED.sub(rf"\1\2{REDACTED}\2", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
@@ -75,21 +77,21 @@ def masked_text(text: str) -> str:
 
 
 def _without_jwt(run: re.Match[str]) -> str:
-    """A JWT (RFC 7519) is JSON in base64 and has two dots or more."""
+    """Redact a JWT (RFC 7519): it starts with JSON in base64 and has at least two dots."""
     text = run[0]
     start = text.find("eyJ")
     return text[:start] + REDACTED if start >= 0 and text.count(".", start) >= 2 else text
 
 
 def masked_facts(facts: Mapping[str, object], depth: int = _DEPTH) -> dict[str, object]:
-    """Plain values, fit for JSON, in which neither a name nor a text gives anything away."""
+    """Return the facts as plain values for JSON, with everything masked that must not be logged."""
     return {
-        masked_text(str(key)): REDACTED if _names_a_secret(str(key)) else _masked(value, depth - 1)
+        masked_text(str(key)): REDACTED if _is_secret_name(str(key)) else _masked(value, depth - 1)
         for key, value in facts.items()
     }
 
 
-def _names_a_secret(key: str) -> bool:
+def _is_secret_name(key: str) -> bool:
     return key.lower().replace("_", "").replace("-", "") in _KEYS
 
 
@@ -100,10 +102,10 @@ def _masked(value: object, depth: int) -> object:
         case None | bool():
             return value
         case int():
-            shown = masked_text(_text(value))  # a phone may have been read as a number
+            shown = masked_text(_text(value))  # a phone may have been parsed as a number
             return value if shown.removeprefix("-").isdigit() else shown
         case float():
-            return value if math.isfinite(value) else repr(value)  # JSON has no infinity
+            return value if math.isfinite(value) else repr(value)  # JSON has no infinity and no NaN
         case Mapping() if depth > 0:
             return masked_facts(value, depth)
         case list() | tuple() | set() | frozenset() if depth > 0:
@@ -113,7 +115,7 @@ def _masked(value: object, depth: int) -> object:
 
 
 def _text(value: object) -> str:
-    """A repr, or what is left of one that cannot be made: a broken object, or a number of many thousand digits."""
+    """Return the repr, or a placeholder when it fails: for a broken object, or a number with thousands of digits."""
     try:
         return repr(value)
     except Exception as fault:

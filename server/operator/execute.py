@@ -1,7 +1,7 @@
-"""An operator's command carried out on a data folder, whether or not a server runs on it.
+"""Executing an operator's command on a data folder, whether or not a server runs on it.
 
-A data folder belongs to one process. So a server that runs carries the commands out itself; without one, the command
-takes the folder for a moment.
+A data folder belongs to one process. A running server therefore executes the commands itself; without a server, the
+command opens the folder for a moment.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from actors.auth.tokens import Tokens
 from actors.errors import ServiceUnavailable
 from actors.quota.actor import Quota
 from server.clock import SystemClock
-from server.operator.commands import OperatorFailed, carry_out
-from server.operator.socket import ask_server
+from server.operator.commands import OperatorFailed, run_command
+from server.operator.socket import send_to_server
 from storage.engine.database import Database, StorageError
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import UnknownSchema
 
 
-async def order(folder: Path, command: str, phone: str = "") -> str:
-    """Have a command carried out on a data folder, by its server if one runs. Raises OperatorFailed."""
+async def execute(folder: Path, command: str, phone: str = "") -> str:
+    """Execute a command on a data folder and return its output. Raises OperatorFailed."""
     if not (folder / "darkroom.sqlite3").is_file():
         raise OperatorFailed(f"there is no database in {folder}; give the server's --data or --config")
-    answer = await ask_server(folder, command, phone)
-    if answer is not None:
-        return answer
-    async with _alone(folder) as auth:
-        return await carry_out(auth, command, phone)
+    output = await send_to_server(folder, command, phone)
+    if output is not None:
+        return output
+    async with _auth_of(folder) as auth:
+        return await run_command(auth, command, phone)
 
 
 @asynccontextmanager
-async def _alone(folder: Path) -> AsyncIterator[Auth]:
-    """The auth actor of a folder that no server has. It sends nothing and signs nothing, so it needs no settings."""
+async def _auth_of(folder: Path) -> AsyncIterator[Auth]:
+    """Run the auth actor of a folder without a server. It sends and signs nothing, so it needs no settings."""
     try:
         db = await Database.open(folder)
     except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
@@ -45,7 +45,7 @@ async def _alone(folder: Path) -> AsyncIterator[Auth]:
     quota = Quota(db, clock)
     auth = Auth(db, clock, quota, _NoSms(), Tokens(0, clock), AuthSecrets("", ""), AuthSettings())
     for actor in (quota, auth):
-        actor.start(periodic=False)  # one command, and not what a server does by the way
+        actor.start(periodic=False)  # only the command is executed, none of a server's periodic work
     try:
         yield auth
     finally:
@@ -55,8 +55,10 @@ async def _alone(folder: Path) -> AsyncIterator[Auth]:
 
 
 class _NoSms:
+    """An SmsSender that sends nothing."""
+
     async def send(self, phone: str, code: str, minutes: int) -> None:
         raise ServiceUnavailable(service="sms", retry_after=60)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""

@@ -1,7 +1,7 @@
-"""Both ends of the socket in a data folder, on which its server takes an operator's commands.
+"""Both ends of the Unix socket in a data folder, through which a running server takes an operator's commands.
 
-One line of JSON asks, `{"command", "phone"}`, and one answers, `{"done"}` or `{"failed"}`. Whoever can open the socket
-could read the database as well, so there is no password.
+A request is one line of JSON, `{"command", "phone"}`, and so is the response, `{"done"}` or `{"failed"}`. There is no
+password: a process that can open the socket could also read the database.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 import structlog
 
 from actors.auth.actor import Auth
-from server.operator.commands import OperatorFailed, carry_out
+from server.operator.commands import OperatorFailed, run_command
 
 SOCKET = "operator.sock"
-LONGEST_PATH = 100  # bytes, of the 104 to 108 that systems have room for in a socket's address
-LINE_BYTES = 4096
-SECONDS = 10
+MAX_PATH_BYTES = 100  # systems allow 104 to 108 bytes in the address of a socket
+MAX_LINE_BYTES = 4096
+TIMEOUT_SECONDS = 10
 
 log = structlog.stdlib.get_logger("darkroom.operator")
 
@@ -30,57 +30,65 @@ class OperatorSocket:
 
     def __init__(self, folder: Path, auth: Auth) -> None:
         self._folder, self._auth = folder, auth
-        self._listening: asyncio.Server | None = None
+        self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        path = _address(self._folder)
+        """Listen. When that fails, the server runs without the socket and logs a warning."""
+        path = _socket_path(self._folder)
         try:
-            Path(path).unlink(missing_ok=True)  # of a server that was killed: the folder's lock says that it is gone
-            self._listening = await asyncio.start_unix_server(self._serve, path, limit=LINE_BYTES)
+            # A server that was killed leaves its socket. The lock on the folder shows that it does not run any more.
+            Path(path).unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE_BYTES)
             Path(path).chmod(0o600)
         except OSError as fault:
-            log.warning("operator's commands will need the server to be stopped", fault=str(fault), path=path)
+            log.warning("the operator's commands work only while the server is stopped", fault=str(fault), path=path)
 
     def close(self) -> None:
-        if self._listening is not None:
-            self._listening.close()  # who is still connected gets no answer; nobody waits for them
+        """Stop listening. Clients that are still connected get no response."""
+        if self._server is not None:
+            self._server.close()
             with suppress(OSError):
-                Path(_address(self._folder)).unlink()
+                Path(_socket_path(self._folder)).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Whoever it was has gone, or spoke nonsense.
+        # The client may disconnect or send something that is not a request.
         with suppress(OSError, ValueError, TypeError, RecursionError, TimeoutError):
-            async with asyncio.timeout(SECONDS):
-                asked = json.loads(await reader.readline())
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                request = json.loads(await reader.readline())
                 try:
-                    answer = {"done": await carry_out(self._auth, str(asked["command"]), str(asked["phone"]))}
+                    response = {"done": await run_command(self._auth, str(request["command"]), str(request["phone"]))}
                 except (OperatorFailed, KeyError) as fault:
-                    answer = {"failed": str(fault)}
-                writer.write(json.dumps(answer).encode() + b"\n")
+                    response = {"failed": str(fault)}
+                writer.write(json.dumps(response).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
 
-async def ask_server(folder: Path, command: str, phone: str) -> str | None:
-    """What the folder's server answered; None where none runs. Raises OperatorFailed."""
+async def send_to_server(folder: Path, command: str, phone: str) -> str | None:
+    """Let the server of a folder run a command. Return its output, or None when no server runs.
+
+    Raises OperatorFailed.
+    """
     try:
-        reader, writer = await asyncio.open_unix_connection(_address(folder), limit=LINE_BYTES)
+        reader, writer = await asyncio.open_unix_connection(_socket_path(folder), limit=MAX_LINE_BYTES)
     except OSError:
         return None
     try:
-        async with asyncio.timeout(2 * SECONDS):
+        async with asyncio.timeout(2 * TIMEOUT_SECONDS):
             writer.write(json.dumps({"command": command, "phone": phone}).encode() + b"\n")
-            answer = json.loads(await reader.read())
+            response = json.loads(await reader.read())
     except (OSError, ValueError, TimeoutError):
-        raise OperatorFailed("the server did not answer; look at its log, and whether the command was done") from None
+        raise OperatorFailed(
+            "the server did not respond, so the command may or may not have been executed; look at the server's log"
+        ) from None
     finally:
         writer.close()
-    if "failed" in answer:
-        raise OperatorFailed(answer["failed"])
-    return str(answer["done"])
+    if "failed" in response:
+        raise OperatorFailed(response["failed"])
+    return str(response["done"])
 
 
-def _address(folder: Path) -> str:
-    """Of the socket. A path that is too long for one may be short enough from where we are."""
+def _socket_path(folder: Path) -> str:
+    """Return the path of the socket: absolute, or relative to the current folder when that is too long for a socket."""
     path = str(folder.resolve() / SOCKET)
-    return path if len(os.fsencode(path)) <= LONGEST_PATH else os.path.relpath(path)
+    return path if len(os.fsencode(path)) <= MAX_PATH_BYTES else os.path.relpath(path)

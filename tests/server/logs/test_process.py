@@ -81,4 +81,4 @@ async def test_what_goes_wrong_beside_the_log_has_its_form_and_gives_nothing_awa
         events = [json.loads(line)["event"] for line in lines]
         assert "a log line could not be written: TypeError" in events[0]
         assert events[1] == "broken" and "138****8000" in events[2]
-        assert events[3:] == ["a thread failed", "an exception could not be raised"]
+        assert events[3:] == ["an exception ended a thread", "an exception was ignored"]
