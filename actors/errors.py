@@ -6,9 +6,9 @@ A kind says what it means; the HTTP status, the code and the words for the perso
 
 from __future__ import annotations
 
-from storage.engine.database import CommitFailed as CommitFailed
-from storage.engine.database import MissingReference as MissingReference
-from storage.engine.database import StorageError as StorageError
+from storage.engine.errors import CommitFailed as CommitFailed
+from storage.engine.errors import MissingReference as MissingReference
+from storage.engine.errors import StorageError as StorageError
 
 
 class DomainError(Exception):

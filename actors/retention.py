@@ -10,7 +10,8 @@ from typing import Any
 from actors.durations import DAY
 from actors.ports import Clock
 from actors.runtime import Actor, Message
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 
 REFUSAL_RETENTION = DAY
 PURGE_SECONDS = 600  # how often there is a look at what is old

@@ -42,7 +42,8 @@ from server.operator.socket import OperatorSocket
 from server.sandbox.sandbox import Sandbox
 from server.settings.model import Settings
 from storage.engine import heartbeat
-from storage.engine.database import CommitFailed, Database, StorageError
+from storage.engine.database import Database
+from storage.engine.errors import CommitFailed, StorageError
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import UnknownSchema
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from storage.membership.orders import OrderStatus
 from storage.task.tasks import TaskStatus
 

@@ -13,7 +13,7 @@ from actors.errors import RateLimited, TooManyCodes, TooManyCodesForAddress, Too
 from actors.ports import Clock
 from storage.auth import sends
 from storage.auth.sends import Limit
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 PREFIX = 7  # digits of a number that name its network and region; 10,000 numbers share them
 WARN_AT = 0.8  # of the day's ceiling

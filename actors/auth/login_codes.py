@@ -29,7 +29,8 @@ from actors.phones import masked
 from actors.ports import Clock, SmsSender
 from storage.auth import codes, login_failures, sends
 from storage.auth.codes import Code
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 
 TRIES = 5  # guesses at one code, over all addresses
 SMS_SECONDS = 10  # what the sender may take

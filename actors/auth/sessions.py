@@ -19,7 +19,8 @@ from actors.ports import Clock
 from actors.retention import in_batches
 from storage.auth import sessions, signup_gifts, users
 from storage.auth.sessions import RefreshToken, Session
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 
 REFRESHES = 120  # of a session in an hour
 

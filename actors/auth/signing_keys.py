@@ -16,7 +16,8 @@ from actors.auth.tokens import Key, Tokens
 from actors.ports import Clock
 from storage.auth import signing_keys
 from storage.auth.signing_keys import SigningKey
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 
 SALT_BYTES = 32
 

@@ -28,7 +28,8 @@ from actors.ports import Acknowledgement, Clock, Invoice, Notification, Payment,
 from actors.quota.actor import Balance, GetBalance, Grant, Quota
 from actors.retention import PurgeJob, purge_refusals
 from actors.runtime import Actor, Message
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.membership import order_keys, orders
 from storage.membership.orders import Order as Order
 from storage.membership.orders import OrderStatus, PaidOrder, PaymentForm

@@ -6,7 +6,7 @@ import json
 
 from actors.errors import DomainError, IdempotencyKeyReused, UnknownChannel, UnknownPlan
 from actors.idempotency import IdempotencyKey
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from storage.membership import order_keys, orders
 from storage.membership.order_keys import StoredOrderAnswer
 from storage.membership.orders import Order

@@ -19,7 +19,8 @@ from actors.quota.settlement import Facts, Settlement, settle
 from actors.retention import PurgeJob, purge_refusals
 from actors.runtime import Actor, Message
 from storage.auth import signup_gifts
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.membership import orders
 from storage.quota import accounts, adjustments, idempotency, ledger
 from storage.quota.ledger import Entry, Kind

@@ -17,7 +17,8 @@ from actors.ports import Clock, ObjectStore, PictureRefused, PictureTemplate, Pi
 from actors.quota.actor import Charge, Quota, Refund
 from actors.runtime import Actor, Message
 from actors.task.picture_job import make_pictures
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.task import tasks
 from storage.task.tasks import FailedTask, Holder, NewTask
 from storage.task.tasks import Filter as Filter

@@ -18,7 +18,8 @@ from actors.quota.actor import Quota
 from server.clock import SystemClock
 from server.operator.commands import OperatorFailed, run_command
 from server.operator.socket import send_to_server
-from storage.engine.database import Database, StorageError
+from storage.engine.database import Database
+from storage.engine.errors import StorageError
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import UnknownSchema
 

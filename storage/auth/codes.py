@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

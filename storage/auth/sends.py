@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 
 class Limit(NamedTuple):

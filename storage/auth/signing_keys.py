@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 
 class SigningKey(NamedTuple):

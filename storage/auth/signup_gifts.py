@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from storage.engine.database import Connection, values
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
 
 
 def promise(connection: Connection, user_id: str, amount: int, now: int) -> None:
@@ -21,7 +22,7 @@ def win(connection: Connection, user_ids: Collection[str], now: int) -> dict[str
     rows = connection.execute(
         f"""
         UPDATE signup_gifts SET granted_at = ?
-        WHERE user_id IN {values(1, len(user_ids))} AND granted_at IS NULL
+        WHERE user_id IN {placeholders(1, len(user_ids))} AND granted_at IS NULL
         RETURNING user_id, amount
         """,
         (now, *user_ids),

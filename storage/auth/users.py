@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 _COLUMNS = "id, phone, created_at, role, banned_at"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 
 
 def beat(connection: Connection, now: int) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.engine.database import Connection, values
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
 
 
 class OrderStatus(StrEnum):
@@ -110,7 +111,7 @@ def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Or
     rows = connection.execute(
         f"""
         SELECT {_COLUMNS} FROM orders WHERE id IN
-            (SELECT MAX(id) FROM orders WHERE status = 'paid' AND user_id IN {values(1, len(user_ids))}
+            (SELECT MAX(id) FROM orders WHERE status = 'paid' AND user_id IN {placeholders(1, len(user_ids))}
             GROUP BY user_id)
         """,
         tuple(user_ids),

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from itertools import chain
 from typing import NamedTuple
 
-from storage.engine.database import Connection, at_once, values
+from storage.engine.batch import fetch_json, placeholders
+from storage.engine.connection import Connection
 
 
 class Account(NamedTuple):
@@ -23,8 +24,8 @@ class Account(NamedTuple):
 
 def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
     """The accounts of these people; an empty one for who has none yet."""
-    rest = f"FROM accounts WHERE user_id IN {values(1, len(user_ids))}"
-    rows = at_once(connection, "user_id, balance, expires_at, last_entry", rest, tuple(user_ids))
+    rest = f"FROM accounts WHERE user_id IN {placeholders(1, len(user_ids))}"
+    rows = fetch_json(connection, "user_id, balance, expires_at, last_entry", rest, tuple(user_ids))
     found = {row[0]: Account(*row) for row in rows}
     return {user_id: found.get(user_id) or Account(user_id) for user_id in user_ids}
 
@@ -34,7 +35,7 @@ def save(connection: Connection, accounts: Collection[Account]) -> None:
         return
     connection.execute(
         f"""
-        INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES {values(len(accounts), 4)}
+        INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES {placeholders(len(accounts), 4)}
         ON CONFLICT (user_id) DO UPDATE SET
             balance = excluded.balance, expires_at = excluded.expires_at, last_entry = excluded.last_entry
         """,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.engine.database import Connection, values
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,15 @@ def known(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Those of `ids` that are recorded already."""
     if not ids:
         return set()
-    return {i for (i,) in connection.execute(f"SELECT id FROM adjustments WHERE id IN {values(1, len(ids))}", ids)}
+    return {
+        i for (i,) in connection.execute(f"SELECT id FROM adjustments WHERE id IN {placeholders(1, len(ids))}", ids)
+    }
 
 
 def add(connection: Connection, adjustments: Sequence[Adjustment]) -> None:
     if not adjustments:
         return
     connection.execute(
-        f"INSERT INTO adjustments (id, user_id, reason, created_at) VALUES {values(len(adjustments), 4)}",
+        f"INSERT INTO adjustments (id, user_id, reason, created_at) VALUES {placeholders(len(adjustments), 4)}",
         [value for a in adjustments for value in (a.id, a.user_id, a.reason, a.created_at)],
     )

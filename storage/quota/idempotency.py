@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from storage.engine.database import Connection, values
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
 
 
 class StoredAnswer(NamedTuple):
@@ -30,7 +31,7 @@ def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tupl
         return {}
     rows = connection.execute(
         f"""
-        WITH wanted (user_id, key) AS (VALUES {values(len(keys), 2)})
+        WITH wanted (user_id, key) AS (VALUES {placeholders(len(keys), 2)})
         SELECT user_id, key, digest, task_id, refusal, balance, created_at
         FROM wanted JOIN idempotency USING (user_id, key)
         """,
@@ -45,7 +46,7 @@ def add(connection: Connection, answers: Sequence[StoredAnswer]) -> None:
     connection.execute(
         f"""
         INSERT INTO idempotency (user_id, key, digest, task_id, refusal, balance, created_at)
-        VALUES {values(len(answers), 7)}
+        VALUES {placeholders(len(answers), 7)}
         """,
         list(chain.from_iterable(answers)),
     )

@@ -7,7 +7,8 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
-from storage.engine.database import Connection, values
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
 
 _PER_MILLISECOND = 1000  # ids begin with the moment, so that they do not tell a person how many entries there are
 
@@ -50,7 +51,7 @@ def append(connection: Connection, entries: Sequence[Entry]) -> None:
     connection.execute(
         f"""
         INSERT INTO ledger (id, user_id, kind, amount, balance, reference, created_at, previous)
-        VALUES {values(len(entries), 8)}
+        VALUES {placeholders(len(entries), 8)}
         """,
         list(chain.from_iterable(entries)),
     )
@@ -61,7 +62,7 @@ def amounts(connection: Connection, kind: Kind, references: Collection[str]) -> 
     if not references:
         return {}
     rows = connection.execute(
-        f"SELECT reference, amount FROM ledger WHERE kind = ? AND reference IN {values(1, len(references))}",
+        f"SELECT reference, amount FROM ledger WHERE kind = ? AND reference IN {placeholders(1, len(references))}",
         (kind, *references),
     )
     return dict(rows.fetchall())

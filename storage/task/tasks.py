@@ -9,7 +9,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from storage.engine.database import Connection, at_once, values
+from storage.engine.batch import fetch_json, placeholders
+from storage.engine.connection import Connection
 
 
 class TaskStatus(StrEnum):
@@ -82,7 +83,7 @@ def add(connection: Connection, tasks: Sequence[NewTask]) -> None:
     connection.execute(
         f"""
         INSERT INTO tasks (id, user_id, type, status, input_key, params, created_at, updated_at)
-        VALUES {values(len(tasks), 8)}
+        VALUES {placeholders(len(tasks), 8)}
         """,
         [
             value
@@ -109,7 +110,7 @@ def _params(items: tuple[tuple[str, str], ...]) -> str:
 
 def load(connection: Connection, ids: Collection[str]) -> dict[str, Task]:
     """Tasks by id; those that do not exist are left out."""
-    rows = at_once(connection, _COLUMNS, f"FROM tasks WHERE id IN {values(1, len(ids))}", tuple(ids))
+    rows = fetch_json(connection, _COLUMNS, f"FROM tasks WHERE id IN {placeholders(1, len(ids))}", tuple(ids))
     return {row[0]: _task(row) for row in rows}
 
 

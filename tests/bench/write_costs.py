@@ -17,7 +17,8 @@ from typing import Any, cast
 from actors.ids import new_id
 from actors.quota.actor import _settle
 from actors.quota.commands import Charge
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.task.tasks import NewTask
 
 PEOPLE, BATCH, ROUNDS, BATCHES = 1000, 32, 7, 40

@@ -34,7 +34,7 @@ from tests.support.pictures import shirt
 from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_server
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
-APART = {"engine.database", "engine.lock", "engine.migrate"}  # modules that open and migrate
+APART = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # open and migrate
 BOUNDED = {"totals", "heartbeat", "signing_keys", "wanted", "page"}  # do not grow, or are brought by a statement
 # Partial indexes that hold only what is not finished, or few by their nature.
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}

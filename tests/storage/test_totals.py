@@ -10,7 +10,8 @@ import pytest
 from storage import totals
 from storage.auth import users
 from storage.auth.users import User
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.membership import orders
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.task import tasks

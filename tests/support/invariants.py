@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from storage.audit import audit
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 
 
 def audit_violations(connection: Connection) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 
 Key = tuple[str, str]  # user id and idempotency key

@@ -22,7 +22,8 @@ from actors.quota.actor import Charge, Quota
 from actors.quota.commands import Outcome
 from actors.quota.settlement import Facts, settle
 from storage.auth import codes, sends
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.quota import accounts, idempotency, ledger
 from storage.task import tasks
 from storage.task.tasks import FailedTask

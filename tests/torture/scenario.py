@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 from tests.support.server import LocalServer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from server.gateways.objects.local import LocalObjects
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 from tests.support.server import SECRETS, ApiResponse, LocalServer, User
 from tests.torture.concurrent_clients import BUSY, place_picture, report

@@ -14,7 +14,8 @@ from actors.ids import new_id
 from actors.quota.actor import Adjust, Balance, Charge, Expire, ExpireDue, GetBalance, GetLedger, Quota, Refund
 from storage.auth import users
 from storage.auth.users import User
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.quota import accounts
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks

@@ -32,7 +32,8 @@ from actors.retention import Purge
 from actors.runtime import Message
 from storage.auth import signup_gifts, users
 from storage.auth.users import User
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.membership import orders
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota import accounts, idempotency

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from server.http import runner
 from server.http.admission import Admission
 from server.http.app import ADMISSIONS
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from tests.support.account_state import stored_picture, task_body
 from tests.support.raw_http import TIMEOUT_SECONDS, begun, exchange, status
 from tests.support.server import LocalServer, User

@@ -11,7 +11,7 @@ from actors.ports import PictureTemplate
 from actors.quota.actor import Grant, Refund
 from actors.runtime import ROUNDS
 from actors.task.actor import Created, CreateTask
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from storage.task.tasks import FailedTask
 from tests.support.account_state import stored_picture, task_body
 from tests.support.server import LocalServer

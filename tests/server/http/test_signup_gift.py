@@ -11,7 +11,7 @@ import pytest
 from actors.errors import Overloaded
 from actors.quota.actor import Gift, GiveDue, Quota
 from actors.runtime import Message
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 from tests.support.pictures import shirt
 from tests.support.server import HIGH_LIMITS, LocalServer, ManualClock, running_server

@@ -11,7 +11,10 @@ import pytest
 from storage.auth import codes
 from storage.auth.codes import Code
 from storage.engine import heartbeat
-from storage.engine.database import CommitFailed, Connection, Database, StorageError, commit_group
+from storage.engine.connection import Connection
+from storage.engine.database import Database
+from storage.engine.errors import CommitFailed, StorageError
+from storage.engine.group_commit import commit_group
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import migrate
 from storage.quota import ledger

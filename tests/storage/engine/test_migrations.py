@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from storage.audit import audit
-from storage.engine.database import Connection, Database
+from storage.engine.connection import Connection
+from storage.engine.database import Database
 from storage.engine.migrate import UnknownSchema, migrate
 from storage.quota import ledger
 

@@ -15,7 +15,8 @@ from actors.membership.actor import Membership
 from actors.quota.actor import GiveDue, Quota
 from actors.runtime import Message
 from actors.task.actor import Tasks
-from storage.engine.database import CommitFailed, Connection, MissingReference, StorageError
+from storage.engine.connection import Connection
+from storage.engine.errors import CommitFailed, MissingReference, StorageError
 from storage.membership import orders
 from storage.membership.orders import PaidOrder
 from storage.quota import idempotency

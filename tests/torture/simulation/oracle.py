@@ -11,7 +11,7 @@ from actors.idempotency import IdempotencyKey
 from actors.ports import Payment, PaymentState
 from actors.quota.actor import Balance
 from actors.task.actor import Created, Task, TaskStatus
-from storage.engine.database import Connection
+from storage.engine.connection import Connection
 from storage.quota.ledger import Kind
 from tests.support.invariants import audit_violations
 from tests.torture.simulation.schedule import Script

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from storage.engine.database import CommitFailed, Connection, StorageError, commit_group
+from storage.engine.connection import Connection
+from storage.engine.errors import CommitFailed, StorageError
+from storage.engine.group_commit import commit_group
 from storage.engine.migrate import migrate
 from tests.torture.simulation.schedule import Script
 

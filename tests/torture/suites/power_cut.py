@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from storage.engine.database import Database, StorageError
+from storage.engine.database import Database
+from storage.engine.errors import StorageError
 from tests.support.server import running_server
 from tests.torture.concurrent_clients import PLENTY, Crowd
 from tests.torture.disk.disk import Disk, Image, put
