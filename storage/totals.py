@@ -1,4 +1,4 @@
-"""An operator's overview, added up by triggers: reading it costs the same for a thousand tasks and for a billion."""
+"""Totals for the operator's overview. Triggers keep them up to date, so reading them never counts rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.task.tasks import TaskStatus
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How many there are, by status where there is one; `revenue` of the paid orders in fen."""
+    """Numbers of users, of tasks by status and of orders by status; `revenue` of the paid orders is in fen."""
 
     users: int
     tasks: Mapping[TaskStatus, int]

@@ -12,7 +12,7 @@ from actors.durations import DAY, HOUR, MINUTE, seconds_to_wait
 from actors.errors import RateLimited, TooManyCodes, TooManyCodesForAddress, TooManyCodesForPhone
 from actors.ports import Clock
 from storage.auth import sends
-from storage.auth.sends import Limit
+from storage.auth.sends import SendLimit
 from storage.engine.connection import Connection
 
 PREFIX = 7  # digits of a number that name its network and region; 10,000 numbers share them
@@ -48,12 +48,14 @@ class CodeLimits:
         fact `by` beside the usual ones.
         """
         limits = _limits(self._settings, phone, address)
-        until, full = max((sends.full_until(connection, limit, now), limit) for limit in limits)
+        until, full = max((sends.blocked_until(connection, limit, now), limit) for limit in limits)
         if until:
-            raise _KINDS[full.by](limit=full.most, retry_after=seconds_to_wait(until - now), by=full.by)
+            raise _KINDS[full.scope_kind](
+                limit=full.max_sends, retry_after=seconds_to_wait(until - now), by=full.scope_kind
+            )
         sends.add(connection, {limit.scope for limit in limits}, now)
         day = limits[-1]
-        return sends.full_until(connection, day._replace(most=max(1, int(day.most * WARN_AT))), now) > 0
+        return sends.blocked_until(connection, day._replace(max_sends=max(1, int(day.max_sends * WARN_AT))), now) > 0
 
     def tell_held_back(self, refusal: RateLimited, now: int) -> None:
         by = str(refusal.facts["by"])
@@ -71,13 +73,13 @@ class CodeLimits:
             self._warned_until = now + HOUR
 
 
-def _limits(settings: AuthSettings, phone: str, address: str) -> Sequence[Limit]:
+def _limits(settings: AuthSettings, phone: str, address: str) -> Sequence[SendLimit]:
     """Return the limits of a code for this phone that this address asks for; the limit of the day is the last one."""
     return (
-        Limit(f"phone:{phone}", settings.phone_per_minute, MINUTE),
-        Limit(f"phone:{phone}", settings.phone_per_hour, HOUR),
-        Limit(f"phone:{phone}", settings.phone_per_day, DAY),
-        Limit(f"address:{address}", settings.address_per_hour, HOUR),
-        Limit(f"prefix:{phone[:PREFIX]}", settings.prefix_per_hour, HOUR),
-        Limit("all", settings.codes_per_day, DAY),
+        SendLimit(f"phone:{phone}", settings.phone_per_minute, MINUTE),
+        SendLimit(f"phone:{phone}", settings.phone_per_hour, HOUR),
+        SendLimit(f"phone:{phone}", settings.phone_per_day, DAY),
+        SendLimit(f"address:{address}", settings.address_per_hour, HOUR),
+        SendLimit(f"prefix:{phone[:PREFIX]}", settings.prefix_per_hour, HOUR),
+        SendLimit("all", settings.codes_per_day, DAY),
     )

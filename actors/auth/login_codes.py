@@ -28,7 +28,7 @@ from actors.errors import (
 from actors.phones import masked
 from actors.ports import Clock, SmsSender
 from storage.auth import codes, login_failures, sends
-from storage.auth.codes import Code
+from storage.auth.codes import StoredCode
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
@@ -56,7 +56,7 @@ class LoginCodes:
         now = self._clock.now()
         fixed = self._fixed_code(phone, now)
         code = fixed or f"{secrets.randbelow(1_000_000):06}"
-        record = Code(phone, self._digest(phone, code), now + self._settings.code_minutes * MINUTE)
+        record = StoredCode(phone, self._digest(phone, code), now + self._settings.code_minutes * MINUTE)
         try:
             nearly = await self._db.write(lambda connection: self._admit(connection, record, address, now))
         except (TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes) as refusal:
@@ -91,31 +91,31 @@ class LoginCodes:
     def forget(self, connection: Connection) -> None:
         """What no limit and no try asks for any more."""
         now = self._clock.now()
-        sends.forget(connection, now - SENDS_KEPT)
-        codes.forget(connection, now - DAY)
-        login_failures.forget(connection, now - FAILURES_KEPT)
+        sends.delete_before(connection, now - SENDS_KEPT)
+        codes.delete_expired(connection, now - DAY)
+        login_failures.delete_before(connection, now - FAILURES_KEPT)
 
-    def _admit(self, connection: Connection, record: Code, address: str, now: int) -> bool:
+    def _admit(self, connection: Connection, record: StoredCode, address: str, now: int) -> bool:
         """Count a code and let it live, in one transaction, so that requests at one moment pass no limit together.
 
         Whether the day's ceiling is near.
         """
         self._refuse_locked(connection, record.phone, now)
         nearly = self._limits.admit(connection, record.phone, address, now)
-        codes.put(connection, record)
+        codes.replace(connection, record)
         return nearly
 
     def _take_try(self, connection: Connection, phone: str, now: int) -> bytes | None:
         """The digest to compare with. The try counts as a failure until the code has turned out to be right."""
         self._refuse_locked(connection, phone, now)
-        kept = codes.take_try(connection, phone, now, TRIES)
+        kept = codes.count_attempt(connection, phone, now, TRIES)
         if kept is not None:
             login_failures.add(connection, phone, now)
         return kept
 
     def _refuse_locked(self, connection: Connection, phone: str, now: int) -> None:
         failures = login_failures.find(connection, phone)
-        if failures.in_a_row < self._settings.failures:
+        if failures.consecutive < self._settings.failures:
             return
         lock = self._settings.lock_minutes * MINUTE
         left = failures.last_at + lock - now
@@ -133,7 +133,7 @@ class LoginCodes:
 
 def spend(connection: Connection, phone: str, digest: bytes) -> bool:
     """Use a right code up, in the transaction of what it is good for. False for everybody but the first."""
-    if not codes.spend(connection, phone, digest):
+    if not codes.consume(connection, phone, digest):
         return False
     login_failures.clear(connection, phone)
     return True

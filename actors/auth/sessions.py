@@ -49,7 +49,7 @@ class Sessions:
 
     async def load(self) -> None:
         """Tell apart the sessions that have ended while their access tokens live."""
-        self._tokens.end(await self._db.read(sessions.ended))
+        self._tokens.end(await self._db.read(sessions.ended_ids))
 
     async def open(self, phone: str, digest: bytes) -> tuple[Login, bool]:
         """Spend a code that was found right; the login, and whether the person is new. Raises CodeWrong, Banned."""
@@ -91,7 +91,7 @@ class Sessions:
         before = self._tokens.since
 
         async def forget(limit: int) -> int:
-            ids = await self._db.write(lambda connection: sessions.forget(connection, before, limit))
+            ids = await self._db.write(lambda connection: sessions.delete_expired(connection, before, limit))
             self._tokens.forget(ids)
             return len(ids)
 
@@ -113,14 +113,14 @@ class Sessions:
         user = User(new_id(), phone, now)
         users.add(connection, user)
         if self._settings.signup_quota:
-            signup_gifts.promise(connection, user.id, self._settings.signup_quota, now)
+            signup_gifts.add(connection, user.id, self._settings.signup_quota, now)
         return user
 
     def _rotate(self, connection: Connection, spent: bytes, fresh: bytes, now: int) -> _Opened | _Reused:
         token = sessions.find_token(connection, spent)
         if token is None or token.has_ended or token.expires_at <= now:
             raise NotLoggedIn
-        if token.is_spent:
+        if token.is_used:
             sessions.end(connection, token.session_id, now)
             return _Reused(token.session_id)  # not raised: the end has to stay
         after = _counted(token, now)._replace(expires_at=self._end(now))

@@ -55,7 +55,7 @@ class SigningKeys:
         kept, since = signing_keys.load(connection), self._tokens.since
         for key, successor in pairwise(kept):
             if successor.created_at < since:
-                signing_keys.remove(connection, key.id)
+                signing_keys.delete(connection, key.id)
         return signing_keys.load(connection)
 
 

@@ -167,7 +167,7 @@ class Membership(Actor):
         if isinstance(order, DomainError):
             raise order  # which `write` has done already; this says so to the reader and to mypy
         try:
-            form = await self._db.read(lambda connection: orders.find_form(connection, order.id))
+            form = await self._db.read(lambda connection: orders.find_payment_form(connection, order.id))
             return Purchased(order, form or await self._open_trade(order))
         except StorageError as fault:  # which says that nothing was changed, and there is an order
             raise ServiceUnavailable(service="payment", retry_after=1) from fault
@@ -183,7 +183,7 @@ class Membership(Actor):
             invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)
             request = await self._gateways.of(order.channel).prepare(invoice)
         form = PaymentForm(dict(request.pay_params), request.qrcode_url)
-        return await self._db.write(lambda connection: orders.keep_form(connection, order.id, form))
+        return await self._db.write(lambda connection: orders.save_payment_form(connection, order.id, form))
 
     async def _notify(self, message: Notify) -> Acknowledgement:
         channel = message.channel or self._gateways.channel_of(message.notification)

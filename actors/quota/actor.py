@@ -23,19 +23,19 @@ from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.membership import orders
 from storage.quota import accounts, adjustments, idempotency, ledger
-from storage.quota.ledger import Entry, Kind
+from storage.quota.ledger import EntryKind, LedgerEntry
 from storage.task import tasks
 
 __all__ = [
     "Adjust",
     "Balance",
     "Charge",
-    "Entry",
     "Expire",
     "GetBalance",
     "GetLedger",
     "Gift",
     "Grant",
+    "LedgerEntry",
     "LedgerPage",
     "Quota",
     "Receipt",
@@ -45,7 +45,7 @@ __all__ = [
 _BATCH = Histogram("darkroom_quota_commands", "Commands settled together", buckets=[2**n for n in range(10)])
 _ENTRIES = Counter("darkroom_ledger_entries", "Ledger entries by kind", ["kind"])
 _GENERATIONS = Counter("darkroom_ledger_generations", "Generations moved by ledger entries, unsigned", ["kind"])
-for _kind in Kind:  # a rate needs its zero
+for _kind in EntryKind:  # a rate needs its zero
     _ENTRIES.labels(_kind.value)
     _GENERATIONS.labels(_kind.value)
 
@@ -73,7 +73,7 @@ class GetBalance(Message[Balance]):
 class LedgerPage:
     """Entries, newest first; `next` starts the following page, None at the end."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[LedgerEntry]
     next: int | None
 
 
@@ -174,22 +174,22 @@ def _facts(connection: Connection, batch: Sequence[Command], now: int) -> Facts:
     paid = [command.paid for command in batch if isinstance(command, Grant)]
     keys = [(c.user_id, c.key.key) for c in batch if isinstance(c, Charge) and c.key]
     adjusting = [command.adjustment.id for command in batch if isinstance(command, Adjust)]
-    charges = ledger.amounts(connection, Kind.CHARGE, {task.id for task in failed})
+    charges = ledger.amounts(connection, EntryKind.CHARGE, {task.id for task in failed})
     return Facts(
         now=now,
         next_entry=ledger.next_id(connection, now),
         accounts=accounts.load(connection, {command.user_id for command in batch}),
         charged={task_id: -amount for task_id, amount in charges.items()},
         won=tasks.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),
-        adjusted=adjustments.known(connection, adjusting),
+        adjusted=adjustments.existing(connection, adjusting),
         answers=idempotency.load(connection, keys),
-        gifts=signup_gifts.win(connection, [c.user_id for c in batch if isinstance(c, Gift)], now),
+        gifts=signup_gifts.win_granted(connection, [c.user_id for c in batch if isinstance(c, Gift)], now),
     )
 
 
 def _count(settlement: Settlement) -> None:
     _BATCH.observe(len(settlement.outcomes))
-    amounts: dict[Kind, list[int]] = {}
+    amounts: dict[EntryKind, list[int]] = {}
     for entry in settlement.entries:
         amounts.setdefault(entry.kind, []).append(abs(entry.amount))
     for kind, moved in amounts.items():

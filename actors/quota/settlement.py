@@ -18,7 +18,7 @@ from storage.membership.orders import PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
 from storage.quota.idempotency import StoredAnswer
-from storage.quota.ledger import Entry, Kind
+from storage.quota.ledger import EntryKind, LedgerEntry
 from storage.task.tasks import FailedTask, NewTask
 
 
@@ -41,7 +41,7 @@ class Settlement:
     """What to write, and what to tell each asker, in order of arrival."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
     tasks: list[NewTask] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
     answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class _Book:
         self.facts, self.now = facts, facts.now
         self.made = Settlement()
         self._next_entry = facts.next_entry
-        self._settled: set[tuple[Kind, str]] = set()
+        self._settled: set[tuple[EntryKind, str]] = set()
 
     def account(self, user_id: str) -> Account:
         return self.made.accounts.get(user_id) or self.facts.accounts[user_id]
@@ -80,15 +80,15 @@ class _Book:
     def answer(self, key: tuple[str, str]) -> StoredAnswer | None:
         return self.made.answers.get(key) or self.facts.answers.get(key)
 
-    def is_settled(self, kind: Kind, reference: str) -> bool:
+    def is_settled(self, kind: EntryKind, reference: str) -> bool:
         """Whether this batch has settled it already: two commands of one batch may carry the same record."""
         return (kind, reference) in self._settled
 
-    def enter(self, user_id: str, kind: Kind, amount: int, reference: str) -> Receipt:
+    def enter(self, user_id: str, kind: EntryKind, amount: int, reference: str) -> Receipt:
         account = self.account(user_id)
         balance = account.balance + amount
         assert amount != 0 and balance >= 0, "an entry changes the balance and leaves no debt"
-        entry = Entry(self._next_entry, user_id, kind, amount, balance, reference, self.now, account.last_entry)
+        entry = LedgerEntry(self._next_entry, user_id, kind, amount, balance, reference, self.now, account.last_entry)
         self._next_entry += 1
         self._settled.add((kind, reference))
         self.made.entries.append(entry)
@@ -99,7 +99,7 @@ class _Book:
         account = self.account(user_id)
         if 0 < account.expires_at <= self.now:
             if account.balance:
-                self.enter(user_id, Kind.EXPIRE, -account.balance, end_id(user_id, account.expires_at))
+                self.enter(user_id, EntryKind.EXPIRE, -account.balance, end_id(user_id, account.expires_at))
             self.keep(self.account(user_id)._replace(expires_at=0))
 
 
@@ -139,24 +139,24 @@ def _charge_once(book: _Book, command: Charge) -> Receipt | DomainError:
         name = QuotaInsufficient.__name__ if account.expires_at else NotMember.__name__
         return _refusal(name, command.amount, account.balance)
     book.made.tasks.append(command.task)
-    receipt = book.enter(command.user_id, Kind.CHARGE, -command.amount, command.task.id)
+    receipt = book.enter(command.user_id, EntryKind.CHARGE, -command.amount, command.task.id)
     return Receipt(receipt.reference, receipt.balance, command.task.created_at)
 
 
 def _refund(book: _Book, command: Refund) -> Outcome:
-    if command.task not in book.facts.won or book.is_settled(Kind.REFUND, command.task.id):
+    if command.task not in book.facts.won or book.is_settled(EntryKind.REFUND, command.task.id):
         return None
-    return book.enter(command.user_id, Kind.REFUND, book.facts.charged[command.task.id], command.task.id)
+    return book.enter(command.user_id, EntryKind.REFUND, book.facts.charged[command.task.id], command.task.id)
 
 
 def _grant(book: _Book, command: Grant) -> Outcome:
     order = command.paid.order
-    if command.paid not in book.facts.won or book.is_settled(Kind.GRANT, order.id):
+    if command.paid not in book.facts.won or book.is_settled(EntryKind.GRANT, order.id):
         return None
     account = book.account(order.user_id)
     if account.balance and account.expires_at and not order.rollover:
-        book.enter(order.user_id, Kind.EXPIRE, -account.balance, order.id)
-    receipt = book.enter(order.user_id, Kind.GRANT, order.quota, order.id)
+        book.enter(order.user_id, EntryKind.EXPIRE, -account.balance, order.id)
+    receipt = book.enter(order.user_id, EntryKind.GRANT, order.quota, order.id)
     ends = max(account.expires_at, book.now) + order.days * DAY
     book.keep(book.account(order.user_id)._replace(expires_at=ends))
     return receipt
@@ -164,20 +164,20 @@ def _grant(book: _Book, command: Grant) -> Outcome:
 
 def _adjust(book: _Book, command: Adjust) -> Outcome:
     adjustment = command.adjustment
-    if adjustment.id in book.facts.adjusted or book.is_settled(Kind.ADJUST, adjustment.id):
+    if adjustment.id in book.facts.adjusted or book.is_settled(EntryKind.ADJUST, adjustment.id):
         return None
     balance = book.account(command.user_id).balance
     if balance + command.amount < 0:
         return QuotaInsufficient(needed=-command.amount, remaining=balance)
     book.made.adjustments.append(adjustment)
-    return book.enter(command.user_id, Kind.ADJUST, command.amount, adjustment.id)
+    return book.enter(command.user_id, EntryKind.ADJUST, command.amount, adjustment.id)
 
 
 def _gift(book: _Book, command: Gift) -> Outcome:
     amount = book.facts.gifts.get(command.user_id)
-    if amount is None or book.is_settled(Kind.GIFT, command.user_id):
+    if amount is None or book.is_settled(EntryKind.GIFT, command.user_id):
         return None
-    return book.enter(command.user_id, Kind.GIFT, amount, command.user_id)
+    return book.enter(command.user_id, EntryKind.GIFT, amount, command.user_id)
 
 
 def _refusal(name: str, needed: int, remaining: int) -> DomainError:

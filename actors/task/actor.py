@@ -21,8 +21,8 @@ from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task import tasks
 from storage.task.tasks import FailedTask, Holder, NewTask
-from storage.task.tasks import Filter as Filter
 from storage.task.tasks import Task as Task
+from storage.task.tasks import TaskFilter as TaskFilter
 from storage.task.tasks import TaskStatus as TaskStatus
 
 log = structlog.stdlib.get_logger("darkroom.task")
@@ -77,7 +77,7 @@ class TaskPage:
 
 @dataclass(frozen=True, slots=True)
 class ListTasks(Message[TaskPage]):
-    wanted: Filter
+    wanted: TaskFilter
     limit: int
     offset: int
 
@@ -163,7 +163,7 @@ class Tasks(Actor):
     async def recover(self) -> None:
         """Once, before start: whoever held a lease died with the former process."""
         now = self._clock.now()
-        await self._db.write(lambda connection: tasks.end_leases(connection, now))
+        await self._db.write(lambda connection: tasks.expire_leases(connection, now))
 
     def drain(self) -> None:
         """Before stop: the work under way may end, the rest waits in its rows for the next start."""
@@ -284,7 +284,7 @@ class Tasks(Actor):
 
     async def _sweep(self, _: Sweep) -> None:
         now = self._clock.now()
-        for task in await self._db.read(lambda connection: tasks.lapsed(connection, now, SWEEP_BATCH)):
+        for task in await self._db.read(lambda connection: tasks.expired_leases(connection, now, SWEEP_BATCH)):
             log.warning("whoever held a task is gone", task=task.id, attempt=task.attempt)
             outcome = Fail(task, "abandoned") if task.holder is Holder.OUTSIDE else self._again(task)
             await (self._fail(outcome) if isinstance(outcome, Fail) else self._release(outcome))

@@ -1,4 +1,4 @@
-"""The audit: every rule over every row, in chunks, with what it finds gathered by rule."""
+"""The audit: checks every rule over every row, in chunks, and collects the violations by rule."""
 
 from __future__ import annotations
 
@@ -6,89 +6,97 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from storage.audit.database_checks import FILE, REFERENCES, TOTALS, check_file, check_references, check_totals
 from storage.audit.open import CannotAudit
-from storage.audit.rules import WALKS, Walk
-from storage.audit.whole import FILE, REFERENCES, TOTALS, Tell, broken_references, damage, wrong_totals
+from storage.audit.progress import ReportProgress
+from storage.audit.rules.rule import TableScan
+from storage.audit.rules.table_scans import TABLE_SCANS
 
-SHOWN = 100  # offenders that a finding names; the others are only counted
-_NOT_THE_DATABASE = {  # faults that say nothing against it, such as a full disk under the temporary files of a sort
+MAX_VIOLATIONS = 100  # violations that a finding lists; the others are only counted
+_NOT_THE_DATABASE = {  # errors that the database did not cause, such as a full disk under a sort's temporary files
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
     sqlite3.SQLITE_INTERRUPT,
 }
-_LAST: bytes = b""  # SQLite sorts every BLOB above all numbers and TEXT: no id is beyond this one
+_AFTER_ALL_IDS: bytes = b""  # SQLite sorts every BLOB after all numbers and TEXT
 
 
 @dataclass(slots=True)
 class Finding:
-    """A rule that does not hold, with a sentence for each of the first offenders."""
+    """A rule that is violated, with a sentence for each of the first violations."""
 
     rule: str
     total: int = 0
-    offenders: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
-    def add(self, offender: str) -> None:
+    def add(self, violation: str) -> None:
         self.total += 1
-        if len(self.offenders) < SHOWN:
-            self.offenders.append(offender)
+        if len(self.violations) < MAX_VIOLATIONS:
+            self.violations.append(violation)
 
 
-def audit(connection: sqlite3.Connection, tell: Tell = lambda what, done, of: None) -> list[Finding]:
-    """Every rule that does not hold in this database; an empty list says that it is sound.
+def audit(
+    connection: sqlite3.Connection, report_progress: ReportProgress = lambda what, done, total: None
+) -> list[Finding]:
+    """Return the rules that this database violates. An empty list means that it is sound.
 
-    Reads only, in memory that does not grow with the database. Each statement is right in a snapshot of its own, since
-    whatever it compares was committed together: so an audit may run beside a server that writes, and no snapshot (which
-    keeps the WAL from being used anew) lasts longer than a chunk, a table's references or the check of the file. Inside
-    a transaction of the caller's it runs over that one snapshot. Raises CannotAudit when it could not be finished.
+    The audit only reads, and its memory does not grow with the database. Each statement compares only what is committed
+    together, so it is correct in its own snapshot. So an audit can run beside a server that writes, and no snapshot
+    lasts longer than a chunk, the references of a table or the check of the file (a snapshot keeps the WAL from being
+    reused). Inside a caller's transaction it uses that one snapshot. Raises CannotAudit when it cannot be finished.
     """
     findings: dict[str, Finding] = {}
-    for rule, offender in _all(connection, tell):
-        findings.setdefault(rule, Finding(rule)).add(offender)
+    for rule, violation in _check_all(connection, report_progress):
+        findings.setdefault(rule, Finding(rule)).add(violation)
     return list(findings.values())
 
 
-def _all(connection: sqlite3.Connection, tell: Tell) -> Iterator[tuple[str, str]]:
-    """(rule, offender) of all that is wrong: the file first, since damage there explains what comes after it."""
-    yield from _readable(FILE, damage(connection, tell))
-    yield from _readable(REFERENCES, broken_references(connection, tell))
-    yield from _readable(TOTALS, wrong_totals(connection, tell))
-    for walk in WALKS:
-        yield from _readable(f"all {walk.noun} can be read", _walk(connection, walk, tell))
+def _check_all(connection: sqlite3.Connection, report_progress: ReportProgress) -> Iterator[tuple[str, str]]:
+    """Yield (rule, violation) pairs. The file comes first, because its damage explains the violations after it."""
+    yield from _reporting_damage(FILE, check_file(connection, report_progress))
+    yield from _reporting_damage(REFERENCES, check_references(connection, report_progress))
+    yield from _reporting_damage(TOTALS, check_totals(connection, report_progress))
+    for scan in TABLE_SCANS:
+        yield from _reporting_damage(f"all {scan.noun} can be read", _check_table(connection, scan, report_progress))
 
 
-def _readable(rule: str, found: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """What was found, and that no more could be: in a damaged database any statement may fail. Raises CannotAudit."""
+def _reporting_damage(rule: str, violations: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the violations, and one of `rule` when a statement fails because the database is damaged.
+
+    Raises CannotAudit when a statement fails for another reason.
+    """
     try:
-        yield from found
+        yield from violations
     except sqlite3.DatabaseError as fault:
-        code = getattr(
-            fault, "sqlite_errorcode", sqlite3.SQLITE_OK
-        )  # Python's own, of text that is no UTF-8, have none
+        # Python raises errors of its own, without a code, for text that is not valid UTF-8.
+        code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_OK)
         if code & 0xFF in _NOT_THE_DATABASE:
             raise CannotAudit(f"the audit could not be finished: {fault}") from fault
-        yield rule, f"the check ended early: {fault}"
+        yield rule, f"the check stopped early: {fault}"
 
 
-def _walk(connection: sqlite3.Connection, walk: Walk, tell: Tell) -> Iterator[tuple[str, str]]:
-    (rows,) = connection.execute(f"SELECT COUNT(*) FROM {walk.table}").fetchone()
+def _check_table(
+    connection: sqlite3.Connection, scan: TableScan, report_progress: ReportProgress
+) -> Iterator[tuple[str, str]]:
+    (rows,) = connection.execute(f"SELECT COUNT(*) FROM {scan.table}").fetchone()
     done = 0
-    tell(walk.noun, done, rows)
-    for low, high in _chunks(connection, walk):
-        for rule in walk.rules:
+    report_progress(scan.noun, done, rows)
+    for low, high in _chunks(connection, scan):
+        for rule in scan.rules:
             for row in connection.execute(rule.sql, {"low": low, "high": high}):
-                yield rule.promise, rule.tells.format(*row)
-        done = min(done + walk.step, rows)
-        tell(walk.noun, done, rows)
-    tell(walk.noun, rows, rows)
+                yield rule.name, rule.message.format(*row)
+        done = min(done + scan.chunk_rows, rows)
+        report_progress(scan.noun, done, rows)
+    report_progress(scan.noun, rows, rows)
 
 
-def _chunks(connection: sqlite3.Connection, walk: Walk) -> Iterator[tuple[str | int, str | int | bytes]]:
-    """Ranges of ids, each from `low` up to but without `high`, that cover all there can be.
+def _chunks(connection: sqlite3.Connection, scan: TableScan) -> Iterator[tuple[str | int, str | int | bytes]]:
+    """Yield ranges of ids, from `low` (inclusive) to `high` (exclusive), that cover all possible ids.
 
-    So an entry of somebody who does not exist is in one of them, too.
+    So an entry of a user who does not exist is in one of them, too.
     """
-    boundary = f"SELECT id FROM {walk.table} WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?"
-    low = walk.lowest
-    while row := connection.execute(boundary, (low, walk.step)).fetchone():
+    boundary = f"SELECT id FROM {scan.table} WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?"
+    low = scan.lowest
+    while row := connection.execute(boundary, (low, scan.chunk_rows)).fetchone():
         yield low, row[0]
         low = row[0]
-    yield low, _LAST
+    yield low, _AFTER_ALL_IDS

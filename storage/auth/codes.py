@@ -1,4 +1,4 @@
-"""The living login code of each phone."""
+"""Login codes: each phone has one code at most."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from storage.engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """`digest` is a keyed hash of the code; `expires_at` in epoch milliseconds."""
+class StoredCode:
+    """`digest` is a keyed hash of the code; `expires_at` is in epoch milliseconds."""
 
     phone: str
     digest: bytes
     expires_at: int
 
 
-def put(connection: Connection, code: Code) -> None:
-    """The phone's code from now on, in the place of any before it."""
+def replace(connection: Connection, code: StoredCode) -> None:
+    """Store a code in place of the phone's former one, with no attempts counted."""
     connection.execute(
         """
         INSERT INTO codes (phone, digest, expires_at) VALUES (?, ?, ?)
@@ -27,25 +27,25 @@ def put(connection: Connection, code: Code) -> None:
     )
 
 
-def take_try(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
-    """Count a try on the living code of this phone; its digest, or None when no try is left on it."""
+def count_attempt(connection: Connection, phone: str, now: int, max_attempts: int) -> bytes | None:
+    """Count an attempt on the phone's valid code. Return its digest, or None when no code or no attempt is left."""
     row = connection.execute(
         """
         UPDATE codes SET tries = tries + 1
         WHERE phone = ? AND tries < ? AND expires_at > ?
         RETURNING digest
         """,
-        (phone, tries, now),
+        (phone, max_attempts, now),
     ).fetchone()
     return row[0] if row else None
 
 
-def spend(connection: Connection, phone: str, digest: bytes) -> bool:
-    """Use a code up. False when somebody else has, or a newer one has taken its place."""
-    spent = connection.execute("DELETE FROM codes WHERE phone = ? AND digest = ?", (phone, digest))
-    return spent.rowcount == 1
+def consume(connection: Connection, phone: str, digest: bytes) -> bool:
+    """Delete a code because it was used. Return False when it is gone or a newer code has replaced it."""
+    deleted = connection.execute("DELETE FROM codes WHERE phone = ? AND digest = ?", (phone, digest))
+    return deleted.rowcount == 1
 
 
-def forget(connection: Connection, before: int) -> None:
-    """Forget those that ended before a moment."""
+def delete_expired(connection: Connection, before: int) -> None:
+    """Delete the codes that expired before a time (epoch milliseconds)."""
     connection.execute("DELETE FROM codes WHERE expires_at < ?", (before,))

@@ -1,4 +1,4 @@
-"""Wrong login codes given for a phone in a row, whether or not anybody has logged in with it."""
+"""Consecutive wrong login codes for each phone, whether or not a user with this phone exists."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple
 from storage.engine.connection import Connection
 
 
-class Failures(NamedTuple):
-    """`last_at` in epoch milliseconds."""
+class LoginFailures(NamedTuple):
+    """How many wrong codes came after the last right one; `last_at` is in epoch milliseconds."""
 
-    in_a_row: int = 0
+    consecutive: int = 0
     last_at: int = 0
 
 
-def find(connection: Connection, phone: str) -> Failures:
+def find(connection: Connection, phone: str) -> LoginFailures:
     row = connection.execute("SELECT failures, last_at FROM login_failures WHERE phone = ?", (phone,)).fetchone()
-    return Failures(*row) if row else Failures()
+    return LoginFailures(*row) if row else LoginFailures()
 
 
 def add(connection: Connection, phone: str, now: int) -> None:
@@ -30,10 +30,10 @@ def add(connection: Connection, phone: str, now: int) -> None:
 
 
 def clear(connection: Connection, phone: str) -> bool:
-    """Whether there were any."""
+    """Reset the count of a phone. Return whether there were failures."""
     return connection.execute("DELETE FROM login_failures WHERE phone = ?", (phone,)).rowcount == 1
 
 
-def forget(connection: Connection, before: int) -> None:
-    """Forget the phones whose last failure was before a moment."""
+def delete_before(connection: Connection, before: int) -> None:
+    """Delete the counts whose last failure was before a time (epoch milliseconds)."""
     connection.execute("DELETE FROM login_failures WHERE last_at < ?", (before,))

@@ -1,7 +1,7 @@
-"""When login codes were sent, by what sending is limited by: a phone, a number prefix, an address, the whole server.
+"""The times at which login codes were sent, by scope: a phone, a number prefix, an address, the whole server.
 
-In the database, so that a restart forgets nothing. A scope numbers its sends without gaps: whether a window of any
-width is full is one look at the send that was so many before the next.
+They are rows, so a restart does not reset the limits. A scope numbers its sends without gaps. So one index lookup tells
+whether a window of any length is full: the lookup of the send that lies `max_sends` before the next one.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import NamedTuple
 from storage.engine.connection import Connection
 
 
-class Limit(NamedTuple):
-    """At most `most` sends of a scope in any `window` milliseconds."""
+class SendLimit(NamedTuple):
+    """At most `max_sends` sends of a scope in any `window` milliseconds."""
 
     scope: str
-    most: int
+    max_sends: int
     window: int
 
     @property
-    def by(self) -> str:
-        """What the scope is one of: phone, address, prefix, all."""
+    def scope_kind(self) -> str:
+        """The kind of the scope: phone, address, prefix, all."""
         return self.scope.partition(":")[0]
 
 
-def full_until(connection: Connection, limit: Limit, now: int) -> int:
-    """When there is room for one more, in epoch milliseconds; 0 where there is room now.
+def blocked_until(connection: Connection, limit: SendLimit, now: int) -> int:
+    """Return when the limit allows one more send, in epoch milliseconds, or 0 when it allows one now.
 
-    What claims to be further ahead than its own window was written by a clock that was wrong, and counts no more.
+    A send that lies more than one window in the future does not count, because a wrong clock has written it.
     """
     row = connection.execute(
         """
         SELECT sent_at FROM sends
-        WHERE scope = :scope AND number = (SELECT MAX(number) FROM sends WHERE scope = :scope) - :most + 1
+        WHERE scope = :scope AND number = (SELECT MAX(number) FROM sends WHERE scope = :scope) - :max_sends + 1
           AND sent_at > :now - :window AND sent_at < :now + :window
         """,
         {**limit._asdict(), "now": now},
@@ -52,6 +52,6 @@ def add(connection: Connection, scopes: Iterable[str], now: int) -> None:
     )
 
 
-def forget(connection: Connection, before: int) -> None:
-    """Forget those sent before a moment. They are not many: a day's ceiling bounds them."""
+def delete_before(connection: Connection, before: int) -> None:
+    """Delete the sends before a time (epoch milliseconds). The daily limit keeps their number small."""
     connection.execute("DELETE FROM sends WHERE sent_at < ?", (before,))

@@ -1,4 +1,4 @@
-"""Sessions, from login to logout, and the refresh tokens by which they go on. Of a token only the digest is kept."""
+"""Sessions, from login to logout, and their refresh tokens. Only the digest of a token is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from storage.engine.connection import Connection
 
 
 class Session(NamedTuple):
-    """Times in epoch milliseconds; `expires_at` is the end of its newest refresh token."""
+    """Times in epoch milliseconds; `expires_at` is when the newest refresh token expires."""
 
     id: str
     user_id: str
@@ -17,14 +17,14 @@ class Session(NamedTuple):
 
 
 class RefreshToken(NamedTuple):
-    """A refresh token that was given out, with what became of its session."""
+    """A refresh token, together with the state of its session. Times in epoch milliseconds."""
 
     session_id: str
     user_id: str
     expires_at: int
-    is_spent: int  # 0 or 1
-    has_ended: int
-    refreshes: int  # of its session, since `counted_from`
+    is_used: int  # 0 or 1
+    has_ended: int  # of the session; 0 or 1
+    refreshes: int  # of the session, since `counted_from`
     counted_from: int
 
 
@@ -44,13 +44,13 @@ def find_token(connection: Connection, digest: bytes) -> RefreshToken | None:
     return RefreshToken(*row) if row else None
 
 
-def rotate(connection: Connection, spent: bytes, digest: bytes, now: int, after: RefreshToken) -> None:
-    """Spend a refresh token and give its session the next, which is good until `after` says."""
-    connection.execute("UPDATE refresh_tokens SET spent_at = ? WHERE digest = ?", (now, spent))
-    _add_token(connection, after.session_id, digest)
+def rotate(connection: Connection, used_digest: bytes, new_digest: bytes, now: int, state: RefreshToken) -> None:
+    """Mark a refresh token as used, add the next one, and store the session's new `state`."""
+    connection.execute("UPDATE refresh_tokens SET spent_at = ? WHERE digest = ?", (now, used_digest))
+    _add_token(connection, state.session_id, new_digest)
     connection.execute(
         "UPDATE sessions SET expires_at = ?, refreshes = ?, counted_from = ? WHERE id = ?",
-        (after.expires_at, after.refreshes, after.counted_from, after.session_id),
+        (state.expires_at, state.refreshes, state.counted_from, state.session_id),
     )
 
 
@@ -63,24 +63,24 @@ def end(connection: Connection, session_id: str, now: int) -> None:
 
 
 def end_all(connection: Connection, user_id: str, now: int) -> list[str]:
-    """End a person's sessions; the ids of those that were alive."""
+    """End all active sessions of a user. Return their ids."""
     rows = connection.execute(
         "UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL RETURNING id", (now, user_id)
     )
     return [session_id for (session_id,) in rows.fetchall()]
 
 
-def ended(connection: Connection) -> list[str]:
-    """Those that ended and are not forgotten yet."""
+def ended_ids(connection: Connection) -> list[str]:
+    """Return the ids of the sessions that were ended and are not deleted yet."""
     rows = connection.execute("SELECT id FROM sessions WHERE ended_at IS NOT NULL")
     return [session_id for (session_id,) in rows.fetchall()]
 
 
-def forget(connection: Connection, before: int, limit: int) -> list[str]:
-    """Forget sessions whose refresh tokens ended before a moment, the oldest first; their ids."""
-    found = connection.execute(
+def delete_expired(connection: Connection, before: int, limit: int) -> list[str]:
+    """Delete up to `limit` sessions that expired before a time (epoch milliseconds), oldest first. Return their ids."""
+    rows = connection.execute(
         "SELECT id FROM sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?", (before, limit)
     ).fetchall()
-    connection.executemany("DELETE FROM refresh_tokens WHERE session_id = ?", found)
-    connection.executemany("DELETE FROM sessions WHERE id = ?", found)
-    return [session_id for (session_id,) in found]
+    connection.executemany("DELETE FROM refresh_tokens WHERE session_id = ?", rows)
+    connection.executemany("DELETE FROM sessions WHERE id = ?", rows)
+    return [session_id for (session_id,) in rows]

@@ -1,4 +1,4 @@
-"""What the keys that sign access tokens are derived from. By itself a salt signs nothing."""
+"""The salts from which the signing keys of access tokens are derived. A salt without the secret signs nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from storage.engine.connection import Connection
 
 
 class SigningKey(NamedTuple):
-    """`created_at` in epoch milliseconds: from then on tokens are signed with it, until there is a newer one."""
+    """Signs tokens from `created_at` (epoch milliseconds) until a newer key exists."""
 
     id: str
     salt: bytes
@@ -20,10 +20,10 @@ def add(connection: Connection, key: SigningKey) -> None:
 
 
 def load(connection: Connection) -> list[SigningKey]:
-    """All of them, oldest first."""
+    """Return all keys, oldest first."""
     rows = connection.execute("SELECT id, salt, created_at FROM signing_keys ORDER BY created_at")
     return [SigningKey(*row) for row in rows]
 
 
-def remove(connection: Connection, key_id: str) -> None:
+def delete(connection: Connection, key_id: str) -> None:
     connection.execute("DELETE FROM signing_keys WHERE id = ?", (key_id,))

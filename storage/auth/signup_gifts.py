@@ -1,4 +1,4 @@
-"""What a new person is given: promised together with the person, granted by one ledger entry."""
+"""Signup gifts. The row is written together with the new user; one ledger entry grants it later."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from storage.engine.batch import placeholders
 from storage.engine.connection import Connection
 
 
-def promise(connection: Connection, user_id: str, amount: int, now: int) -> None:
-    """`amount` in generations."""
+def add(connection: Connection, user_id: str, amount: int, now: int) -> None:
+    """Add a gift that is not granted yet. `amount` in generations."""
     connection.execute(
         "INSERT INTO signup_gifts (user_id, amount, created_at) VALUES (?, ?, ?)", (user_id, amount, now)
     )
 
 
-def win(connection: Connection, user_ids: Collection[str], now: int) -> dict[str, int]:
-    """Mark the gifts of these people granted; the amount of each that this call has won, by user id."""
+def win_granted(connection: Connection, user_ids: Collection[str], now: int) -> dict[str, int]:
+    """Mark the gifts of these users as granted. Return the amounts of those that this call marked, by user id."""
     if not user_ids:
         return {}
     rows = connection.execute(
@@ -31,6 +31,6 @@ def win(connection: Connection, user_ids: Collection[str], now: int) -> dict[str
 
 
 def due(connection: Connection, limit: int) -> list[str]:
-    """People whose gift was promised and not granted yet."""
+    """Return the ids of users whose gift is not granted yet."""
     rows = connection.execute("SELECT user_id FROM signup_gifts WHERE granted_at IS NULL LIMIT ?", (limit,))
     return [user_id for (user_id,) in rows]

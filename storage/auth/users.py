@@ -1,4 +1,4 @@
-"""People, known by their phone."""
+"""Users. A phone belongs to one user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`phone` in its canonical form, times in epoch milliseconds."""
+    """`phone` is in its canonical form; times are in epoch milliseconds."""
 
     id: str
     phone: str
@@ -42,18 +42,18 @@ def add(connection: Connection, user: User) -> None:
 
 
 def admins(connection: Connection) -> list[User]:
-    """In the order of their phones."""
+    """Return the users with the role admin, ordered by phone."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM users WHERE role = 'admin' ORDER BY phone")
     return [user for user in map(_user, rows) if user is not None]
 
 
 def set_role(connection: Connection, user_id: str, role: Role) -> bool:
-    """Whether there is such a person."""
+    """Return whether the user exists."""
     return connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id)).rowcount == 1
 
 
 def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> bool:
-    """Whether there is such a person."""
+    """Set or clear (None) when a user was banned. Return whether the user exists."""
     return connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id)).rowcount == 1
 
 

@@ -1,4 +1,4 @@
-"""A row that is written only to see whether writing works."""
+"""The heartbeat row. The readiness check writes it to find out whether the database can be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process for one data folder."""
+"""The lock that lets only one process use a data folder."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 class FolderInUse(Exception):
-    """Another process serves this data folder."""
+    """Another process uses this data folder."""
 
 
 class FolderLock:
-    """An exclusive advisory lock on `darkroom.lock`; the kernel lets it go when the process dies, however it dies."""
+    """An exclusive advisory lock on `darkroom.lock`. The operating system releases it when the process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, folder: Path) -> FolderLock:
-        """Raises FolderInUse, naming the folder and the process that holds it."""
+        """Lock a folder. Raises FolderInUse with the folder and the id of the process that holds the lock."""
         descriptor = os.open(folder / "darkroom.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,7 @@
-"""Numbered .sql files, each applied once, in order, in a transaction of its own. `PRAGMA user_version` keeps count."""
+"""Migrations: numbered .sql files, applied once in order, each in its own transaction.
+
+`PRAGMA user_version` stores the number of the last one that was applied.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,35 @@ from importlib.resources import files
 
 
 class UnknownSchema(Exception):
-    """The database was written by a newer Darkroom."""
+    """A newer Darkroom has written the database."""
 
 
 def migrate(connection: sqlite3.Connection, to: int | None = None) -> None:
-    """Bring the schema up to date, or to an older number. Raises UnknownSchema rather than touch what is newer."""
+    """Migrate the schema to the latest version, or to version `to`. Raises UnknownSchema when it is newer already."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    migrations = _numbered()
+    migrations = _scripts()
     if version > len(migrations):
-        raise UnknownSchema(f"the database has schema {version}, this Darkroom knows {len(migrations)}: upgrade it")
+        raise UnknownSchema(
+            f"the database has schema version {version}, but this Darkroom knows only versions up to "
+            f"{len(migrations)}; upgrade Darkroom"
+        )
     for number, script in enumerate(migrations[version:to], start=version + 1):
         _apply(connection, number, script)
 
 
-def newest() -> int:
-    """The schema that this Darkroom brings every database to."""
-    return len(_numbered())
+def latest_version() -> int:
+    """Return the schema version that `migrate` produces."""
+    return len(_scripts())
 
 
-def _numbered() -> list[str]:
-    found = sorted(
+def _scripts() -> list[str]:
+    entries = sorted(
         (entry for entry in files("storage").joinpath("migrations").iterdir() if entry.name.endswith(".sql")),
         key=lambda entry: entry.name,
     )
-    for number, entry in enumerate(found, start=1):
+    for number, entry in enumerate(entries, start=1):
         assert entry.name.startswith(f"{number:04}_"), f"migrations are numbered without gaps: {entry.name}"
-    return [entry.read_text("utf-8") for entry in found]
+    return [entry.read_text("utf-8") for entry in entries]
 
 
 def _apply(connection: sqlite3.Connection, number: int, script: str) -> None:
@@ -49,7 +55,7 @@ def _apply(connection: sqlite3.Connection, number: int, script: str) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split by SQLite's own idea of a statement; `executescript` would commit the transaction it finds open."""
+    """Split a script into statements. `executescript` cannot be used, because it commits the open transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

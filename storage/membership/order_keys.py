@@ -1,4 +1,4 @@
-"""What purchases with an Idempotency-Key led to, so that the same key gives the same answer."""
+"""The answers to purchases with an Idempotency-Key, so that the same key gives the same answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage.engine.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class StoredOrderAnswer:
-    """The order that was made, or the refusal in the actor's own writing. `digest` is of the request."""
+    """Either the created order, or the refusal as the actor has serialized it. `digest` is of the request."""
 
     user_id: str
     key: str
@@ -27,20 +27,23 @@ def find(connection: Connection, user_id: str, key: str) -> StoredOrderAnswer | 
     return StoredOrderAnswer(*row) if row else None
 
 
-def add(connection: Connection, a: StoredOrderAnswer) -> None:
+def add(connection: Connection, answer: StoredOrderAnswer) -> None:
     connection.execute(
         "INSERT INTO order_keys (user_id, key, digest, order_id, refusal, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (a.user_id, a.key, a.digest, a.order_id, a.refusal, a.created_at),
+        (answer.user_id, answer.key, answer.digest, answer.order_id, answer.refusal, answer.created_at),
     )
 
 
 def purge_refusals(connection: Connection, before: int, limit: int) -> int:
-    """Forget up to `limit` refusals from before that moment; what led to an order is kept for ever. How many."""
-    forgotten = connection.execute(
+    """Delete up to `limit` refusals from before a time (epoch milliseconds). Return how many were deleted.
+
+    Answers that name an order are never deleted.
+    """
+    deleted = connection.execute(
         """
         DELETE FROM order_keys WHERE (user_id, key) IN
             (SELECT user_id, key FROM order_keys WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
         """,
         (before, limit),
     )
-    return forgotten.rowcount
+    return deleted.rowcount

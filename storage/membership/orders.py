@@ -1,4 +1,4 @@
-"""Orders and the plan's terms at the time of purchase."""
+"""Orders, with the terms of their plan at the time of purchase."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PaidOrder:
-    """An order that its gateway says was paid: the record that explains a grant."""
+    """An order that its payment gateway reports as paid. It explains a grant."""
 
     order: Order
     transaction_id: str
@@ -52,35 +52,36 @@ _COLUMNS = """id, user_id, channel, plan, amount, quota, days, rollover, auto_re
     created_at, expires_at, finished_at"""
 
 
-def add(connection: Connection, o: Order) -> None:
+def add(connection: Connection, order: Order) -> None:
     connection.execute(
         f"INSERT INTO orders ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(o.id, o.user_id, o.channel, o.plan, o.amount, o.quota, o.days, o.rollover, o.auto_renew),
-            *(o.status, o.transaction_id, o.created_at, o.expires_at, o.finished_at),
+            *(order.id, order.user_id, order.channel, order.plan, order.amount, order.quota, order.days),
+            *(order.rollover, order.auto_renew, order.status, order.transaction_id),
+            *(order.created_at, order.expires_at, order.finished_at),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentForm:
-    """How an order can be paid, as its gateway said: parameters for an in-app payment, an address for a QR code."""
+    """How an order can be paid, as its gateway answered: parameters of an in-app payment, the address of a QR code."""
 
     pay_params: dict[str, str]
     qrcode_url: str
 
 
-def keep_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
-    """Keep how an order can be paid; the form that counts, which is the first that was kept."""
+def save_payment_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
+    """Store the payment form of an order, unless it has one. Return the one that is stored."""
     connection.execute(
         "UPDATE orders SET pay_params = ?, qrcode_url = ? WHERE id = ? AND qrcode_url IS NULL",
         (json.dumps(form.pay_params), form.qrcode_url, order_id),
     )
-    return find_form(connection, order_id) or form
+    return find_payment_form(connection, order_id) or form
 
 
-def find_form(connection: Connection, order_id: str) -> PaymentForm | None:
-    """How an order can be paid, None while its gateway has not said so."""
+def find_payment_form(connection: Connection, order_id: str) -> PaymentForm | None:
+    """Return the payment form of an order, or None while its gateway has not answered."""
     row = connection.execute(
         "SELECT pay_params, qrcode_url FROM orders WHERE id = ? AND qrcode_url IS NOT NULL", (order_id,)
     ).fetchone()
@@ -93,7 +94,7 @@ def find(connection: Connection, order_id: str) -> Order | None:
 
 
 def page(connection: Connection, user_id: str, limit: int, offset: int) -> list[Order]:
-    """A person's orders, newest first."""
+    """Return a user's orders, newest first."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM orders WHERE user_id = ? ORDER BY id DESC LIMIT ? OFFSET ?",
         (user_id, limit, offset),
@@ -107,7 +108,7 @@ def count(connection: Connection, user_id: str) -> int:
 
 
 def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Order]:
-    """The newest paid order of each of these people, by user id; people who never paid are left out."""
+    """Return the newest paid order of each of these users, by user id. Users who never paid are left out."""
     rows = connection.execute(
         f"""
         SELECT {_COLUMNS} FROM orders WHERE id IN
@@ -120,7 +121,7 @@ def last_paid(connection: Connection, user_ids: Collection[str]) -> dict[str, Or
 
 
 def pending(connection: Connection, after: str, limit: int) -> list[Order]:
-    """Orders that wait for their payment, in order of id, starting above `after`."""
+    """Return orders that are not paid yet and whose id is greater than `after`, ordered by id."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM orders WHERE status = 'pending' AND id > ? ORDER BY id LIMIT ?",
         (after, limit),
@@ -129,7 +130,7 @@ def pending(connection: Connection, after: str, limit: int) -> list[Order]:
 
 
 def win_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set[PaidOrder]:
-    """Move pending orders to paid; those that were moved by this call. One transaction pays one order."""
+    """Move pending orders to paid. Return those that this call moved. A payment transaction pays for one order only."""
     won = set()
     for payment in paid:
         changed = connection.execute(
@@ -149,7 +150,7 @@ def win_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set
 
 
 def finish_unpaid(connection: Connection, order_id: str, status: OrderStatus, now: int) -> None:
-    """Move a pending order to closed or failed; any other stays as it is."""
+    """Move a pending order to closed or failed. An order in another state does not change."""
     connection.execute(
         "UPDATE orders SET status = ?, finished_at = ? WHERE id = ? AND status = 'pending'", (status, now, order_id)
     )

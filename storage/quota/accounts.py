@@ -1,4 +1,4 @@
-"""Balances. Only the quota actor writes them, always together with the ledger."""
+"""Accounts: the balance and the membership of a user. Only the quota actor writes them, together with the ledger."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from storage.engine.connection import Connection
 
 
 class Account(NamedTuple):
-    """`balance` in generations; `expires_at` is the membership's end in epoch milliseconds, 0 without one.
+    """`balance` in generations; `expires_at` is the end of the membership in epoch milliseconds, 0 without one.
 
-    `last_entry` is where this person's part of the ledger ends, and is read from: the id of an entry.
+    `last_entry` is the id of the user's last ledger entry.
     """
 
     user_id: str
@@ -23,11 +23,11 @@ class Account(NamedTuple):
 
 
 def load(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
-    """The accounts of these people; an empty one for who has none yet."""
+    """Return the accounts of these users by user id, with an empty account for a user who has none yet."""
     rest = f"FROM accounts WHERE user_id IN {placeholders(1, len(user_ids))}"
     rows = fetch_json(connection, "user_id, balance, expires_at, last_entry", rest, tuple(user_ids))
-    found = {row[0]: Account(*row) for row in rows}
-    return {user_id: found.get(user_id) or Account(user_id) for user_id in user_ids}
+    stored = {row[0]: Account(*row) for row in rows}
+    return {user_id: stored.get(user_id) or Account(user_id) for user_id in user_ids}
 
 
 def save(connection: Connection, accounts: Collection[Account]) -> None:
@@ -44,7 +44,7 @@ def save(connection: Connection, accounts: Collection[Account]) -> None:
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[str]:
-    """People whose membership has ended and was not closed yet, the longest ended first."""
+    """Return the ids of users whose membership has ended and is not closed yet, the earliest end first."""
     rows = connection.execute(
         "SELECT user_id FROM accounts WHERE expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?",
         (now, limit),

@@ -1,4 +1,4 @@
-"""Why an operator changed somebody's balance."""
+"""Adjustments: the records of an operator's changes of balances, with their reasons."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Adjustment:
     created_at: int
 
 
-def known(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of `ids` that are recorded already."""
+def existing(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Return those of `ids` that exist already."""
     if not ids:
         return set()
     return {

@@ -1,4 +1,4 @@
-"""What creations with an Idempotency-Key were answered, so that the same key gives the same answer."""
+"""The answers to task creations with an Idempotency-Key, so that the same key gives the same answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.engine.connection import Connection
 
 
 class StoredAnswer(NamedTuple):
-    """A task that was created, with the balance after it; or the name of the refusal. `digest` is of the body."""
+    """Either the created task and the balance after it, or the name of the refusal. `digest` is of the body."""
 
     user_id: str
     key: str
@@ -23,17 +23,17 @@ class StoredAnswer(NamedTuple):
 
 
 def load(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], StoredAnswer]:
-    """The stored answers to these (user id, key) pairs.
+    """Return the stored answers by (user id, key).
 
-    Joined, since for `(user_id, key) IN (VALUES …)` of more than one row SQLite scans the table.
+    The statement is a join, because SQLite scans the table for `(user_id, key) IN (VALUES …)` with several rows.
     """
     if not keys:
         return {}
     rows = connection.execute(
         f"""
-        WITH wanted (user_id, key) AS (VALUES {placeholders(len(keys), 2)})
+        WITH requested (user_id, key) AS (VALUES {placeholders(len(keys), 2)})
         SELECT user_id, key, digest, task_id, refusal, balance, created_at
-        FROM wanted JOIN idempotency USING (user_id, key)
+        FROM requested JOIN idempotency USING (user_id, key)
         """,
         [part for key in keys for part in key],
     )
@@ -53,12 +53,15 @@ def add(connection: Connection, answers: Sequence[StoredAnswer]) -> None:
 
 
 def purge_refusals(connection: Connection, before: int, limit: int) -> int:
-    """Forget up to `limit` refusals from before that moment; what led to a charge is kept for ever. How many."""
-    forgotten = connection.execute(
+    """Delete up to `limit` refusals from before a time (epoch milliseconds). Return how many were deleted.
+
+    Answers that name a task are never deleted.
+    """
+    deleted = connection.execute(
         """
         DELETE FROM idempotency WHERE (user_id, key) IN
             (SELECT user_id, key FROM idempotency WHERE refusal IS NOT NULL AND created_at < ? LIMIT ?)
         """,
         (before, limit),
     )
-    return forgotten.rowcount
+    return deleted.rowcount

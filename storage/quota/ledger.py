@@ -1,4 +1,4 @@
-"""The append-only record of every balance change. UNIQUE (kind, reference) makes each change happen once."""
+"""The ledger: the append-only record of all balance changes. UNIQUE (kind, reference) makes each happen once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 from storage.engine.batch import placeholders
 from storage.engine.connection import Connection
 
-_PER_MILLISECOND = 1000  # ids begin with the moment, so that they do not tell a person how many entries there are
+_IDS_PER_MILLISECOND = 1000  # ids follow the clock, so that a user cannot see how many entries there are
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     CHARGE = "charge"
     REFUND = "refund"
     GRANT = "grant"
@@ -22,16 +22,16 @@ class Kind(StrEnum):
     GIFT = "gift"
 
 
-class Entry(NamedTuple):
-    """A row. Named tuples, here and for what else a batch is made of, take a third of a frozen dataclass's time.
+class LedgerEntry(NamedTuple):
+    """A row of the ledger. It is a named tuple, because a batch creates many and frozen dataclasses are slower.
 
-    `amount` is signed, `balance` is what it left (both in generations); `reference` names what explains it; `previous`
-    is the id of this person's entry before it.
+    `amount` is signed and `balance` is the balance after it (both in generations); `reference` is the id of the record
+    that explains the entry; `previous` is the id of the user's previous entry.
     """
 
     id: int
     user_id: str
-    kind: Kind
+    kind: EntryKind
     amount: int
     balance: int
     reference: str
@@ -40,12 +40,12 @@ class Entry(NamedTuple):
 
 
 def next_id(connection: Connection, now: int) -> int:
-    """From where to number entries: by the clock, or by one more than the last while the clock is behind."""
+    """Return the id of the next entry: from the clock, or the last id plus one while the clock is behind it."""
     (last,) = connection.execute("SELECT MAX(id) FROM ledger").fetchone()
-    return max(now * _PER_MILLISECOND, (last or 0) + 1)
+    return max(now * _IDS_PER_MILLISECOND, (last or 0) + 1)
 
 
-def append(connection: Connection, entries: Sequence[Entry]) -> None:
+def append(connection: Connection, entries: Sequence[LedgerEntry]) -> None:
     if not entries:
         return
     connection.execute(
@@ -57,8 +57,8 @@ def append(connection: Connection, entries: Sequence[Entry]) -> None:
     )
 
 
-def amounts(connection: Connection, kind: Kind, references: Collection[str]) -> dict[str, int]:
-    """The amounts of the entries of this kind, by reference; those that do not exist are left out."""
+def amounts(connection: Connection, kind: EntryKind, references: Collection[str]) -> dict[str, int]:
+    """Return the amounts of the entries of this kind, by reference. References without an entry are left out."""
     if not references:
         return {}
     rows = connection.execute(
@@ -68,8 +68,11 @@ def amounts(connection: Connection, kind: Kind, references: Collection[str]) -> 
     return dict(rows.fetchall())
 
 
-def page(connection: Connection, user_id: str, before: int | None, limit: int) -> list[Entry]:
-    """A person's entries, newest first, starting below their entry `before`; none if that is not theirs."""
+def page(connection: Connection, user_id: str, before: int | None, limit: int) -> list[LedgerEntry]:
+    """Return a user's entries, newest first, that are older than the entry `before`.
+
+    The list is empty when `before` is not an entry of this user.
+    """
     if before is None:
         newest = "SELECT last_entry FROM accounts WHERE user_id = :user_id"
     else:
@@ -85,4 +88,4 @@ def page(connection: Connection, user_id: str, before: int | None, limit: int) -
         """,
         {"user_id": user_id, "before": before, "limit": limit},
     )
-    return [Entry(row[0], row[1], Kind(row[2]), *row[3:]) for row in rows]
+    return [LedgerEntry(row[0], row[1], EntryKind(row[2]), *row[3:]) for row in rows]

@@ -1,4 +1,4 @@
-"""Tasks. The table is the queue, and a final state is won by a conditional update, never just set."""
+"""Tasks. The table is the queue; a final state is won by a conditional update, so only one caller gets it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TaskStatus(StrEnum):
 
 
 class Holder(StrEnum):
-    """Who has taken a task: this process, or a worker elsewhere."""
+    """Who holds the lease of a task: this process, or an outside worker."""
 
     HERE = "here"
     OUTSIDE = "outside"
@@ -29,9 +29,9 @@ class Holder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`results` are object keys or foreign addresses; times in epoch milliseconds.
+    """`results` are object keys, or the addresses of an outside worker's pictures; times are in epoch milliseconds.
 
-    `attempt` is the fencing token, `interruptions` counts the times a holder here vanished.
+    `attempt` is the fencing token. `interruptions` counts how often this server stopped or died during the task.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Task:
 
 
 class NewTask(NamedTuple):
-    """The record that explains a charge."""
+    """A task to be created. It explains a charge."""
 
     id: str
     user_id: str
@@ -63,7 +63,7 @@ class NewTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """The record that explains a refund. With `attempt`, only the holder of that lease may fail the task."""
+    """A task that has failed. It explains a refund. With `attempt`, only the holder of that lease may fail the task."""
 
     id: str
     user_id: str
@@ -104,19 +104,19 @@ def add(connection: Connection, tasks: Sequence[NewTask]) -> None:
 
 @lru_cache(maxsize=256)
 def _params(items: tuple[tuple[str, str], ...]) -> str:
-    """As JSON. There are few different ones, and to write one takes 3 us."""
+    """Return the parameters as JSON. They are cached, because few different ones exist."""
     return json.dumps(dict(items))
 
 
 def load(connection: Connection, ids: Collection[str]) -> dict[str, Task]:
-    """Tasks by id; those that do not exist are left out."""
+    """Return tasks by id. Ids that do not exist are left out."""
     rows = fetch_json(connection, _COLUMNS, f"FROM tasks WHERE id IN {placeholders(1, len(ids))}", tuple(ids))
     return {row[0]: _task(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which of a person's tasks; `before` is an id, exclusive."""
+class TaskFilter:
+    """Selects tasks of a user. `before` is a task id: only older tasks are selected."""
 
     user_id: str
     status: TaskStatus | None = None
@@ -124,25 +124,25 @@ class Filter:
     before: str | None = None
 
 
-def page(connection: Connection, wanted: Filter, limit: int, offset: int) -> list[Task]:
-    """Newest first."""
-    where, arguments = _where(wanted)
+def page(connection: Connection, task_filter: TaskFilter, limit: int, offset: int) -> list[Task]:
+    """Return the selected tasks, newest first."""
+    where, arguments = _where(task_filter)
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM tasks WHERE {where} AND id < ? ORDER BY id DESC LIMIT ? OFFSET ?",
-        (*arguments, wanted.before or "g", limit, offset),  # "g" sorts above every hexadecimal id
+        (*arguments, task_filter.before or "g", limit, offset),  # "g" sorts above every hexadecimal id
     )
     return [_task(row) for row in rows]
 
 
-def count(connection: Connection, wanted: Filter) -> int:
-    """How many there are in all, whatever `before` says."""
-    where, arguments = _where(wanted)
+def count(connection: Connection, task_filter: TaskFilter) -> int:
+    """Return the number of tasks, ignoring `before`."""
+    where, arguments = _where(task_filter)
     (total,) = connection.execute(f"SELECT COUNT(*) FROM tasks WHERE {where}", arguments).fetchone()
     return int(total)
 
 
 def claim(connection: Connection, type: str, limit: int, now: int, lease_until: int) -> list[Task]:
-    """Take up to `limit` waiting tasks for this process, oldest first, each with a new fencing token."""
+    """Lease up to `limit` waiting tasks to this process, oldest first, each with a new fencing token."""
     rows = connection.execute(
         f"""
         UPDATE tasks SET status = 'processing', waiting = 0, holder = 'here', attempt = attempt + 1,
@@ -156,7 +156,10 @@ def claim(connection: Connection, type: str, limit: int, now: int, lease_until: 
 
 
 def take_over(connection: Connection, task_id: str, now: int, lease_until: int) -> bool:
-    """Give an unfinished task to a worker elsewhere, or renew its lease; a holder here loses it. Whether it did."""
+    """Lease an unfinished task to an outside worker, or renew its lease. Return whether the task was unfinished.
+
+    If this process holds the lease, it loses it.
+    """
     changed = connection.execute(
         """
         UPDATE tasks SET status = 'processing', waiting = 0, holder = 'outside', attempt = attempt + 1,
@@ -169,7 +172,10 @@ def take_over(connection: Connection, task_id: str, now: int, lease_until: int) 
 
 
 def win_success(connection: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
-    """Finish an unfinished task; with `attempt`, only for the holder of that lease. Whether this call won."""
+    """Move an unfinished task to success. Return whether this call did.
+
+    With `attempt`, only the holder of that lease can win.
+    """
     changed = connection.execute(
         f"""
         UPDATE tasks SET status = 'success', results = ?, {_FINAL}, updated_at = ?, completed_at = ?
@@ -181,23 +187,26 @@ def win_success(connection: Connection, task_id: str, results: Sequence[str], at
 
 
 def win_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
-    """Fail unfinished tasks; those that were failed by this call."""
+    """Move unfinished tasks to failed. Return those that this call moved."""
     won = set()
-    for f in failed:
+    for task in failed:
         changed = connection.execute(
             f"""
             UPDATE tasks SET status = 'failed', error = ?, {_FINAL}, updated_at = ?, completed_at = ?
             WHERE id = ? AND user_id = ? AND status IN ('pending', 'processing') AND attempt = COALESCE(?, attempt)
             """,
-            (f.reason, now, now, f.id, f.user_id, f.attempt),
+            (task.reason, now, now, task.id, task.user_id, task.attempt),
         )
         if changed.rowcount:
-            won.add(f)
+            won.add(task)
     return won
 
 
 def release(connection: Connection, held: Sequence[Task], now: int, *, interrupted: bool) -> None:
-    """Let others take tasks, unless somebody has taken them since; what their holder still says is worth nothing."""
+    """End the leases of this process on these tasks, so that the tasks wait again.
+
+    A task whose lease was taken over since does not change.
+    """
     connection.executemany(
         """
         UPDATE tasks SET waiting = 1, holder = NULL, lease_until = NULL, interruptions = interruptions + ?,
@@ -208,23 +217,27 @@ def release(connection: Connection, held: Sequence[Task], now: int, *, interrupt
     )
 
 
-def lapsed(connection: Connection, now: int, limit: int) -> list[Task]:
-    """Tasks whose lease ran out: whoever held it is gone."""
+def expired_leases(connection: Connection, now: int, limit: int) -> list[Task]:
+    """Return tasks whose lease has expired, because their holder died or hangs."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM tasks WHERE lease_until <= ? ORDER BY lease_until LIMIT ?", (now, limit)
     )
     return [_task(row) for row in rows]
 
 
-def end_leases(connection: Connection, now: int) -> None:
-    """Let every lease held here run out now: at start-up, since the process that held them has died."""
+def expire_leases(connection: Connection, now: int) -> None:
+    """Expire all leases of this process now. For start-up, because the process that held them has died."""
     connection.execute("UPDATE tasks SET lease_until = ? WHERE lease_until > ? AND holder = 'here'", (now, now))
 
 
-def _where(wanted: Filter) -> tuple[str, list[Any]]:
-    terms: dict[str, Any] = {"user_id = ?": wanted.user_id, "status = ?": wanted.status, "type = ?": wanted.type}
-    given = {term: value for term, value in terms.items() if value is not None}
-    return " AND ".join(given), list(given.values())
+def _where(task_filter: TaskFilter) -> tuple[str, list[Any]]:
+    terms: dict[str, Any] = {
+        "user_id = ?": task_filter.user_id,
+        "status = ?": task_filter.status,
+        "type = ?": task_filter.type,
+    }
+    conditions = {term: value for term, value in terms.items() if value is not None}
+    return " AND ".join(conditions), list(conditions.values())
 
 
 def _task(row: Any) -> Task:

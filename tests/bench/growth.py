@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from storage.audit import audit, opened
+from storage.audit.findings import audit
+from storage.audit.open import open_for_audit
 from tests.bench.growth_calls import CALLS, Call, House
 from tests.bench.sampled_users import visitors
 from tests.bench.seed_data import Size, fill
@@ -85,7 +86,7 @@ async def _house(data: Path) -> AsyncIterator[House]:
     async with server_process(data, TASKS__WORKERS="0", **secrets) as server, aiohttp.ClientSession() as http:
         chance = random.Random(1)
         callers = visitors(data, server.base, VISITORS, chance)
-        with opened(data) as connection:
+        with open_for_audit(data) as connection:
             yield House(server.base, http, connection, callers, chance)
 
 
@@ -109,10 +110,10 @@ def make(data: Path, size: Size) -> None:
 def check(data: Path) -> bool:
     """Whether the database is still sound."""
     begun = time.perf_counter()
-    with opened(data) as connection:
+    with open_for_audit(data) as connection:
         findings = audit(connection)
     for finding in findings:
-        console.print(f"{data.name}: {finding.rule}: {finding.total} offenders, such as {finding.offenders[0]}")
+        console.print(f"{data.name}: {finding.rule}: {finding.total} offenders, such as {finding.violations[0]}")
     console.print(f"{data.name}: {'broken' if findings else 'sound'}, audited in {_since(begun)}")
     return not findings
 

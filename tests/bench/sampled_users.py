@@ -11,7 +11,7 @@ from actors.auth.tokens import Caller
 from actors.ids import new_id
 from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
-from storage.audit import opened
+from storage.audit.open import open_for_audit
 from storage.auth import signing_keys
 from tests.bench.members import signing_tokens
 from tests.support.server import SECRETS
@@ -30,7 +30,7 @@ def visitors(data: Path, base: str, count: int, chance: random.Random) -> list[V
     """`count` people, spread over all there are, of the server at `base` that serves this data folder."""
     pictures = data / "pictures"
     store = LocalObjects(pictures, base, SECRETS["media"], SystemClock())
-    with opened(data) as connection:
+    with open_for_audit(data) as connection:
         tokens = signing_tokens(signing_keys.load(connection))
     made = []
     for person, phone, tasks in _people(data, count, chance):
@@ -44,7 +44,7 @@ def visitors(data: Path, base: str, count: int, chance: random.Random) -> list[V
 
 def _people(data: Path, count: int, chance: random.Random) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Ids, phones and tasks."""
-    with opened(data) as connection:
+    with open_for_audit(data) as connection:
         (people,) = connection.execute("SELECT MAX(rowid) FROM users").fetchone()
         for row in chance.sample(range(1, people + 1), min(count, people)):
             person, phone = connection.execute("SELECT id, phone FROM users WHERE rowid = ?", (row,)).fetchone()

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from storage.engine.database import Database
-from tests.support.invariants import close_audited
+from tests.support.invariants import audit_and_close
 from tests.support.pictures import shirt
 from tests.support.process import http_client, server_process
 from tests.support.server import Api
@@ -78,5 +78,5 @@ async def check_sums(data: Path) -> set[str]:
     """The ids of the tasks that a stopped server's database holds, once its sums are right."""
     database = await Database.open(data)
     kept = await database.read(lambda c: {task_id for (task_id,) in c.execute("SELECT id FROM tasks")})
-    await close_audited(database)
+    await audit_and_close(database)
     return kept

@@ -35,7 +35,7 @@ from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_serv
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 APART = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # open and migrate
-BOUNDED = {"totals", "heartbeat", "signing_keys", "wanted", "page"}  # do not grow, or are brought by a statement
+BOUNDED = {"totals", "heartbeat", "signing_keys", "requested", "page"}  # do not grow, or are brought by a statement
 # Partial indexes that hold only what is not finished, or few by their nature.
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}
 # By when they end: memberships, refusals that are remembered for a day, and what logins leave. A range is what is due.

@@ -15,9 +15,9 @@ from storage.engine.database import Database
 from storage.membership import orders
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.task import tasks
-from storage.task.tasks import FailedTask, Filter, NewTask, TaskStatus
+from storage.task.tasks import FailedTask, NewTask, TaskFilter, TaskStatus
 from storage.totals import Overview
-from tests.support.corruption import filled, raw
+from tests.support.corruption import connect_unchecked, create_seeded_database
 
 TASKS, ORDERS = dict.fromkeys(TaskStatus, 0), dict.fromkeys(OrderStatus, 0)
 
@@ -60,13 +60,18 @@ def test_the_tasks_of_a_person_are_counted_by_status_and_type(connection: Connec
     kinds = ["basic_clean", "basic_clean", "model_pose12"]
     tasks.add(connection, [NewTask(f"{n}", "u", kind, "input", {}, 0) for n, kind in enumerate(kinds)])
     tasks.win_success(connection, "0", [], None, 0)
-    wanted = [Filter("u"), Filter("u", TaskStatus.SUCCESS), Filter("u", type="basic_clean"), Filter("v")]
+    wanted = [
+        TaskFilter("u"),
+        TaskFilter("u", TaskStatus.SUCCESS),
+        TaskFilter("u", type="basic_clean"),
+        TaskFilter("v"),
+    ]
     assert [tasks.count(connection, w) for w in wanted] == [3, 1, 2, 0]
-    assert tasks.count(connection, Filter("u", TaskStatus.PENDING, "basic_clean")) == 1
+    assert tasks.count(connection, TaskFilter("u", TaskStatus.PENDING, "basic_clean")) == 1
 
 
 def test_a_database_with_a_past_counts_what_it_holds(tmp_path: Path) -> None:
-    with closing(raw(filled(tmp_path))) as connection:
+    with closing(connect_unchecked(create_seeded_database(tmp_path))) as connection:
         overview = totals.overview(connection)
     assert (overview.users, sum(overview.tasks.values()), overview.tasks[TaskStatus.FAILED]) == (40, 520, 52)
     assert overview.orders == {**ORDERS, OrderStatus.PAID: 42, OrderStatus.REFUNDED: 2, OrderStatus.CLOSED: 4}

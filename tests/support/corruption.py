@@ -1,4 +1,4 @@
-"""One row corrupted by hand, for each promise that an audit keeps watch over."""
+"""Corruptions of a sound database: at least one for each rule of the audit."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ SMALL = Size(people=40, tasks=13)
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """`pick` finds a row, `change` breaks it. The audit has to name the picked `id` under `rule`.
+    """`select` finds a row and `statements` corrupt it. The audit must name the selected `id` under `rule`.
 
-    `alone`: and it finds nothing else, so that no other rule could have stood in for this one.
+    With `only_rule`, the audit must find no other violation.
     """
 
     name: str
     rule: str
-    pick: str
-    change: tuple[str, ...]
-    alone: bool = False
+    select: str
+    statements: tuple[str, ...]
+    only_rule: bool = False
 
     def apply(self, path: Path) -> str:
-        """Corrupt the database; the id of the offender."""
-        connection = raw(path)
-        cursor = connection.execute(self.pick)
-        picked = dict(zip((column[0] for column in cursor.description), cursor.fetchone(), strict=True))
-        for statement in self.change:
-            connection.execute(statement, picked)
+        """Corrupt the database. Return the id that the audit must name."""
+        connection = connect_unchecked(path)
+        cursor = connection.execute(self.select)
+        selected = dict(zip((column[0] for column in cursor.description), cursor.fetchone(), strict=True))
+        for statement in self.statements:
+            connection.execute(statement, selected)
         connection.close()
-        return str(picked["id"])
+        return str(selected["id"])
 
 
-def filled(folder: Path, size: Size = SMALL) -> Path:
-    """The path of a sound database in that data folder."""
+def create_seeded_database(folder: Path, size: Size = SMALL) -> Path:
+    """Create a sound database in a data folder. Return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "darkroom.sqlite3"
     connection = sqlite3.connect(path, isolation_level=None)
@@ -46,8 +46,8 @@ def filled(folder: Path, size: Size = SMALL) -> Path:
     return path
 
 
-def raw(path: Path) -> sqlite3.Connection:
-    """A connection that nothing holds back: no triggers, no CHECKs, no foreign keys."""
+def connect_unchecked(path: Path) -> sqlite3.Connection:
+    """Open a connection without triggers, CHECK constraints and foreign keys."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA foreign_keys=OFF")
     connection.execute("PRAGMA ignore_check_constraints=ON")
@@ -59,34 +59,38 @@ def raw(path: Path) -> sqlite3.Connection:
 _ENTRY = "SELECT id, user_id, reference FROM ledger WHERE kind = '{}' LIMIT 1 OFFSET 7"
 _TASK = "SELECT id, user_id FROM tasks WHERE status = '{}' LIMIT 1 OFFSET 7"
 _ORDER = "SELECT id, user_id FROM orders WHERE status = '{}' LIMIT 1 OFFSET 1"
-_PERSON = "SELECT id FROM users LIMIT 1 OFFSET 7"
+_USER = "SELECT id FROM users LIMIT 1 OFFSET 7"
 _LEDGER_WITHOUT_UNIQUE = (
     "ALTER TABLE ledger RENAME TO former",
     "CREATE TABLE ledger (id, user_id, kind, amount, balance, reference, created_at, previous)",
     "INSERT INTO ledger SELECT * FROM former",
     "DROP TABLE former",
 )
-_BALANCE = "a balance is the sum of its ledger"
-_HISTORY = "an entry leaves the sum of all up to it, and never less than nothing"
-_CHARGED, _CHARGE = "a task has one charge", "a charge has its task"
-_REFUNDED, _REFUND = "a failed task has one refund", "a refund has its failed task"
-_EXACT = "a refund is what was charged"
-_GRANTED, _GRANT = "a paid order has one grant, of the order's quota", "a grant has its paid order"
-_ADJUSTED, _ADJUST = "an adjustment has one entry", "an adjust entry has its adjustment"
-_DIRECTION = "charges and expiries take; grants, refunds and gifts give"
-_GIVEN, _GIFT = (
-    "a signup gift that was granted has one entry, of its amount, and any other has none",
-    "a gift entry has its signup gift",
-)
-_GIFTED = "SELECT user_id AS id FROM signup_gifts WHERE granted_at IS {} LIMIT 1"
+_BALANCE = "a balance equals the sum of the user's ledger entries"
+_HISTORY = "an entry names the user's previous entry, and its balance is the sum of the amounts so far and not negative"
+_CHARGED, _CHARGE = "a task has exactly one charge", "a charge belongs to a task of the same user"
+_REFUNDED, _REFUND = "a failed task has exactly one refund", "a refund belongs to a failed task of the same user"
+_EXACT = "a refund has the amount of the task's charge"
+_GRANTED = "a paid or refunded order has exactly one grant, of the order's quota"
+_GRANT = "a grant belongs to a paid or refunded order of the same user"
+_ADJUSTED = "an adjustment has exactly one ledger entry"
+_ADJUST = "an adjust entry belongs to an adjustment of the same user"
+_SIGN = "the amounts of charges and expiries are negative, and those of grants, refunds and gifts are positive"
+_GIFT_GRANTED = "a granted signup gift has exactly one ledger entry of its amount, and an ungranted one has none"
+_GIFT_ENTRY = "a gift entry belongs to the signup gift of the same user"
+_SIGNUP_GIFT = "SELECT user_id AS id FROM signup_gifts WHERE granted_at IS {} LIMIT 1"
 
 CORRUPTIONS = (
     Corruption(
-        "a balance", _BALANCE, _PERSON, ("UPDATE accounts SET balance = balance + 1 WHERE user_id = :id",), alone=True
+        "a wrong balance",
+        _BALANCE,
+        _USER,
+        ("UPDATE accounts SET balance = balance + 1 WHERE user_id = :id",),
+        only_rule=True,
     ),
-    Corruption("an account that is gone", _BALANCE, _PERSON, ("DELETE FROM accounts WHERE user_id = :id",), alone=True),
+    Corruption("a missing account", _BALANCE, _USER, ("DELETE FROM accounts WHERE user_id = :id",), only_rule=True),
     Corruption(
-        "an account without a ledger",
+        "a balance without ledger entries",
         _BALANCE,
         "SELECT 'ff' AS id",
         (
@@ -94,17 +98,17 @@ CORRUPTIONS = (
             "INSERT INTO accounts (user_id, balance, expires_at) VALUES (:id, 5, 0)",
             "UPDATE totals SET amount = amount + 1 WHERE name = 'users'",
         ),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "where somebody's ledger ends",
+        "a wrong last entry",
         _BALANCE,
-        _PERSON,
+        _USER,
         ("UPDATE accounts SET last_entry = last_entry - 1 WHERE user_id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "an account that names an entry of somebody else",
+        "a last entry of another user",
         _BALANCE,
         "SELECT 'ff' AS id, MAX(id) AS entry FROM ledger",
         (
@@ -112,36 +116,36 @@ CORRUPTIONS = (
             "INSERT INTO accounts (user_id, balance, expires_at, last_entry) VALUES (:id, 0, 0, :entry)",
             "UPDATE totals SET amount = amount + 1 WHERE name = 'users'",
         ),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a link between entries",
+        "a wrong previous entry",
         _HISTORY,
         _ENTRY.format("charge"),
         ("UPDATE ledger SET previous = previous - 1 WHERE id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a debt",
+        "a negative balance",
         _HISTORY,
         "SELECT MAX(id) AS id, user_id FROM ledger WHERE kind = 'charge'",
         (
             "UPDATE ledger SET amount = amount - 900000, balance = balance - 900000 WHERE id = :id",
             "UPDATE accounts SET balance = balance - 900000 WHERE user_id = :user_id",
         ),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "an entry's balance",
+        "a wrong balance in an entry",
         _HISTORY,
         _ENTRY.format("charge"),
         ("UPDATE ledger SET balance = balance + 1 WHERE id = :id",),
-        alone=True,
+        only_rule=True,
     ),
-    Corruption("an amount", _HISTORY, _ENTRY.format("charge"), ("UPDATE ledger SET amount = -2 WHERE id = :id",)),
-    Corruption("an entry that is gone", _BALANCE, _PERSON, ("DELETE FROM ledger WHERE user_id = :id",)),
+    Corruption("a wrong amount", _HISTORY, _ENTRY.format("charge"), ("UPDATE ledger SET amount = -2 WHERE id = :id",)),
+    Corruption("missing entries", _BALANCE, _USER, ("DELETE FROM ledger WHERE user_id = :id",)),
     Corruption(
-        "a debt that was made good",
+        "a negative balance that was balanced later",
         _HISTORY,
         "SELECT adjust.id, adjust.user_id FROM ledger AS adjust WHERE kind = 'adjust' LIMIT 1",
         (
@@ -157,47 +161,52 @@ CORRUPTIONS = (
         ),
     ),
     Corruption(
-        "a kind",
-        "an entry is of a known kind",
+        "an unknown kind",
+        "an entry has a known kind",
         _ENTRY.format("charge"),
         ("UPDATE ledger SET kind = 'bonus' WHERE id = :id",),
     ),
     Corruption(
-        "a key's owner",
-        "what a key led to belongs to the key's person",
+        "a key of another user",
+        "an idempotency key belongs to the same user as its task or order",
         "SELECT key AS id, user_id FROM idempotency WHERE task_id IS NOT NULL LIMIT 1",
         ("UPDATE idempotency SET user_id = (SELECT MAX(id) FROM users WHERE id <> :user_id) WHERE key = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a gift that was never given",
-        _GIVEN,
-        _GIFTED.format("NULL"),
+        "a granted gift without an entry",
+        _GIFT_GRANTED,
+        _SIGNUP_GIFT.format("NULL"),
         ("UPDATE signup_gifts SET granted_at = 1 WHERE user_id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a gift of another amount",
-        _GIVEN,
-        _GIFTED.format("NOT NULL"),
+        "a gift of another amount than its entry",
+        _GIFT_GRANTED,
+        _SIGNUP_GIFT.format("NOT NULL"),
         ("UPDATE signup_gifts SET amount = amount + 1 WHERE user_id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a gift that would be given again",
-        _GIVEN,
-        _GIFTED.format("NOT NULL"),
+        "an ungranted gift with an entry",
+        _GIFT_GRANTED,
+        _SIGNUP_GIFT.format("NOT NULL"),
         ("UPDATE signup_gifts SET granted_at = NULL WHERE user_id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a gift that nobody promised",
-        _GIFT,
+        "a gift entry without a signup gift",
+        _GIFT_ENTRY,
         "SELECT id, user_id FROM ledger WHERE kind = 'gift' LIMIT 1",
         ("DELETE FROM signup_gifts WHERE user_id = :user_id",),
-        alone=True,
+        only_rule=True,
     ),
-    Corruption("a direction", _DIRECTION, _ENTRY.format("charge"), ("UPDATE ledger SET amount = 1 WHERE id = :id",)),
+    Corruption(
+        "a charge with a positive amount",
+        _SIGN,
+        _ENTRY.format("charge"),
+        ("UPDATE ledger SET amount = 1 WHERE id = :id",),
+    ),
     Corruption(
         "a task without its charge", _CHARGED, _TASK.format("success"), ("DELETE FROM ledger WHERE reference = :id",)
     ),
@@ -208,19 +217,19 @@ CORRUPTIONS = (
         ("DELETE FROM tasks WHERE id = :reference", "DELETE FROM idempotency WHERE task_id = :reference"),
     ),
     Corruption(
-        "a charge of somebody who does not exist",
+        "a charge of a user who does not exist",
         _CHARGE,
         _ENTRY.format("charge"),
         ("UPDATE ledger SET user_id = 'zz' WHERE id = :id",),
     ),
     Corruption(
-        "a task that somebody else has paid for",
+        "a task charged to another user",
         _CHARGED,
         _TASK.format("success"),
         ("UPDATE tasks SET user_id = (SELECT id FROM users WHERE id <> :user_id) WHERE id = :id",),
     ),
     Corruption(
-        "two charges",
+        "two charges for a task",
         _CHARGED,
         _TASK.format("success"),
         (
@@ -232,13 +241,13 @@ CORRUPTIONS = (
         ),
     ),
     Corruption(
-        "a failure without its refund",
+        "a failed task without its refund",
         _REFUNDED,
         _TASK.format("success"),
         ("UPDATE tasks SET status = 'failed' WHERE id = :id",),
     ),
     Corruption(
-        "two refunds",
+        "two refunds for a task",
         _REFUNDED,
         _TASK.format("failed"),
         (
@@ -250,7 +259,7 @@ CORRUPTIONS = (
         ),
     ),
     Corruption(
-        "a refund without its failure",
+        "a refund for a task that succeeded",
         _REFUND,
         _ENTRY.format("refund"),
         ("UPDATE tasks SET status = 'success' WHERE id = :reference",),
@@ -264,10 +273,10 @@ CORRUPTIONS = (
             "UPDATE ledger SET balance = balance + 1 WHERE user_id = :user_id AND id >= :id",
             "UPDATE accounts SET balance = balance + 1 WHERE user_id = :user_id",
         ),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a payment without its grant",
+        "a paid order without its grant",
         _GRANTED,
         _ORDER.format("closed"),
         ("UPDATE orders SET status = 'paid', transaction_id = 'gg' WHERE id = :id",),
@@ -281,17 +290,17 @@ CORRUPTIONS = (
             "UPDATE totals SET amount = amount + 1 WHERE name = 'orders.refunded'",
             "UPDATE totals SET amount = amount - 1 WHERE name = 'orders.closed'",
         ),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a grant of another quota",
+        "a grant of another amount than the order's quota",
         _GRANTED,
         _ORDER.format("paid"),
         ("UPDATE orders SET quota = quota + 1 WHERE id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a grant without its payment",
+        "a grant for an order that is not paid",
         _GRANT,
         _ENTRY.format("grant"),
         ("UPDATE orders SET status = 'closed' WHERE id = :reference",),
@@ -301,34 +310,34 @@ CORRUPTIONS = (
         _ADJUSTED,
         "SELECT 'gg' AS id, id AS user_id FROM users LIMIT 1",
         ("INSERT INTO adjustments VALUES (:id, :user_id, '', 0)",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "an entry without its adjustment",
+        "an adjust entry without its adjustment",
         _ADJUST,
         "SELECT id, reference FROM ledger WHERE kind = 'adjust' LIMIT 1",
         ("DELETE FROM adjustments WHERE id = :reference",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a reference",
-        "every reference leads somewhere",
+        "a broken foreign key",
+        "every foreign key refers to an existing row",
         "SELECT id FROM sessions LIMIT 1 OFFSET 7",
         ("UPDATE sessions SET user_id = 'nobody' WHERE id = :id",),
-        alone=True,
+        only_rule=True,
     ),
     Corruption(
-        "a total",
-        "the totals are what there is",
+        "a wrong total",
+        "the stored totals equal the counted rows",
         "SELECT 'revenue' AS id",
         ("UPDATE totals SET amount = amount + 1 WHERE name = :id",),
-        alone=True,
+        only_rule=True,
     ),
 )
 
 
-def damage(path: Path) -> None:
-    """Overwrite a page in the middle of the ledger."""
+def damage_page(path: Path) -> None:
+    """Overwrite the root page of the ledger."""
     connection = sqlite3.connect(path, isolation_level=None)
     (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'ledger'").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from storage.audit import audit
+from storage.audit.findings import audit
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
 
 def audit_violations(connection: Connection) -> list[str]:
-    """Each rule that does not hold, with whom it is broken for."""
-    return [f"{finding.rule}: not so for {finding.offenders}" for finding in audit(connection)]
+    """Return a line for each violated rule, with its violations."""
+    return [f"violated rule: {finding.rule}: {finding.violations}" for finding in audit(connection)]
 
 
-async def close_audited(db: Database) -> None:
-    """Close the database, whose sums have to be right. Closed in any case: its threads would keep the tests alive."""
-    broken = await db.read(audit_violations)
-    await db.close()
-    assert broken == []
+async def audit_and_close(db: Database) -> None:
+    """Close the database and assert that it has no violations."""
+    violations = await db.read(audit_violations)
+    await db.close()  # before the assertion, because an open database's threads would keep the tests running
+    assert violations == []

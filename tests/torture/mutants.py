@@ -194,15 +194,15 @@ def limiting_in_memory() -> Iterator[None]:
     """What was sent is known to the process only, and forgotten with it."""
     kept: dict[Connection, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # each start opens another
 
-    def full_until(connection: Connection, limit: sends.Limit, now: int) -> int:
+    def blocked_until(connection: Connection, limit: sends.SendLimit, now: int) -> int:
         inside = [moment for moment in kept[connection][limit.scope] if moment > now - limit.window]
-        return inside[-limit.most] + limit.window if len(inside) >= limit.most else 0
+        return inside[-limit.max_sends] + limit.window if len(inside) >= limit.max_sends else 0
 
     def add(connection: Connection, scopes: Iterable[str], now: int) -> None:
         for scope in scopes:
             kept[connection][scope].append(now)
 
-    with patch.multiple(sends, full_until=full_until, add=add):
+    with patch.multiple(sends, blocked_until=blocked_until, add=add):
         yield
 
 
@@ -211,7 +211,7 @@ def counting_tries_in_memory() -> Iterator[None]:
     """The tries that were taken are known to the process only."""
     taken: Counter[bytes] = Counter()
 
-    def take_try(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
+    def count_attempt(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
         query = "SELECT digest FROM codes WHERE phone = ? AND expires_at > ?"
         row = connection.execute(query, (phone, now)).fetchone()
         if row is None or taken[row[0]] >= tries:
@@ -219,7 +219,7 @@ def counting_tries_in_memory() -> Iterator[None]:
         taken[row[0]] += 1
         return bytes(row[0])
 
-    with patch.object(codes, "take_try", take_try):
+    with patch.object(codes, "count_attempt", count_attempt):
         yield
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from actors.quota.actor import Entry, GetBalance, GetLedger, Quota
+from actors.quota.actor import GetBalance, GetLedger, LedgerEntry, Quota
 from server.http.body import Query, QueryInteger
 from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
@@ -38,7 +38,7 @@ class QuotaRoutes:
         return Reply({"entries": [_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)})
 
 
-def _wire(entry: Entry) -> dict[str, str | int]:
+def _wire(entry: LedgerEntry) -> dict[str, str | int]:
     return {
         "id": str(entry.id),
         "kind": entry.kind.value,

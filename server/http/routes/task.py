@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from actors.errors import BadParameter, UnknownTaskType
 from actors.ports import ObjectStore, PictureTemplate
-from actors.task.actor import BASIC_CLEAN, CreateTask, Filter, GetTask, ListTasks, Report, Task, Tasks, TaskStatus
+from actors.task.actor import BASIC_CLEAN, CreateTask, GetTask, ListTasks, Report, Task, TaskFilter, Tasks, TaskStatus
 from actors.task.media import Media
 from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
@@ -110,7 +110,7 @@ class TaskRoutes:
 
     async def _list(self, call: Call[NoBody, ListQuery]) -> Reply:
         query = call.query
-        wanted = Filter(call.caller.user_id, query.status, query.type, query.cursor)
+        wanted = TaskFilter(call.caller.user_id, query.status, query.type, query.cursor)
         page = await self._tasks.ask(ListTasks(wanted, query.limit, query.offset))
         return Reply(
             {

@@ -25,7 +25,7 @@ from storage.auth import users
 from storage.auth.users import User
 from storage.engine.database import Database
 from storage.membership.orders import OrderStatus
-from tests.support.invariants import close_audited
+from tests.support.invariants import audit_and_close
 from tests.support.server import ManualClock
 
 G = TypeVar("G", bound=SandboxGateway)
@@ -82,7 +82,7 @@ async def opened(folder: Path, kind: type[G]) -> AsyncIterator[tuple[Shop, G]]:
     yield Shop(db, clock, quota, membership, trades, folder / "trades"), gateway
     await membership.stop()
     await quota.stop()
-    await close_audited(db)
+    await audit_and_close(db)
 
 
 async def test_a_payment_nobody_told_about_is_found_and_credited_once(shop: Shop) -> None:

@@ -20,7 +20,7 @@ from storage.quota import accounts
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
 from storage.task.tasks import FailedTask, NewTask, Task, TaskStatus
-from tests.support.invariants import close_audited
+from tests.support.invariants import audit_and_close
 from tests.support.server import ManualClock
 
 
@@ -30,7 +30,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     for name in ("u", "v"):
         await database.write(partial(users.add, user=User(name, name, 0)))
     yield database
-    await close_audited(database)
+    await audit_and_close(database)
 
 
 @pytest.fixture

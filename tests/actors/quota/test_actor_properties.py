@@ -118,7 +118,7 @@ class QuotaMachine(RuleBasedStateMachine):
     @rule(amount=st.integers(1, 9))
     def promise(self, amount: int) -> None:
         user = self.newcomers.pop()
-        self.run(self.db.write(lambda connection: signup_gifts.promise(connection, user, amount, self.clock.now())))
+        self.run(self.db.write(lambda connection: signup_gifts.add(connection, user, amount, self.clock.now())))
         self.model.promised[user] = amount
 
     @rule()

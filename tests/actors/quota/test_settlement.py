@@ -13,7 +13,7 @@ from actors.quota.settlement import Facts, Settlement, end_id, settle
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from storage.task.tasks import FailedTask, NewTask
 
 NOW = 1_000_000_000_000
@@ -70,14 +70,14 @@ def member(balance: int, user: str = "u", expires_at: int = LATER) -> Account:
     return Account(user, balance, expires_at)
 
 
-def changes(settlement: Settlement) -> list[tuple[Kind, int, int, str]]:
+def changes(settlement: Settlement) -> list[tuple[EntryKind, int, int, str]]:
     return [(c.kind, c.amount, c.balance, c.reference) for c in settlement.entries]
 
 
 def test_a_charge_takes_its_amount_and_brings_its_task() -> None:
     made = settled([charge(amount=3)], member(5))
     assert made.outcomes == [Receipt("t1", 2, NOW)]
-    assert changes(made) == [(Kind.CHARGE, -3, 2, "t1")]
+    assert changes(made) == [(EntryKind.CHARGE, -3, 2, "t1")]
     assert [task.id for task in made.tasks] == ["t1"]
     assert made.accounts["u"].balance == 2
 
@@ -102,7 +102,7 @@ def test_without_a_membership_there_is_nothing_to_charge() -> None:
 
 def test_a_refund_gives_back_what_was_charged() -> None:
     made = settled([refund()], member(0), charged={"t1": 3})
-    assert changes(made) == [(Kind.REFUND, 3, 3, "t1")]
+    assert changes(made) == [(EntryKind.REFUND, 3, 3, "t1")]
 
 
 def test_a_refund_whose_task_was_not_won_changes_nothing() -> None:
@@ -131,23 +131,23 @@ def test_a_grant_is_credited_once_however_often_it_comes() -> None:
 
 def test_a_plan_without_rollover_ends_what_was_left() -> None:
     made = settled([grant(rollover=False)], member(4))
-    assert changes(made) == [(Kind.EXPIRE, -4, 0, "o1"), (Kind.GRANT, 10, 10, "o1")]
+    assert changes(made) == [(EntryKind.EXPIRE, -4, 0, "o1"), (EntryKind.GRANT, 10, 10, "o1")]
 
 
 def test_a_membership_that_is_over_ends_before_anything_else() -> None:
     made = settled([charge(), grant(), charge("t2")], member(4, expires_at=NOW))
     assert [type(outcome) for outcome in made.outcomes] == [NotMember, Receipt, Receipt]
     assert changes(made) == [
-        (Kind.EXPIRE, -4, 0, end_id("u", NOW)),
-        (Kind.GRANT, 10, 10, "o1"),
-        (Kind.CHARGE, -1, 9, "t2"),
+        (EntryKind.EXPIRE, -4, 0, end_id("u", NOW)),
+        (EntryKind.GRANT, 10, 10, "o1"),
+        (EntryKind.CHARGE, -1, 9, "t2"),
     ]
 
 
 def test_expire_ends_only_what_is_over() -> None:
     assert settled([Expire("u")], member(4)).entries == []
     made = settled([Expire("u"), Expire("u")], member(4, expires_at=NOW))
-    assert changes(made) == [(Kind.EXPIRE, -4, 0, end_id("u", NOW))]
+    assert changes(made) == [(EntryKind.EXPIRE, -4, 0, end_id("u", NOW))]
     assert made.accounts["u"] == Account("u", 0, 0, last_entry=1)
 
 

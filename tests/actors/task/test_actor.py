@@ -34,7 +34,7 @@ from storage.auth.users import User
 from storage.engine.database import Database
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
-from tests.support.invariants import close_audited
+from tests.support.invariants import audit_and_close
 from tests.support.server import ManualClock
 
 USER = new_id()
@@ -112,7 +112,7 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
         actor.drain()
         await actor.stop(grace=0)
         await quota.stop()
-        await close_audited(db)
+        await audit_and_close(db)
 
 
 @pytest.fixture

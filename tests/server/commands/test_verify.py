@@ -1,4 +1,4 @@
-"""`darkroom verify` as its operator meets it: a process over a data folder, served or not."""
+"""`darkroom verify` as a process, over a data folder with and without a running server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.commands.test_main import outcome
-from tests.support.corruption import CORRUPTIONS, Corruption, damage, filled, raw
+from tests.support.corruption import CORRUPTIONS, Corruption, connect_unchecked, create_seeded_database, damage_page
 from tests.support.pictures import shirt
 from tests.support.process import http_client, server_process
 from tests.support.server import Api
@@ -20,14 +20,14 @@ SOUND, BROKEN, NOT_AUDITED = 0, 1, 2
 
 
 async def test_a_sound_folder(tmp_path: Path) -> None:
-    filled(tmp_path / "data")
+    create_seeded_database(tmp_path / "data")
     status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
     assert (status, err) == (SOUND, "")
-    assert out == "data: checked 40 people, 624 ledger entries, 520 tasks and 48 orders: sound\n"
+    assert out == "data is sound: checked 40 users, 624 ledger entries, 520 tasks and 48 orders\n"
 
 
-async def test_the_folder_is_the_settings_own_unless_one_is_named(tmp_path: Path) -> None:
-    filled(tmp_path / "there")
+async def test_the_data_folder_comes_from_the_settings_or_from_the_option(tmp_path: Path) -> None:
+    create_seeded_database(tmp_path / "there")
     (tmp_path / "some.toml").write_text('data = "there"')
     assert (await outcome("verify", "--config", "some.toml", cwd=tmp_path))[0] == SOUND
     (tmp_path / "config.toml").write_text('mode = "production"')
@@ -37,32 +37,32 @@ async def test_the_folder_is_the_settings_own_unless_one_is_named(tmp_path: Path
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name)
 async def test_one_corrupted_row_is_named(tmp_path: Path, corruption: Corruption) -> None:
-    offender = corruption.apply(filled(tmp_path / "data"))
+    violating_id = corruption.apply(create_seeded_database(tmp_path / "data"))
     status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
     assert status == BROKEN
-    assert f"broken: {corruption.rule} (" in out and offender in out, out
+    assert f"violated rule: {corruption.rule} (" in out and violating_id in out, out
     assert "darkroom: data is not sound" in err and "Traceback" not in err
 
 
-async def test_a_damaged_page_is_told_without_a_traceback(tmp_path: Path) -> None:
-    damage(filled(tmp_path / "data"))
+async def test_a_damaged_page_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    damage_page(create_seeded_database(tmp_path / "data"))
     status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
     assert (status, "quick_check" in out, "Traceback" in err) == (BROKEN, True, False)
 
 
-async def test_a_damaged_schema_is_told_without_a_traceback(tmp_path: Path) -> None:
-    with closing(raw(filled(tmp_path / "data"))) as connection:
+async def test_a_damaged_schema_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    with closing(connect_unchecked(create_seeded_database(tmp_path / "data"))) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         connection.execute("UPDATE sqlite_schema SET sql = 'CREATE TABLE ledger (' WHERE name = 'ledger'")
     status, out, err = await outcome("verify", "--data", "data", cwd=tmp_path)
     assert (status, "malformed" in out, "Traceback" in err) == (BROKEN, True, False)
 
 
-async def test_of_many_offenders_a_hundred_are_named(tmp_path: Path) -> None:
-    with closing(raw(filled(tmp_path / "data"))) as connection:
+async def test_only_the_first_hundred_violations_are_listed(tmp_path: Path) -> None:
+    with closing(connect_unchecked(create_seeded_database(tmp_path / "data"))) as connection:
         connection.execute("DELETE FROM ledger WHERE kind = 'charge'")
     _, out, _ = await outcome("verify", "--data", "data", cwd=tmp_path)
-    assert out.count("its person has 0 charges for it") == 100 and "\n  and 420 more\n" in out
+    assert out.count("this user has 0 charges for it") == 100 and "\n  and 420 more\n" in out
 
 
 async def test_a_folder_that_was_never_served(tmp_path: Path) -> None:
@@ -72,11 +72,11 @@ async def test_a_folder_that_was_never_served(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_database_or_a_newer_one(tmp_path: Path) -> None:
-    path = filled(tmp_path / "data")
+    path = create_seeded_database(tmp_path / "data")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version=999")
     status, _, err = await outcome("verify", cwd=tmp_path)
-    assert status == NOT_AUDITED and "schema 999" in err
+    assert status == NOT_AUDITED and "schema version 999" in err
     path.write_bytes(b"a letter to a friend" * 1000)
     status, _, err = await outcome("verify", cwd=tmp_path)
     assert status == NOT_AUDITED and "is not a database" in err
@@ -120,7 +120,7 @@ async def test_after_a_kill_what_is_in_the_wal_only_is_audited_and_left_there(tm
     before = [file.read_bytes() for file in files]
     assert before[1], "or nothing was left to be replayed"
     status, out, _ = await outcome("verify", "--data", "data", cwd=tmp_path)
-    assert status == SOUND and "1 people, 2 ledger entries, 1 tasks and 1 orders" in out
+    assert status == SOUND and "1 users, 2 ledger entries, 1 tasks and 1 orders" in out
     assert [file.read_bytes() for file in files] == before
     async with server_process(data, TASKS__WORKERS="0") as server:
         assert await server.end(signal.SIGTERM) == 0

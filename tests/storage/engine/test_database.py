@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.auth import codes
-from storage.auth.codes import Code
+from storage.auth.codes import StoredCode
 from storage.engine import heartbeat
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -18,7 +18,7 @@ from storage.engine.group_commit import commit_group
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import migrate
 from storage.quota import ledger
-from storage.quota.ledger import Entry, Kind
+from storage.quota.ledger import EntryKind, LedgerEntry
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_c
         connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
         for now, references in ((5_000, "ab"), (9_000, "c"), (2_000, "de"), (9_000, "f"), (9_001, "g")):
             for reference in references:
-                entry = Entry(ledger.next_id(connection, now), "u", Kind.GRANT, 1, 1, reference, now, None)
+                entry = LedgerEntry(ledger.next_id(connection, now), "u", EntryKind.GRANT, 1, 1, reference, now, None)
                 ledger.append(connection, [entry])
 
     await db.write(fill)
@@ -219,7 +219,10 @@ async def test_entries_are_numbered_in_the_order_of_their_writing_whatever_the_c
 async def test_a_broken_chain_shows_nobody_what_is_not_theirs(db: Database) -> None:
     def fill(connection: Connection) -> None:
         connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0), ('v', 'q', 0)")
-        theirs, own = Entry(1, "u", Kind.GRANT, 1, 1, "a", 0, None), Entry(2, "v", Kind.GRANT, 1, 1, "b", 0, 1)
+        theirs, own = (
+            LedgerEntry(1, "u", EntryKind.GRANT, 1, 1, "a", 0, None),
+            LedgerEntry(2, "v", EntryKind.GRANT, 1, 1, "b", 0, 1),
+        )
         ledger.append(connection, [theirs, own])
         connection.execute("INSERT INTO accounts VALUES ('u', 1, 0, 1), ('v', 1, 0, 2)")
 
@@ -270,8 +273,8 @@ def test_a_commit_that_cannot_even_be_undone_is_told_as_unknown(tmp_path: Path) 
 
 async def test_a_code_is_spent_once_and_not_in_the_place_of_a_newer_one(db: Database) -> None:
     def spend_some(connection: Connection) -> list[bool]:
-        codes.put(connection, Code("13800138000", b"older", 9))
-        codes.put(connection, Code("13800138000", b"newer", 9))
-        return [codes.spend(connection, "13800138000", digest) for digest in (b"older", b"newer", b"newer")]
+        codes.replace(connection, StoredCode("13800138000", b"older", 9))
+        codes.replace(connection, StoredCode("13800138000", b"newer", 9))
+        return [codes.consume(connection, "13800138000", digest) for digest in (b"older", b"newer", b"newer")]
 
     assert await db.write(spend_some) == [False, True, False]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.audit import audit
+from storage.audit.findings import audit
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.engine.migrate import UnknownSchema, migrate

@@ -17,7 +17,7 @@ from actors.errors import (
 from actors.quota.actor import Adjust
 from actors.runtime import Message
 from actors.task.actor import Created
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from tests.torture.simulation.oracle import Witness
 from tests.torture.simulation.schedule import Script
 from tests.torture.simulation.server import Deployment, Lost
@@ -61,18 +61,18 @@ async def adjusted(outside: Outside, adjust: Adjust) -> bool:
     try:
         receipt = await outside.server.ask(adjust)
     except UNKNOWN:
-        witness.unknown.add((Kind.ADJUST, name))
+        witness.unknown.add((EntryKind.ADJUST, name))
         return False
     except NOTHING_DONE:
-        witness.not_done(Kind.ADJUST, name)
+        witness.not_done(EntryKind.ADJUST, name)
         await asyncio.sleep(outside.script.pause(5))
         return False
     except QuotaInsufficient:
-        witness.not_done(Kind.ADJUST, name)
+        witness.not_done(EntryKind.ADJUST, name)
         return True
-    again = (Kind.ADJUST, name) in witness.entries
+    again = (EntryKind.ADJUST, name) in witness.entries
     witness.check(not (again and receipt), f"{name} was done twice")
-    left = witness.confirm(adjust.user_id, Kind.ADJUST, name)
+    left = witness.confirm(adjust.user_id, EntryKind.ADJUST, name)
     witness.check(receipt is None or receipt.balance == left, f"{name} left {left}, answered {receipt}")
     outside.script.step(f"{name} by {adjust.amount} for {adjust.user_id[-4:]}: {left} left")
     return True

@@ -12,7 +12,7 @@ from actors.errors import (
 )
 from actors.membership.actor import Notify
 from actors.ports import Payment, PaymentState
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from tests.torture.simulation.clients import NO_ANSWER, Outside
 from tests.torture.simulation.services import notification
 
@@ -53,7 +53,7 @@ class Notifications:
         witness = self._outside.witness
         if payment.state is PaymentState.PAID:
             ((owner,),) = witness.rows("SELECT user_id FROM orders WHERE id = ?", payment.order_id)
-            witness.confirm(owner, Kind.GRANT, payment.order_id)
+            witness.confirm(owner, EntryKind.GRANT, payment.order_id)
 
     async def _wrong(self, payment: Payment) -> None:
         """Well signed, but not what the order is for; or of an order nobody knows. Nothing may be credited for it."""

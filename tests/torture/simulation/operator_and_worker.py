@@ -12,7 +12,7 @@ from actors.errors import (
 from actors.quota.actor import Adjust, Receipt, Refund
 from actors.task.actor import Report, TaskStatus
 from storage.quota.adjustments import Adjustment
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from storage.task.tasks import FailedTask
 from tests.torture.simulation.clients import NO_ANSWER, TRIES, Outside, adjusted, created_task
 from tests.torture.simulation.oracle import FINAL
@@ -53,7 +53,7 @@ class Operator:
             return
         self._script.step(f"the operator cancels {task_id[-6:]}: {receipt}")
         if isinstance(receipt, Receipt):
-            self._witness.confirm(user_id, Kind.REFUND, task_id)
+            self._witness.confirm(user_id, EntryKind.REFUND, task_id)
             self._witness.final(task_id, TaskStatus.FAILED, (), "cancelled")
         else:
             ((status,),) = self._witness.rows("SELECT status FROM tasks WHERE id = ?", task_id)
@@ -61,7 +61,7 @@ class Operator:
 
     async def _mistake(self, name: str) -> None:
         """Somebody who does not exist; the command breaks the transaction of a whole turn."""
-        self._witness.missing.add((Kind.ADJUST, f"mistaken {name}"))
+        self._witness.missing.add((EntryKind.ADJUST, f"mistaken {name}"))
         try:
             await self._outside.server.ask(Adjust(Adjustment(f"mistaken {name}", "nobody", "a mistake", 0), 5))
         except (MissingReference, *NO_ANSWER):
@@ -102,7 +102,7 @@ class OutsideWorker:
             return
         self._script.step(f"a worker elsewhere reports {status} of {task_id[-6:]}")
         if status is TaskStatus.FAILED:
-            self._witness.confirm(user_id, Kind.REFUND, task_id)
+            self._witness.confirm(user_id, EntryKind.REFUND, task_id)
             self._witness.final(task_id, status, (), reason)
         elif status is TaskStatus.SUCCESS:
             self._witness.final(task_id, status, tuple(results), None)

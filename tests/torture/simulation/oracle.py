@@ -12,7 +12,7 @@ from actors.ports import Payment, PaymentState
 from actors.quota.actor import Balance
 from actors.task.actor import Created, Task, TaskStatus
 from storage.engine.connection import Connection
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from tests.support.invariants import audit_violations
 from tests.torture.simulation.schedule import Script
 from tests.torture.simulation.services import SimulatedClock
@@ -41,9 +41,9 @@ class Witness:
     checked: int = 0
     violations: list[str] = field(default_factory=list)
     wishes: list[Wish] = field(default_factory=list)
-    entries: dict[tuple[Kind, str], str] = field(default_factory=dict)  # confirmed: (kind, reference) to user id
-    unknown: set[tuple[Kind, str]] = field(default_factory=set)
-    missing: set[tuple[Kind, str]] = field(default_factory=set)  # refused: must never be there
+    entries: dict[tuple[EntryKind, str], str] = field(default_factory=dict)  # confirmed: (kind, reference) to user id
+    unknown: set[tuple[EntryKind, str]] = field(default_factory=set)
+    missing: set[tuple[EntryKind, str]] = field(default_factory=set)  # refused: must never be there
     positions: Counter[str] = field(default_factory=Counter)  # how much of a person's ledger has been confirmed
     finals: dict[str, tuple[object, ...]] = field(default_factory=dict)
     taken_over: set[str] = field(default_factory=set)  # tasks that a worker elsewhere was told it holds
@@ -67,7 +67,7 @@ class Witness:
             return
         self.check(wish.answer is None, f"{wish.input_key} was refused ({wish.answer!r}), then created")
         wish.answer = answer
-        balance = self.confirm(wish.user_id, Kind.CHARGE, answer.task_id)
+        balance = self.confirm(wish.user_id, EntryKind.CHARGE, answer.task_id)
         self.check(balance == answer.balance, f"the charge of {wish.input_key} left {balance}, not {answer.balance}")
         self.check(self.tasks_of(wish) == [answer.task_id], f"{wish.input_key} has one task when that is answered")
 
@@ -85,13 +85,13 @@ class Witness:
         if wish.open == 1 and not wish.unknown and wish.answer is None:
             self.check(not self.tasks_of(wish), f"{wish.input_key} was not created ({fault!r}), and is there")
 
-    def not_done(self, kind: Kind, reference: str) -> None:
+    def not_done(self, kind: EntryKind, reference: str) -> None:
         """It was refused: it is not there, unless an earlier attempt did it."""
         if (kind, reference) not in self.entries.keys() | self.unknown:
             done = self.rows("SELECT 1 FROM ledger WHERE kind = ? AND reference = ?", kind, reference)
             self.check(not done, f"the {kind} of {reference} was refused, and done")
 
-    def confirm(self, user_id: str, kind: Kind, reference: str) -> int | None:
+    def confirm(self, user_id: str, kind: EntryKind, reference: str) -> int | None:
         """Something was answered that this ledger entry explains; the balance it left."""
         found = self.rows("SELECT id, balance FROM ledger WHERE kind = ? AND reference = ?", kind, reference)
         self.check(len(found) == 1, f"the {kind} of {reference} is on disk when it is answered")

@@ -16,9 +16,9 @@ from actors.idempotency import IdempotencyKey
 from actors.membership.actor import GetOrder, GetStatus, ListOrders, Purchase, Purchased
 from actors.ports import PaymentState, PictureTemplate
 from actors.quota.actor import Adjust, GetBalance
-from actors.task.actor import Created, CreateTask, Filter, GetTask, ListTasks
+from actors.task.actor import Created, CreateTask, GetTask, ListTasks, TaskFilter
 from storage.quota.adjustments import Adjustment
-from storage.quota.ledger import Kind
+from storage.quota.ledger import EntryKind
 from tests.torture.simulation.clients import NO_ANSWER, NOTHING_DONE, TRIES, UNKNOWN, Outside, adjusted
 from tests.torture.simulation.notifications import Notifications
 from tests.torture.simulation.oracle import Wish
@@ -146,7 +146,7 @@ class Person:
 
     async def _look_at_tasks(self) -> None:
         mine = [wish.answer for wish in self._wishes if isinstance(wish.answer, Created)]
-        page = await self._outside.ask(ListTasks(Filter(self.user_id), 100, 0))
+        page = await self._outside.ask(ListTasks(TaskFilter(self.user_id), 100, 0))
         if page is not None:
             (kept,) = self._witness.rows("SELECT COUNT(*) FROM tasks WHERE user_id = ?", self.user_id)
             between = len(mine) <= page.total <= kept[0]
@@ -217,7 +217,7 @@ class Person:
         known = self._script.random.choice(self._orders)
         order = await self._outside.ask(GetOrder(self.user_id, known))
         if order is not None and order.status == "paid":
-            self._witness.confirm(self.user_id, Kind.GRANT, order.id)
+            self._witness.confirm(self.user_id, EntryKind.GRANT, order.id)
         listed = await self._outside.ask(ListOrders(self.user_id, 100, 0))
         if listed is not None:
             self._witness.check(known in {order.id for order in listed.orders}, f"order {known} is listed")
