@@ -1,4 +1,4 @@
-"""Each real sender with its provider on loopback."""
+"""Each real sender, connected to its fake provider on loopback."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.server.gateways.sms import aliyun_wire, tencent_wire, webhook_wire
-from tests.server.gateways.sms.wire import Wire, wired
+from tests.server.gateways.sms import aliyun_provider, tencent_provider, webhook_provider
+from tests.server.gateways.sms.connected_sender import ConnectedSender, connected_sender
 
 
 @pytest.fixture
-async def tencent() -> AsyncIterator[Wire]:
-    async with wired(tencent_wire) as wire:
-        yield wire
+async def tencent() -> AsyncIterator[ConnectedSender]:
+    async with connected_sender(tencent_provider) as sms:
+        yield sms
 
 
 @pytest.fixture
-async def aliyun() -> AsyncIterator[Wire]:
-    async with wired(aliyun_wire) as wire:
-        yield wire
+async def aliyun() -> AsyncIterator[ConnectedSender]:
+    async with connected_sender(aliyun_provider) as sms:
+        yield sms
 
 
 @pytest.fixture
-async def webhook() -> AsyncIterator[Wire]:
-    async with wired(webhook_wire) as wire:
-        yield wire
+async def webhook() -> AsyncIterator[ConnectedSender]:
+    async with connected_sender(webhook_provider) as sms:
+        yield sms

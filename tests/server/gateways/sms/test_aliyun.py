@@ -1,4 +1,4 @@
-"""Alibaba Cloud's SendSms by our own signature, against a provider that checks every one."""
+"""The sender of Alibaba Cloud against a provider that checks every signature."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
 from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, Request
-from tests.server.gateways.sms import aliyun_wire
-from tests.server.gateways.sms.aliyun_wire import sent
-from tests.server.gateways.sms.provider import Received, Reply, saying
-from tests.server.gateways.sms.wire import Wire, wired
+from tests.server.gateways.sms import aliyun_provider
+from tests.server.gateways.sms.aliyun_provider import status_response
+from tests.server.gateways.sms.connected_sender import ConnectedSender, connected_sender
+from tests.server.gateways.sms.fake_provider import ReceivedRequest, Reply, respond_with
 
 
-def parameters(received: Received) -> dict[str, str]:
+def parameters(received: ReceivedRequest) -> dict[str, str]:
     return dict(parse_qsl(received.query, strict_parsing=True))
 
 
-def test_the_signature_is_that_of_the_documentations_example() -> None:
+def test_the_signature_matches_the_example_of_the_documentation() -> None:
     """https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, "Fixed values"."""
     request = Request(
         query={"RegionId": "cn-shanghai", "ImageId": "win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd"},
@@ -39,7 +39,7 @@ def test_the_signature_is_that_of_the_documentations_example() -> None:
     )
 
 
-async def test_a_message_arrives_with_its_parameters(aliyun: Wire) -> None:
+async def test_a_message_arrives_with_its_parameters(aliyun: ConnectedSender) -> None:
     await aliyun.send()
     [received] = aliyun.provider.received
     assert (received.method, received.target.partition("?")[0], received.body) == ("POST", "/", b"")
@@ -52,15 +52,15 @@ async def test_a_message_arrives_with_its_parameters(aliyun: Wire) -> None:
     }
 
 
-async def test_the_template_has_the_parameters_that_are_set() -> None:
+async def test_the_template_gets_the_configured_parameters() -> None:
     wanted = {"code": "{code}", "product": "暗房", "time": "{minutes}"}
-    async with wired(aliyun_wire, template_param=wanted) as wire:
-        await wire.send()
-    filled = json.loads(parameters(wire.provider.received[0])["TemplateParam"])
+    async with connected_sender(aliyun_provider, template_param=wanted) as sms:
+        await sms.send()
+    filled = json.loads(parameters(sms.provider.received[0])["TemplateParam"])
     assert filled == {"code": "271828", "product": "暗房", "time": "5"}
 
 
-async def test_no_two_requests_have_the_same_nonce(aliyun: Wire) -> None:
+async def test_no_two_requests_have_the_same_nonce(aliyun: ConnectedSender) -> None:
     for _ in range(3):
         await aliyun.send()
     assert len({received.headers["x-acs-signature-nonce"] for received in aliyun.provider.received}) == 3
@@ -80,10 +80,10 @@ def limited(limit: int, retry_after: int) -> DomainError:
         ("isv.BUSINESS_LIMIT_CONTROL", "业务限流", limited(1, 60)),
     ],
 )
-async def test_one_phones_trouble_is_told_to_its_owner(
-    aliyun: Wire, code: str, message: str, error: DomainError
+async def test_a_problem_of_one_phone_is_reported_to_its_user(
+    aliyun: ConnectedSender, code: str, message: str, error: DomainError
 ) -> None:
-    aliyun.provider.reply = sent(code, message)
+    aliyun.provider.reply = status_response(code, message)
     with pytest.raises(type(error)) as caught:
         await aliyun.send()
     assert (caught.value.facts, aliyun.levels) == (error.facts, ["warning"])
@@ -105,8 +105,10 @@ async def test_one_phones_trouble_is_told_to_its_owner(
         ("nobody.THOUGHT_OF_THIS", 503, "look the code up"),
     ],
 )
-async def test_what_stops_every_login_is_an_error_with_a_hint(aliyun: Wire, code: str, status: int, hint: str) -> None:
-    aliyun.provider.reply = sent(code, "its own words", status)
+async def test_a_problem_of_all_logins_is_an_error_with_a_hint(
+    aliyun: ConnectedSender, code: str, status: int, hint: str
+) -> None:
+    aliyun.provider.reply = status_response(code, "its own words", status)
     with pytest.raises(ServiceUnavailable):
         await aliyun.send()
     [line] = aliyun.log
@@ -116,27 +118,27 @@ async def test_what_stops_every_login_is_an_error_with_a_hint(aliyun: Wire, code
 
 
 async def test_a_wrong_key_is_refused() -> None:
-    async with wired(aliyun_wire, access_key_secret="another key") as wire:
+    async with connected_sender(aliyun_provider, access_key_secret="another key") as sms:
         with pytest.raises(ServiceUnavailable):
-            await wire.send()
-    assert (wire.levels, wire.log[0]["provider_code"]) == (["error"], "SignatureDoesNotMatch")
+            await sms.send()
+    assert (sms.levels, sms.log[0]["provider_code"]) == (["error"], "SignatureDoesNotMatch")
 
 
 UNCLEAR = {
-    "an error page": saying("<html>", 500),
-    "an OK with another status": sent("OK", "OK", 502),
-    "no JSON": saying("OK"),
-    "half of it": saying('{"Code": "O'),
-    "nothing": saying(""),
-    "a list": saying([]),
-    "no Code": saying({"Message": "OK"}),
-    "a Code that is no text": saying({"Code": 200}),
-    "another encoding": saying("{}", headers={"Content-Encoding": "gzip"}),
+    "an error page": respond_with("<html>", 500),
+    "an OK with another status": status_response("OK", "OK", 502),
+    "no JSON": respond_with("OK"),
+    "half of it": respond_with('{"Code": "O'),
+    "nothing": respond_with(""),
+    "a list": respond_with([]),
+    "no Code": respond_with({"Message": "OK"}),
+    "a Code that is no text": respond_with({"Code": 200}),
+    "another encoding": respond_with("{}", headers={"Content-Encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
-async def test_an_answer_that_does_not_say_ok_is_no_success(aliyun: Wire, reply: Reply) -> None:
+async def test_an_unclear_response_is_no_success(aliyun: ConnectedSender, reply: Reply) -> None:
     aliyun.provider.reply = reply
     with pytest.raises(ServiceUnavailable):
         await aliyun.send()
@@ -144,7 +146,7 @@ async def test_an_answer_that_does_not_say_ok_is_no_success(aliyun: Wire, reply:
     assert "may have been sent" in aliyun.log[0]["event"]
 
 
-async def test_what_an_ok_leaves_out_or_adds_does_not_matter(aliyun: Wire) -> None:
-    aliyun.provider.reply = saying({"Code": "OK", "Message": None, "Fresh": 1})
+async def test_missing_and_new_fields_of_a_success_are_ignored(aliyun: ConnectedSender) -> None:
+    aliyun.provider.reply = respond_with({"Code": "OK", "Message": None, "Fresh": 1})
     await aliyun.send()
     assert aliyun.log == []

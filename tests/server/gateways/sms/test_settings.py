@@ -1,4 +1,4 @@
-"""Which sender the settings choose, and what it is said to need."""
+"""The settings choose a sender and report what it lacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chosen(name: str, **other: str) -> SmsSettings:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("tencent", Tencent), ("aliyun", Aliyun), ("webhook", Webhook)])
-async def test_the_sender_that_is_set_is_made_and_has_no_faults(name: str, kind: type) -> None:
+async def test_the_configured_sender_is_created(name: str, kind: type) -> None:
     assert faults(chosen(name)) == []
     made = chosen(name).create_sender()
     assert isinstance(made, kind)
@@ -38,7 +38,7 @@ async def test_the_sender_that_is_set_is_made_and_has_no_faults(name: str, kind:
 
 
 @pytest.mark.parametrize("name", ["", "sandbox"])
-def test_the_sandbox_is_not_found_here_and_needs_nothing(name: str) -> None:
+def test_the_sandbox_has_no_problems_and_no_real_sender(name: str) -> None:
     settings = SmsSettings.model_validate({"sender": name})
     assert faults(settings) == []
     with pytest.raises(ValueError, match="no real SMS sender"):
@@ -50,18 +50,18 @@ def test_each_missing_setting_is_named(name: str, key: str) -> None:
     assert faults(chosen(name, **{key: ""})) == [f"sms.{name}.{key}: is required by this sender"]
 
 
-def test_all_that_is_missing_is_told_at_once() -> None:
+def test_all_missing_settings_are_reported_at_once() -> None:
     told = faults(SmsSettings(sender="tencent"))
     assert [line.partition(":")[0] for line in told] == [f"sms.tencent.{key}" for key in COMPLETE["tencent"]]
 
 
-def test_what_another_sender_lacks_does_not_matter() -> None:
+def test_settings_of_other_senders_are_not_checked() -> None:
     settings = SmsSettings.model_validate({"sender": "webhook", **COMPLETE, "tencent": {}, "aliyun": {"sign_name": ""}})
     assert faults(settings) == []
 
 
 @pytest.mark.parametrize("absent", ["httpx", "tencentcloud", "tencentcloud.sms"])
-def test_a_missing_sdk_is_told_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
+def test_a_missing_sdk_is_reported_with_its_install_command(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
     real = importlib.util.find_spec
 
     def find_spec(name: str) -> ModuleSpec | None:
@@ -78,11 +78,11 @@ def test_a_missing_sdk_is_told_with_the_way_to_get_it(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", ["tencent", "aliyun"])
 @pytest.mark.parametrize("behind", ["/v2", "?a=b"])
-def test_an_endpoint_is_a_host_and_nothing_behind_it(name: str, behind: str) -> None:
+def test_an_endpoint_has_no_path_and_no_query(name: str, behind: str) -> None:
     told = faults(chosen(name, endpoint=f"https://sms.example{behind}"))
     assert told == [f"sms.{name}.endpoint: must be a host without a path, a query or a user"]
 
 
-def test_a_secret_that_is_not_the_base64_it_says_is_told() -> None:
+def test_an_invalid_base64_secret_is_reported() -> None:
     told = faults(chosen("webhook", secret="whsec_" + "!" + "A" * 32))
     assert told == ['sms.webhook.secret: must have base64 after "whsec_"']

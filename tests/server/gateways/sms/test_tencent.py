@@ -1,4 +1,4 @@
-"""Tencent Cloud's SendSms over the vendor's SDK, against a provider that checks every signature."""
+"""The sender of Tencent Cloud, over the vendor's SDK, against a provider that checks every signature."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from aiohttp import web
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
 from server.gateways.sms.tencent.sender import Tencent
-from tests.server.gateways.sms import tencent_wire
-from tests.server.gateways.sms.provider import Reply, saying
-from tests.server.gateways.sms.tencent_wire import failed, sent
-from tests.server.gateways.sms.wire import TIMEOUT_SECONDS, Wire, wired
+from tests.server.gateways.sms import tencent_provider
+from tests.server.gateways.sms.connected_sender import TIMEOUT_SECONDS, ConnectedSender, connected_sender
+from tests.server.gateways.sms.fake_provider import Reply, respond_with
+from tests.server.gateways.sms.tencent_provider import error_body, status_response
 
-# What the SDK of this version does, and newer Pythons warn of.
+# The SDK uses a function that newer versions of Python deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 
 
-async def test_a_message_arrives_with_its_parameters(tencent: Wire) -> None:
+async def test_a_message_arrives_with_its_parameters(tencent: ConnectedSender) -> None:
     await tencent.send()
     [received] = tencent.provider.received
     assert (received.method, received.headers["content-type"]) == ("POST", "application/json")
@@ -33,16 +33,16 @@ async def test_a_message_arrives_with_its_parameters(tencent: Wire) -> None:
     }
 
 
-async def test_the_template_has_the_parameters_that_are_set() -> None:
-    async with wired(tencent_wire, template_params=["暗房", "{code}", "{minutes} 分钟"]) as wire:
-        await wire.send()
-    assert json.loads(wire.provider.received[0].body)["TemplateParamSet"] == ["暗房", "271828", "5 分钟"]
+async def test_the_template_gets_the_configured_parameters() -> None:
+    async with connected_sender(tencent_provider, template_params=["暗房", "{code}", "{minutes} 分钟"]) as sms:
+        await sms.send()
+    assert json.loads(sms.provider.received[0].body)["TemplateParamSet"] == ["暗房", "271828", "5 分钟"]
 
 
-async def test_a_template_may_be_without_parameters() -> None:
-    async with wired(tencent_wire, template_params=[]) as wire:
-        await wire.send()
-    assert json.loads(wire.provider.received[0].body)["TemplateParamSet"] == []
+async def test_a_template_may_have_no_parameters() -> None:
+    async with connected_sender(tencent_provider, template_params=[]) as sms:
+        await sms.send()
+    assert json.loads(sms.provider.received[0].body)["TemplateParamSet"] == []
 
 
 REFUSALS = {
@@ -57,8 +57,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("code", "error"), REFUSALS.items(), ids=REFUSALS)
-async def test_one_phones_trouble_is_told_to_its_owner(tencent: Wire, code: str, error: DomainError) -> None:
-    tencent.provider.reply = sent(code)
+async def test_a_problem_of_one_phone_is_reported_to_its_user(
+    tencent: ConnectedSender, code: str, error: DomainError
+) -> None:
+    tencent.provider.reply = status_response(code)
     with pytest.raises(type(error)) as caught:
         await tencent.send()
     assert (caught.value.facts, tencent.levels) == (error.facts, ["warning"])
@@ -79,8 +81,8 @@ HINTS = {
 
 
 @pytest.mark.parametrize(("code", "hint"), HINTS.items(), ids=HINTS)
-async def test_what_stops_every_login_is_an_error_with_a_hint(tencent: Wire, code: str, hint: str) -> None:
-    tencent.provider.reply = sent(code, "its own words")
+async def test_a_problem_of_all_logins_is_an_error_with_a_hint(tencent: ConnectedSender, code: str, hint: str) -> None:
+    tencent.provider.reply = status_response(code, "its own words")
     with pytest.raises(ServiceUnavailable):
         await tencent.send()
     [line] = tencent.log
@@ -89,55 +91,55 @@ async def test_what_stops_every_login_is_an_error_with_a_hint(tencent: Wire, cod
     assert hint in line["hint"]
 
 
-async def test_a_wrong_key_is_refused_by_the_call_itself() -> None:
-    async with wired(tencent_wire, secret_key="another key") as wire:
+async def test_a_wrong_key_is_refused() -> None:
+    async with connected_sender(tencent_provider, secret_key="another key") as sms:
         with pytest.raises(ServiceUnavailable):
-            await wire.send()
-    [line] = wire.log
+            await sms.send()
+    [line] = sms.log
     assert (line["log_level"], line["provider_code"]) == ("error", "AuthFailure.SignatureFailure")
     assert "sms.tencent.secret_id" in line["hint"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/html"])
-async def test_a_refused_call_is_one_under_any_content_type(tencent: Wire, content_type: str) -> None:
-    refusal = failed("InvalidParameterValue.IncorrectPhoneNumber", "号码 13800138000")
-    tencent.provider.reply = saying(json.dumps(refusal), headers={"Content-Type": content_type})
+async def test_a_refusal_is_recognized_under_any_content_type(tencent: ConnectedSender, content_type: str) -> None:
+    refusal = error_body("InvalidParameterValue.IncorrectPhoneNumber", "号码 13800138000")
+    tencent.provider.reply = respond_with(json.dumps(refusal), headers={"Content-Type": content_type})
     with pytest.raises(PhoneRefused):
         await tencent.send()
     assert tencent.log[0]["message"] == "号码 138****8000"
 
 
-async def test_each_item_must_be_ok(tencent: Wire) -> None:
+async def test_every_status_must_be_ok(tencent: ConnectedSender) -> None:
     items = [{"Code": "Ok"}, {"Code": "FailedOperation.PhoneNumberInBlacklist"}]
-    tencent.provider.reply = saying({"Response": {"SendStatusSet": items}})
+    tencent.provider.reply = respond_with({"Response": {"SendStatusSet": items}})
     with pytest.raises(PhoneRefused):
         await tencent.send()
 
 
 UNCLEAR = {
-    "an error page": saying("<html>", 500),
-    "an answer with another status": saying({"Response": {"SendStatusSet": [{"Code": "Ok"}]}}, 502),
-    "no JSON": saying("Ok"),
-    "half of it": saying('{"Response": {"SendStatusSet": [{"Code": "O'),
-    "nothing": saying(""),
-    "a list": saying([]),
-    "null": saying(None),
-    "no Response": saying({}),
-    "a Response of text": saying({"Response": "Ok"}),
-    "no items": saying({"Response": {"RequestId": "a-request"}}),
-    "an empty list of items": saying({"Response": {"SendStatusSet": []}}),
-    "an item of text": saying({"Response": {"SendStatusSet": ["Ok"]}}),
-    "an item without a Code": saying({"Response": {"SendStatusSet": [{"Message": "send success"}]}}),
-    "an Error of text": saying({"Response": {"Error": "Code"}}),
-    "an Error without a Code": saying({"Response": {"Error": {}, "SendStatusSet": [{"Code": "Ok"}]}}),
-    "an event stream": saying("data: Ok\n\n", headers={"Content-Type": "text/event-stream"}),
-    "lists in lists": saying("[" * 100_000),
-    "another encoding": saying('{"Response": {}}', headers={"Content-Encoding": "gzip"}),
+    "an error page": respond_with("<html>", 500),
+    "an answer with another status": respond_with({"Response": {"SendStatusSet": [{"Code": "Ok"}]}}, 502),
+    "no JSON": respond_with("Ok"),
+    "half of it": respond_with('{"Response": {"SendStatusSet": [{"Code": "O'),
+    "nothing": respond_with(""),
+    "a list": respond_with([]),
+    "null": respond_with(None),
+    "no Response": respond_with({}),
+    "a Response of text": respond_with({"Response": "Ok"}),
+    "no items": respond_with({"Response": {"RequestId": "a-request"}}),
+    "an empty list of items": respond_with({"Response": {"SendStatusSet": []}}),
+    "an item of text": respond_with({"Response": {"SendStatusSet": ["Ok"]}}),
+    "an item without a Code": respond_with({"Response": {"SendStatusSet": [{"Message": "send success"}]}}),
+    "an Error of text": respond_with({"Response": {"Error": "Code"}}),
+    "an Error without a Code": respond_with({"Response": {"Error": {}, "SendStatusSet": [{"Code": "Ok"}]}}),
+    "an event stream": respond_with("data: Ok\n\n", headers={"Content-Type": "text/event-stream"}),
+    "lists in lists": respond_with("[" * 100_000),
+    "another encoding": respond_with('{"Response": {}}', headers={"Content-Encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
-async def test_an_answer_that_does_not_say_ok_is_no_success(tencent: Wire, reply: Reply) -> None:
+async def test_an_unclear_response_is_no_success(tencent: ConnectedSender, reply: Reply) -> None:
     tencent.provider.reply = reply
     with pytest.raises(ServiceUnavailable):
         await tencent.send()
@@ -145,15 +147,15 @@ async def test_an_answer_that_does_not_say_ok_is_no_success(tencent: Wire, reply
     assert "may have been sent" in tencent.log[0]["event"]
 
 
-async def test_an_answer_without_a_content_type_holds_no_connection(tencent: Wire) -> None:
-    """The SDK itself would leave it open, and the next message would wait for its place."""
+async def test_a_response_without_content_type_keeps_no_connection(tencent: ConnectedSender) -> None:
+    """The SDK itself would leave it open, and later messages would wait for a free connection."""
     let_go = asyncio.Event()
 
     async def untyped(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         try:
-            await asyncio.Event().wait()  # until the other side hangs up, which cancels this
+            await asyncio.Event().wait()  # until the client disconnects, which cancels this handler
         finally:
             let_go.set()
         return web.Response()
@@ -165,14 +167,14 @@ async def test_an_answer_without_a_content_type_holds_no_connection(tencent: Wir
         await let_go.wait()
 
 
-async def test_what_an_ok_leaves_out_or_adds_does_not_matter(tencent: Wire) -> None:
+async def test_missing_and_new_fields_of_a_success_are_ignored(tencent: ConnectedSender) -> None:
     item = {"Code": "Ok", "Message": None, "Fresh": [1]}
-    tencent.provider.reply = saying({"Response": {"SendStatusSet": [item], "Fresh": 1}})
+    tencent.provider.reply = respond_with({"Response": {"SendStatusSet": [item], "Fresh": 1}})
     await tencent.send()
     assert tencent.log == []
 
 
-async def test_a_closed_sender_has_let_go_of_its_client(tencent: Wire) -> None:
+async def test_closing_the_sender_closes_its_client(tencent: ConnectedSender) -> None:
     await tencent.send()
     await tencent.sender.close()
     assert isinstance(tencent.sender, Tencent)

@@ -1,4 +1,4 @@
-"""A real sender, the provider that it is set to, and what it logs."""
+"""A real sender that is connected to a fake provider, and its log."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict, Processor
 
 from actors.ports import SmsSender
-from tests.server.gateways.sms.provider import CODE, MINUTES, PHONE, Provider
+from tests.server.gateways.sms.fake_provider import CODE, MINUTES, PHONE, FakeProvider
 
-TIMEOUT_SECONDS = 60.0  # only so that a sender that never gets there fails the test
+TIMEOUT_SECONDS = 60.0  # a sender that hangs fails the test
 
 
-class Kind(Protocol):
-    """What the module of each provider's wire offers."""
+class ProviderModule(Protocol):
+    """What the module of each fake provider offers."""
 
-    def provider(self) -> Provider: ...
+    def provider(self) -> FakeProvider: ...
 
     def sender(self, base: str, seconds: float, **settings: object) -> SmsSender: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    provider: Provider
+class ConnectedSender:
+    provider: FakeProvider
     sender: SmsSender
     log: list[EventDict]
 
@@ -39,22 +39,22 @@ class Wire:
 
 
 @asynccontextmanager
-async def wired(
-    kind: Kind,
+async def connected_sender(
+    module: ProviderModule,
     *,
     listening: bool = True,
     seconds: float = TIMEOUT_SECONDS,
     processors: tuple[Processor, ...] = (),
     **settings: object,
-) -> AsyncIterator[Wire]:
-    """`settings` override the wire's own; `processors` see each line of the log first."""
-    provider = kind.provider()
-    sender = kind.sender(provider.base, seconds, **settings)
+) -> AsyncIterator[ConnectedSender]:
+    """Create a sender and its provider. `settings` override the defaults; `processors` see each log line first."""
+    provider = module.provider()
+    sender = module.sender(provider.base, seconds, **settings)
     try:
         if listening:
             await provider.listen()
         with capture_logs(processors) as log:
-            yield Wire(provider, sender, log)
+            yield ConnectedSender(provider, sender, log)
     finally:
         await sender.close()
         await provider.stop()

@@ -1,4 +1,4 @@
-"""A provider's end of the wire, on loopback. What it checks of a request it checks by its own reckoning."""
+"""A provider of SMS on loopback. It computes the signatures that it checks by itself."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PHONE, CODE, MINUTES = "13800138000", "271828", 5
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """`target` is path and query as they were on the wire. Header names are lower case."""
+class ReceivedRequest:
+    """A request as it arrived. `target` is path and query, undecoded; header names are in lower case."""
 
     method: str
     target: str
@@ -27,22 +27,22 @@ class Received:
         return self.target.partition("?")[2]
 
 
-Check = Callable[[Received], web.Response | None]
+Check = Callable[[ReceivedRequest], web.Response | None]
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
-class Provider:
-    """`check` gives the provider's refusal of a request that is signed wrongly; `reply` is for all others."""
+class FakeProvider:
+    """`check` returns a refusal for a request with a wrong signature; `reply` answers all other requests."""
 
     check: Check
     reply: Reply
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     socket: socket.socket = field(default_factory=socket.socket)
     runner: web.AppRunner | None = None
 
     def __post_init__(self) -> None:
-        self.socket.bind(("127.0.0.1", 0))  # taken, but every connection is refused until it listens
+        self.socket.bind(("127.0.0.1", 0))  # the port is taken; connections are refused until `listen`
 
     @property
     def base(self) -> str:
@@ -62,28 +62,31 @@ class Provider:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        received = Received(request.method, request.raw_path, headers, await request.read())
+        received = ReceivedRequest(request.method, request.raw_path, headers, await request.read())
         self.received.append(received)
         return self.check(received) or await self.reply(request)
 
 
-def saying(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer in JSON, or `content` as it is if that is text."""
+def respond_with(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return a reply with JSON, or with `content` itself if it is text."""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
     async def reply(_: web.Request) -> web.Response:
-        plain = {"Content-Type": "application/json", **(headers or {})}  # as bytes, or a charset would be added
+        plain = {
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }  # bytes, because aiohttp would add a charset to text
         return web.Response(body=text.encode(), status=status, headers=plain)
 
     return reply
 
 
-async def never(_: web.Request) -> web.StreamResponse:
+async def respond_never(_: web.Request) -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError("nothing sets it")
 
 
-async def hang_up(request: web.Request) -> web.StreamResponse:
+async def disconnect(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return web.Response()

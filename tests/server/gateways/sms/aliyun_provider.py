@@ -1,4 +1,4 @@
-"""Alibaba Cloud as it sees SendSms: ACS3-HMAC-SHA256, as its documentation and its own SDK sign."""
+"""A fake Alibaba Cloud: SendSms with ACS3-HMAC-SHA256, as its documentation and its own SDK sign."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from server.gateways.sms.aliyun.sender import Aliyun
 from server.gateways.sms.aliyun.settings import AliyunSettings
-from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
+from tests.server.gateways.sms.fake_provider import FakeProvider, ReceivedRequest, Reply, respond_with
 
 KEY_ID, KEY_SECRET = "LTAItest", "a test's key secret"
 FORM = re.compile(r"ACS3-HMAC-SHA256 Credential=([^,]+),SignedHeaders=([a-z0-9;-]+),Signature=([0-9a-f]{64})")
@@ -32,15 +32,15 @@ def sender(base: str, seconds: float, **other: object) -> Aliyun:
     return Aliyun(settings(base, **other), seconds)
 
 
-def provider() -> Provider:
-    return Provider(check, sent("OK", "OK"))
+def provider() -> FakeProvider:
+    return FakeProvider(check, status_response("OK", "OK"))
 
 
-def sent(code: str, message: str = "as the provider says", status: int = 200) -> Reply:
-    return saying({"Code": code, "Message": message, "BizId": "9^0", "RequestId": "a-request"}, status)
+def status_response(code: str, message: str = "as the provider says", status: int = 200) -> Reply:
+    return respond_with({"Code": code, "Message": message, "BizId": "9^0", "RequestId": "a-request"}, status)
 
 
-def check(received: Received) -> web.Response | None:
+def check(received: ReceivedRequest) -> web.Response | None:
     headers = received.headers
     date = datetime.strptime(headers["x-acs-date"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     good = (
@@ -53,8 +53,8 @@ def check(received: Received) -> web.Response | None:
     return None if good else web.json_response(REFUSED, status=400)
 
 
-def is_signed(received: Received) -> bool:
-    """`host`, `content-type` and whatever begins with `x-acs-` must be signed, and other headers may be."""
+def is_signed(received: ReceivedRequest) -> bool:
+    """Check the signature, which must cover `host`, `content-type` and every `x-acs-` header."""
     given = FORM.fullmatch(received.headers["authorization"])
     must = {name for name in received.headers if name.startswith("x-acs-") or name in ("host", "content-type")}
     if given is None or given[1] != KEY_ID or not must <= set(given[2].split(";")):

@@ -1,4 +1,4 @@
-"""Tencent Cloud as it sees SendSms: TC3-HMAC-SHA256, https://cloud.tencent.com/document/api/382/52072."""
+"""A fake Tencent Cloud: SendSms with TC3-HMAC-SHA256, https://cloud.tencent.com/document/api/382/52072."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from server.gateways.sms.tencent.sender import Tencent
 from server.gateways.sms.tencent.settings import TencentSettings
-from tests.server.gateways.sms.provider import Provider, Received, Reply, saying
+from tests.server.gateways.sms.fake_provider import FakeProvider, ReceivedRequest, Reply, respond_with
 
 KEY_ID, KEY_SECRET = "AKIDtest", "a test's secret key"
 PUBLIC = {"x-tc-action": "SendSms", "x-tc-version": "2021-01-11", "x-tc-region": "ap-guangzhou"}
@@ -26,12 +26,12 @@ def sender(base: str, seconds: float, **other: object) -> Tencent:
     return Tencent(settings(base, **other), seconds)
 
 
-def provider() -> Provider:
-    return Provider(check, sent("Ok", "send success"))
+def provider() -> FakeProvider:
+    return FakeProvider(check, status_response("Ok", "send success"))
 
 
-def sent(code: str, message: str = "as the provider says") -> Reply:
-    """The call succeeds, and this is about its one message."""
+def status_response(code: str, message: str = "as the provider says") -> Reply:
+    """The call succeeds; the status is that of its one message."""
     status = {
         "SerialNo": "5000:1",
         "PhoneNumber": "+8613800138000",
@@ -39,22 +39,24 @@ def sent(code: str, message: str = "as the provider says") -> Reply:
         "Code": code,
         "Message": message,
     }
-    return saying({"Response": {"SendStatusSet": [status], "RequestId": "a-request"}})
+    return respond_with({"Response": {"SendStatusSet": [status], "RequestId": "a-request"}})
 
 
-def failed(code: str, message: str) -> dict[str, object]:
+def error_body(code: str, message: str) -> dict[str, object]:
     return {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": "a-request"}}
 
 
-def check(received: Received) -> web.Response | None:
+def check(received: ReceivedRequest) -> web.Response | None:
     public = {name: received.headers.get(name) for name in PUBLIC}
     fresh = abs(time.time() - int(received.headers["x-tc-timestamp"])) < 300
     if public == PUBLIC and fresh and received.headers["authorization"] == authorization(received):
         return None
-    return web.json_response(failed("AuthFailure.SignatureFailure", "The provided credentials could not be validated."))
+    return web.json_response(
+        error_body("AuthFailure.SignatureFailure", "The provided credentials could not be validated.")
+    )
 
 
-def authorization(received: Received) -> str:
+def authorization(received: ReceivedRequest) -> str:
     headers = "".join(f"{name}:{received.headers[name].lower()}\n" for name in ("content-type", "host"))
     payload = hashlib.sha256(received.body).hexdigest()
     canonical = f"{received.method}\n/\n{received.query}\n{headers}\ncontent-type;host\n{payload}"

@@ -1,4 +1,4 @@
-"""A receiver of the webhook, which checks what the Standard Webhooks specification has it check."""
+"""A receiver of the webhook, which checks requests as the Standard Webhooks specification requires."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from server.gateways.sms.webhook.sender import Webhook
 from server.gateways.sms.webhook.settings import WebhookSettings
-from tests.server.gateways.sms.provider import Provider, Received, saying
+from tests.server.gateways.sms.fake_provider import FakeProvider, ReceivedRequest, respond_with
 
 SECRET = "a test's webhook secret, long enough"
 
@@ -23,8 +23,8 @@ def sender(base: str, seconds: float, **other: object) -> Webhook:
     return Webhook(settings(base, **other), seconds)
 
 
-def provider(key: bytes = SECRET.encode()) -> Provider:
-    def check(received: Received) -> web.Response | None:
+def provider(key: bytes = SECRET.encode()) -> FakeProvider:
+    def check(received: ReceivedRequest) -> web.Response | None:
         message_id, timestamp = received.headers["webhook-id"], received.headers["webhook-timestamp"]
         digest = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + received.body, "sha256")
         fresh = abs(time.time() - int(timestamp)) < 300
@@ -32,4 +32,4 @@ def provider(key: bytes = SECRET.encode()) -> Provider:
             return None
         return web.Response(status=401)
 
-    return Provider(check, saying("", status=204))
+    return FakeProvider(check, respond_with("", status=204))
