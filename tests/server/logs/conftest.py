@@ -1,4 +1,4 @@
-"""A log in either mode, for as long as a test runs."""
+"""A captured log in either mode."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.logs.written import (
-    Log,
-    written,
+from tests.server.logs.captured_log import (
+    CapturedLog,
+    capture_log,
 )
 
 
 @pytest.fixture(params=[True, False], ids=["production", "development"])
-def log(request: pytest.FixtureRequest) -> Iterator[Log]:
-    yield from written(request.param)
+def log(request: pytest.FixtureRequest) -> Iterator[CapturedLog]:
+    yield from capture_log(request.param)
 
 
 @pytest.fixture
-def production() -> Iterator[Log]:
-    yield from written(True)
+def production() -> Iterator[CapturedLog]:
+    yield from capture_log(True)
 
 
 @pytest.fixture
-def development() -> Iterator[Log]:
-    yield from written(False)
+def development() -> Iterator[CapturedLog]:
+    yield from capture_log(False)

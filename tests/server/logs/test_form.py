@@ -1,4 +1,4 @@
-"""Every log line has its one form, whoever wrote it, and its request's id."""
+"""Every log line has the common form and the id of its request, whichever library wrote it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pytest
 import structlog
 
 from server.logs.form import REQUEST_ID, line_format
-from tests.server.logs.written import (
+from tests.server.logs.captured_log import (
     CODE,
     FORGED,
-    WAYS,
-    Log,
-    Way,
-    foreign,
-    ours,
-    raised,
-    raised_elsewhere,
+    LOG_CALLS,
+    CapturedLog,
+    LogCall,
+    log_exception,
+    log_foreign,
+    log_foreign_exception,
+    log_ours,
 )
 
 
-@pytest.mark.parametrize("say", WAYS)
-def test_a_line_of_production_is_an_object_that_begins_in_one_way(production: Log, say: Way) -> None:
-    say("你好")
+@pytest.mark.parametrize("log_call", LOG_CALLS)
+def test_a_production_line_is_json_with_fixed_first_fields(production: CapturedLog, log_call: LogCall) -> None:
+    log_call("你好")
     assert production.text.count("\n") == 1
     assert list(production.line)[:4] == ["timestamp", "level", "logger", "event"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", production.line["timestamp"])
@@ -36,78 +36,78 @@ def test_a_line_of_production_is_an_object_that_begins_in_one_way(production: Lo
     assert "你好" in str(production.line)
 
 
-def test_the_facts_are_values_of_their_own(production: Log) -> None:
+def test_facts_are_fields(production: CapturedLog) -> None:
     facts = {"attempt": 2, "paid": True, "user": None, "seconds": 0.5, "problem": "a b", "ids": ["x", "y"]}
     structlog.stdlib.get_logger("darkroom.task").info("a task failed", **facts)
     assert {name: production.line[name] for name in facts} == facts
     assert (production.line["event"], production.line["logger"]) == ("a task failed", "darkroom.task")
 
 
-def test_no_fact_takes_the_place_of_what_every_line_has(production: Log) -> None:
+def test_a_fact_cannot_replace_a_fixed_field(production: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom").info("true", level="debug", logger="x", timestamp="0")
     assert (production.line["level"], production.line["logger"]) == ("info", "darkroom")
     assert production.line["timestamp"] != "0"
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_what_json_cannot_say_is_said_as_text(production: Log, number: float) -> None:
+def test_values_without_json_form_become_text(production: CapturedLog, number: float) -> None:
     structlog.stdlib.get_logger("darkroom").info("odd", number=number, path=Path("/x"), lone="\ud800")
     assert "NaN" not in production.text and "Infinity" not in production.text
     assert production.line["number"] == repr(number) and "/x" in production.line["path"]
 
 
-def test_a_line_of_development_is_for_reading(development: Log) -> None:
+def test_a_development_line_is_readable_text(development: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom.task").info("a task failed", task="t1", attempt=2)
     assert re.fullmatch(r"\S+Z \[info *\] a task failed +\[darkroom\.task\] task=t1 attempt=2\n", development.text), (
         development.text
     )
 
 
-async def test_a_line_says_which_request_it_belongs_to(log: Log) -> None:
+async def test_a_line_has_the_id_of_its_request(log: CapturedLog) -> None:
     async def started_by_the_request() -> None:
-        foreign("from a library")
+        log_foreign("from a library")
 
     async def request() -> None:
         REQUEST_ID.set("request-7")
-        ours("from us")
+        log_ours("from us")
         await asyncio.create_task(started_by_the_request())
 
     await asyncio.create_task(request())
-    ours("from nobody")
+    log_ours("from nobody")
     us, library, nobody = log.text.splitlines()
     assert "request-7" in us and "request-7" in library and "request_id" not in nobody
     if log.production:
         assert json.loads(us)["request_id"] == json.loads(library)["request_id"] == "request-7"
 
 
-@pytest.mark.parametrize("say", [raised, raised_elsewhere])
-def test_an_exception_is_told_without_its_local_variables(log: Log, say: Way) -> None:
+@pytest.mark.parametrize("log_call", [log_exception, log_foreign_exception])
+def test_an_exception_is_logged_without_local_variables(log: CapturedLog, log_call: LogCall) -> None:
     def check(code: str) -> None:
         session = f"of {code}"
-        say(f"no room for {len(session)}")
+        log_call(f"no room for {len(session)}")
 
     check(CODE)
-    assert "ValueError: no room for 9" in log.text and "in raised" in log.text
+    assert "ValueError: no room for 9" in log.text and "in log_" in log.text
     assert CODE not in log.text
     if log.production:
         assert log.line["exception"].startswith("Traceback (most recent call last)")
 
 
-def test_an_exception_that_is_handed_over_is_told_as_well(production: Log) -> None:
+def test_an_exception_object_is_logged(production: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom.actor").error("a message failed", exc_info=ValueError("late"))
     assert production.line["exception"] == "ValueError: late"
 
 
-def test_an_exception_is_still_told_by_who_formats_its_record_later(caplog: pytest.LogCaptureFixture) -> None:
-    raised("kept")
+def test_an_exception_is_logged_by_a_handler_that_formats_later(caplog: pytest.LogCaptureFixture) -> None:
+    log_exception("kept")
     assert "ValueError: kept" in json.loads(line_format(True).format(caplog.records[-1]))["exception"]
     assert "ValueError: kept" in line_format(False).format(caplog.records[-1])
 
 
-@pytest.mark.parametrize("say", WAYS)
+@pytest.mark.parametrize("log_call", LOG_CALLS)
 @pytest.mark.parametrize("breaking", ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
-def test_no_text_can_begin_a_line_of_its_own(log: Log, say: Way, breaking: str) -> None:
-    say(f"fine{breaking}{FORGED}")
+def test_no_text_can_forge_a_line(log: CapturedLog, log_call: LogCall, breaking: str) -> None:
+    log_call(f"fine{breaking}{FORGED}")
     begun = [
         line for line in re.split("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", log.text) if line[:1] not in ("", " ")
     ]
@@ -115,23 +115,23 @@ def test_no_text_can_begin_a_line_of_its_own(log: Log, say: Way, breaking: str) 
 
 
 @pytest.mark.parametrize("name", ["darkroom\nx", "x\x1b[2J"])
-def test_neither_can_a_name(log: Log, name: str) -> None:
+def test_no_name_can_forge_a_line(log: CapturedLog, name: str) -> None:
     structlog.stdlib.get_logger(name).warning("odd", **{f"key{name}": 1})
     assert log.text.count("\n") == 1 and "\x1b" not in log.text
 
 
-@pytest.mark.parametrize("say", WAYS)
+@pytest.mark.parametrize("log_call", LOG_CALLS)
 @pytest.mark.parametrize("trick", ["\x1b[2J", "\x07", "\x08", "\x9b31m", "\u202e", "\u2066", "\ud800"])
-def test_a_terminal_is_told_nothing(log: Log, say: Way, trick: str) -> None:
-    say(f"a{trick}b")
+def test_control_characters_are_escaped(log: CapturedLog, log_call: LogCall, trick: str) -> None:
+    log_call(f"a{trick}b")
     assert trick not in log.text
 
 
-def test_levels_of_the_standard_library_hold(log: Log) -> None:
+def test_levels_of_the_standard_library_apply(log: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom.test").debug("unheard")
     logging.getLogger("darkroom").setLevel(logging.CRITICAL)
     try:
-        ours("unheard")
+        log_ours("unheard")
     finally:
         logging.getLogger("darkroom").setLevel(logging.NOTSET)
     assert log.text == ""

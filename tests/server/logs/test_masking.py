@@ -1,4 +1,4 @@
-"""What no log line holds, whoever wrote it: phones, codes, tokens, secrets."""
+"""No log line contains a phone, a code, a token or a secret, whichever library wrote it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import json
 import pytest
 import structlog
 
-from tests.server.logs.written import (
+from tests.server.logs.captured_log import (
     CODE,
     JWT,
+    LOG_CALLS,
     PHONE,
     REFRESH,
-    WAYS,
     WEBHOOK,
-    Log,
-    Way,
-    ours,
+    CapturedLog,
+    LogCall,
+    log_ours,
 )
 
 
-@pytest.mark.parametrize("say", WAYS)
+@pytest.mark.parametrize("log_call", LOG_CALLS)
 @pytest.mark.parametrize(
     "written",
     [
@@ -37,31 +37,31 @@ from tests.server.logs.written import (
         "_{}_",
     ],
 )
-def test_a_phone_is_masked(log: Log, say: Way, written: str) -> None:
-    say(written.format(PHONE))
+def test_a_phone_is_masked(log: CapturedLog, log_call: LogCall, written: str) -> None:
+    log_call(written.format(PHONE))
     assert "138****8000" in log.text
     assert PHONE not in log.text and "86138" not in log.text and "86 138" not in log.text
 
 
 @pytest.mark.parametrize("written", ["138 0013 8000", "+86 138 0013 8000", "138-0013-8000"])
-def test_a_phone_is_masked_as_people_write_it(log: Log, written: str) -> None:
-    ours(f"to {written}.")
+def test_a_phone_with_separators_is_masked(log: CapturedLog, written: str) -> None:
+    log_ours(f"to {written}.")
     assert "to 138****8000." in log.text
 
 
-def test_a_phone_that_was_read_as_a_number_is_masked(log: Log) -> None:
+def test_a_phone_as_a_number_is_masked(log: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom").info("a number", phone=int(PHONE), phones=[int(PHONE)])
     assert log.text.count("138****8000") == 2 and PHONE not in log.text
     assert not log.production or log.line["phones"] == ["138****8000"]
 
 
 @pytest.mark.parametrize("text", ["1795420800000", "a13800138000", "13800138000f", "12800138000", "00138001380001"])
-def test_a_longer_run_of_letters_and_digits_is_an_id_and_stays(log: Log, text: str) -> None:
-    ours(text)
+def test_ids_are_not_masked(log: CapturedLog, text: str) -> None:
+    log_ours(text)
     assert text in log.text
 
 
-@pytest.mark.parametrize("say", WAYS)
+@pytest.mark.parametrize("log_call", LOG_CALLS)
 @pytest.mark.parametrize(
     "secret, written",
     [
@@ -85,8 +85,8 @@ def test_a_longer_run_of_letters_and_digits_is_an_id_and_stays(log: Log, text: s
         ("s3cr3t", "Settings(password = 'it\\'s {}')"),
     ],
 )
-def test_a_secret_in_a_text_is_redacted(log: Log, say: Way, secret: str, written: str) -> None:
-    say(written.format(secret))
+def test_a_secret_in_a_text_is_redacted(log: CapturedLog, log_call: LogCall, secret: str, written: str) -> None:
+    log_call(written.format(secret))
     assert "[redacted]" in log.text
     assert secret not in log.text
 
@@ -99,19 +99,19 @@ def test_a_secret_in_a_text_is_redacted(log: Log, say: Way, secret: str, written
     ],
 )
 @pytest.mark.parametrize("value", [CODE, int(CODE), CODE.encode(), [CODE], {"x": CODE}])
-def test_a_fact_whose_name_says_that_it_is_secret_is_redacted(log: Log, name: str, value: object) -> None:
+def test_a_fact_with_a_secret_name_is_redacted(log: CapturedLog, name: str, value: object) -> None:
     structlog.stdlib.get_logger("darkroom").info("a login", **{name: value})
     structlog.stdlib.get_logger("darkroom").info("a login", facts=[{"more": {name: value}}])
     assert log.text.count("[redacted]") == 2 and CODE not in log.text
 
 
-def test_other_names_keep_their_values(production: Log) -> None:
+def test_facts_with_other_names_are_kept(production: CapturedLog) -> None:
     structlog.stdlib.get_logger("darkroom").info("refused", provider_code="LIMIT", refusal="x", tokens=3, key="kid")
     assert production.line["provider_code"] == "LIMIT" and production.line["tokens"] == 3
     assert "redacted" not in production.text
 
 
-def test_a_value_that_holds_itself_is_told_and_holds_nothing_up(production: Log) -> None:
+def test_a_value_that_contains_itself_is_logged(production: CapturedLog) -> None:
     loop: list[object] = [PHONE]
     loop.append(loop)
     structlog.stdlib.get_logger("darkroom").info("odd", loop=loop)

@@ -1,4 +1,4 @@
-"""What a whole process writes: each line once, in its form, also when something goes wrong beside the log."""
+"""The log of a whole process: each line is written once and in the common form, also for warnings and faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.logs.written import (
+from tests.server.logs.captured_log import (
     PHONE,
 )
 from tests.support.server import TIMEOUT_SECONDS
@@ -30,8 +30,8 @@ logging.getLogger("asyncio").debug("unheard")
 """
 
 
-async def told_by(program: str, mode: str, warnings: str) -> tuple[list[str], bytes]:
-    """The lines that a process of its own writes to standard error, and what it writes to standard output."""
+async def output_of(program: str, mode: str, warnings: str) -> tuple[list[str], bytes]:
+    """Run a program in its own process; return its lines on standard error and its standard output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = (sys.executable, "-P", "-W", warnings, "-c", program, mode)
     pipe = asyncio.subprocess.PIPE
@@ -44,7 +44,7 @@ async def told_by(program: str, mode: str, warnings: str) -> tuple[list[str], by
 
 @pytest.mark.parametrize("mode", ["production", "development"])
 async def test_a_process_writes_each_line_once_and_to_standard_error(mode: str) -> None:
-    lines, out = await told_by(PROGRAM, mode, "error")
+    lines, out = await output_of(PROGRAM, mode, "error")
     assert (out, len(lines)) == (b"", 3), lines
     if mode == "production":
         assert [json.loads(line)["event"] for line in lines] == ["ours", "theirs 2", "theirs 3"]
@@ -73,9 +73,9 @@ del dying
 
 
 @pytest.mark.parametrize("mode", ["production", "development"])
-async def test_what_goes_wrong_beside_the_log_has_its_form_and_gives_nothing_away(mode: str) -> None:
-    """A log call that cannot be carried out, a value without a repr, a warning, a thread, a destructor."""
-    lines, _ = await told_by(LOSING, mode, "always")
+async def test_faults_outside_of_log_calls_have_the_common_form_and_are_masked(mode: str) -> None:
+    """The faults: a log call that fails, a value without a repr, a warning, a thread, a destructor."""
+    lines, _ = await output_of(LOSING, mode, "always")
     assert PHONE not in "".join(lines), lines
     if mode == "production":
         events = [json.loads(line)["event"] for line in lines]

@@ -1,4 +1,4 @@
-"""The operator's commands, beside a server that runs and without one."""
+"""The operator's commands, with and without a running server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from server.operator.socket import SOCKET
-from tests.server.commands.test_main import outcome
+from tests.server.commands.test_main import run_darkroom
 from tests.support.process import server_process
 from tests.support.server import Api
 
@@ -22,19 +22,19 @@ PHONE = "13800138000"
 
 
 async def command(cwd: Path, *words: str) -> str:
-    """What a command says, once it has done what it should."""
-    status, out, err = await outcome(*words, "--data", "data", cwd=cwd)
+    """Run a command that succeeds and return its output."""
+    status, out, err = await run_darkroom(*words, "--data", "data", cwd=cwd)
     assert (status, err) == (0, "")
     return out.strip()
 
 
-async def refused(cwd: Path, *words: str) -> str:
-    status, out, err = await outcome(*words, "--data", "data", cwd=cwd)
+async def failing_command(cwd: Path, *words: str) -> str:
+    status, out, err = await run_darkroom(*words, "--data", "data", cwd=cwd)
     assert (status, out) == (1, "") and "Traceback" not in err
     return err.strip()
 
 
-async def test_commands_work_beside_a_server_and_at_once(tmp_path: Path) -> None:
+async def test_commands_take_effect_at_once_while_a_server_runs(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         person, other = await api.person(PHONE), await api.person("13900139000")
@@ -66,7 +66,7 @@ async def test_commands_work_without_a_server(tmp_path: Path) -> None:
         assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, who=person)).status == 200
 
 
-async def test_a_list_may_be_long(tmp_path: Path) -> None:
+async def test_a_list_may_have_hundreds_of_lines(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data"):
         pass
     phones = [f"138{number:08}" for number in range(300)]
@@ -79,8 +79,8 @@ async def test_a_list_may_be_long(tmp_path: Path) -> None:
     assert len(alone.splitlines()) == 300
 
 
-async def test_a_command_does_what_it_says_and_nothing_by_the_way(tmp_path: Path) -> None:
-    """What a server forgets and gives by itself is left to a server."""
+async def test_a_command_does_no_periodic_work_of_a_server(tmp_path: Path) -> None:
+    """Only a server purges rows and grants gifts."""
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         await Api(server.base, http).person(PHONE)
         assert await server.end(signal.SIGTERM) == 0
@@ -90,7 +90,7 @@ async def test_a_command_does_what_it_says_and_nothing_by_the_way(tmp_path: Path
         assert connection.execute("SELECT COUNT(*) FROM sends").fetchone() == (4,)
 
 
-async def test_a_lock_is_lifted(tmp_path: Path) -> None:
+async def test_unlock_lets_a_locked_phone_try_codes_again(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data", AUTH__FAILURES="1") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
         wrong = f"{(int(await api.code(PHONE)) + 1) % 1_000_000:06}"
@@ -101,17 +101,17 @@ async def test_a_lock_is_lifted(tmp_path: Path) -> None:
         assert (await api.person(PHONE)).token
 
 
-async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
-    assert "there is no database in data" in await refused(tmp_path, "admin", "list")
+async def test_a_failing_command_says_why(tmp_path: Path) -> None:
+    assert "there is no database in data" in await failing_command(tmp_path, "admin", "list")
     assert not (tmp_path / "data").exists()
     async with server_process(tmp_path / "data"):
         for words in (("admin", "grant", PHONE), ("user", "ban", PHONE), ("user", "unban", PHONE)):
-            assert f"no user has logged in with {PHONE} yet" in await refused(tmp_path, *words)
-        assert "is not a mainland China mobile number" in await refused(tmp_path, "admin", "grant", "12345")
-    assert f"no user has logged in with {PHONE} yet" in await refused(tmp_path, "admin", "revoke", PHONE)
+            assert f"no user has logged in with {PHONE} yet" in await failing_command(tmp_path, *words)
+        assert "is not a mainland China mobile number" in await failing_command(tmp_path, "admin", "grant", "12345")
+    assert f"no user has logged in with {PHONE} yet" in await failing_command(tmp_path, "admin", "revoke", PHONE)
 
 
-async def test_a_socket_that_a_killed_server_left_is_in_nobodys_way(tmp_path: Path) -> None:
+async def test_the_socket_of_a_killed_server_does_no_harm(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server:
         server.process.kill()
         await server.process.wait()
@@ -123,11 +123,11 @@ async def test_a_socket_that_a_killed_server_left_is_in_nobodys_way(tmp_path: Pa
     assert not (tmp_path / "data" / SOCKET).exists()
 
 
-async def test_the_socket_is_its_owners_and_bears_nonsense(tmp_path: Path) -> None:
+async def test_the_socket_is_private_and_survives_invalid_requests(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server:
         path = tmp_path / "data" / SOCKET
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        for nonsense in (
+        for invalid in (
             b"\n",
             b"[]\n",
             b"{}\n",
@@ -136,15 +136,15 @@ async def test_the_socket_is_its_owners_and_bears_nonsense(tmp_path: Path) -> No
             b"{" * 100_000,
             b'{"command": 1, "phone": 2}\n',
         ):
-            assert b"done" not in await said(path, nonsense), nonsense
-        assert await said(path, b"[" * 4000 + b"\n") == b""
-        unknown = json.loads(await said(path, b'{"command": "data drop", "phone": ""}\n'))
+            assert b"done" not in await response_to(path, invalid), invalid
+        assert await response_to(path, b"[" * 4000 + b"\n") == b""
+        unknown = json.loads(await response_to(path, b'{"command": "data drop", "phone": ""}\n'))
         assert "does not know the command 'data drop'" in unknown["failed"]
         assert await command(tmp_path, "admin", "list") == ""
         assert await server.end(signal.SIGTERM) == 0
 
 
-async def said(path: Path, line: bytes) -> bytes:
+async def response_to(path: Path, line: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(path)
     try:
         writer.write(line)
@@ -156,6 +156,6 @@ async def said(path: Path, line: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("words", [("admin",), ("user",), ("keys",), ("admin", "grant"), ("keys", "rotate", PHONE)])
-async def test_a_command_that_is_not_whole_shows_how_it_goes(tmp_path: Path, words: tuple[str, ...]) -> None:
-    status, out, err = await outcome(*words, cwd=tmp_path)
+async def test_an_incomplete_command_shows_its_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    status, out, err = await run_darkroom(*words, cwd=tmp_path)
     assert status == 2 and "Usage: " in out + err

@@ -1,4 +1,4 @@
-"""What was written to a log, and the ways in which a text gets there."""
+"""A log that tests can read, and the ways in which a text gets into a log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FORGED = "2026-01-01T00:00:00.000Z [error    ] it was not me"
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """What was written, in one of the two modes."""
+class CapturedLog:
+    """The log lines of one test, in one of the two modes."""
 
     stream: io.StringIO
     production: bool
@@ -33,14 +33,14 @@ class Log:
 
     @property
     def line(self) -> dict[str, Any]:
-        """The only line there is, in production."""
+        """The only line, parsed; in production mode."""
         parsed = json.loads(self.text)
         assert isinstance(parsed, dict)
         return parsed
 
 
-def written(production: bool) -> Iterator[Log]:
-    log = Log(io.StringIO(), production)
+def capture_log(production: bool) -> Iterator[CapturedLog]:
+    log = CapturedLog(io.StringIO(), production)
     handler, root = logging.StreamHandler(log.stream), logging.getLogger()
     handler.setFormatter(line_format(production))
     level = root.level
@@ -53,39 +53,39 @@ def written(production: bool) -> Iterator[Log]:
         root.setLevel(level)
 
 
-def ours(text: str) -> None:
+def log_ours(text: str) -> None:
     structlog.stdlib.get_logger("darkroom.test").warning("something happened", what=text)
 
 
-def ours_as_event(text: str) -> None:
+def log_as_event(text: str) -> None:
     structlog.stdlib.get_logger("darkroom.test").warning(text)
 
 
-def ours_within(text: str) -> None:
+def log_nested(text: str) -> None:
     structlog.stdlib.get_logger("darkroom.test").warning("something happened", facts={"list": [(text,)], text: 1})
 
 
-def foreign(text: str) -> None:
+def log_foreign(text: str) -> None:
     logging.getLogger("aiohttp.server").warning("something happened: %s", text)
 
 
-def raised(text: str) -> None:
+def log_exception(text: str) -> None:
     try:
         raise ValueError(text)
     except ValueError:
         structlog.stdlib.get_logger("darkroom.test").exception("something failed")
 
 
-def raised_elsewhere(text: str) -> None:
+def log_foreign_exception(text: str) -> None:
     try:
         raise ValueError(text)
     except ValueError:
         logging.getLogger("asyncio").exception("something failed")
 
 
-def quoted(text: str) -> None:
+def log_repr(text: str) -> None:
     structlog.stdlib.get_logger("darkroom.test").warning("something happened", fault=repr(ValueError(f"\n{text}\n")))
 
 
-WAYS = (ours, ours_as_event, ours_within, foreign, raised, raised_elsewhere, quoted)
-Way = Callable[[str], None]
+LOG_CALLS = (log_ours, log_as_event, log_nested, log_foreign, log_exception, log_foreign_exception, log_repr)
+LogCall = Callable[[str], None]
