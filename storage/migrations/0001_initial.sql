@@ -1,4 +1,4 @@
--- Times are epoch milliseconds (UTC), money is fen, ids are UUIDv7 in hexadecimal.
+-- Times are in epoch milliseconds (UTC), money is in fen, and ids are UUIDv7 in hexadecimal.
 
 CREATE TABLE users (
     id         TEXT PRIMARY KEY,
@@ -6,7 +6,7 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL
 ) STRICT;
 
--- Login codes. The code itself is never kept, only a keyed hash of it.
+-- Login codes. Only a keyed hash of a code is stored, never the code itself.
 CREATE TABLE codes (
     id         TEXT PRIMARY KEY,
     phone      TEXT NOT NULL,
@@ -29,7 +29,7 @@ CREATE TABLE sessions (
     expires_at     INTEGER NOT NULL
 ) STRICT;
 
--- What a person has: the balance is the sum of the ledger; expires_at is the end of the membership, 0 without one.
+-- The balance is the sum of the user's ledger entries; expires_at is the end of the membership, or 0 without one.
 CREATE TABLE accounts (
     user_id    TEXT PRIMARY KEY REFERENCES users (id),
     balance    INTEGER NOT NULL CHECK (balance >= 0),
@@ -49,7 +49,7 @@ CREATE TABLE ledger (
 ) STRICT;
 CREATE INDEX ledger_by_user ON ledger (user_id, id);
 
--- Why an operator changed a balance.
+-- Each change of a balance by an operator, with its reason.
 CREATE TABLE adjustments (
     id         TEXT PRIMARY KEY,
     user_id    TEXT NOT NULL REFERENCES users (id),
@@ -66,7 +66,7 @@ BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only');
 END;
 
--- The plan's terms are copied into the order: what was sold does not change with the configuration.
+-- The terms of the plan are copied into the order, so that a change of the configuration does not change past orders.
 CREATE TABLE orders (
     id             TEXT PRIMARY KEY,
     user_id        TEXT NOT NULL REFERENCES users (id),
@@ -88,9 +88,9 @@ CREATE INDEX orders_by_user ON orders (user_id, id);
 CREATE INDEX orders_pending ON orders (id) WHERE status = 'pending';
 CREATE UNIQUE INDEX orders_by_transaction ON orders (channel, transaction_id) WHERE transaction_id IS NOT NULL;
 
--- The table is the queue: `waiting` says that somebody should take the task. Who has taken it holds a lease, this
--- process ('here') or a worker elsewhere ('outside'); `attempt` is its fencing token, and grows each time the task is
--- taken. `interruptions` counts the times its holder here vanished.
+-- The table is the queue: `waiting` is 1 while a task can be claimed. The holder of its lease is this process ('here')
+-- or an outside worker ('outside'). `attempt` is the fencing token and grows with each lease. `interruptions` counts
+-- how often this process stopped or died during the task.
 CREATE TABLE tasks (
     id            TEXT PRIMARY KEY,
     user_id       TEXT NOT NULL REFERENCES users (id),
@@ -115,7 +115,7 @@ CREATE INDEX tasks_by_user ON tasks (user_id, id);
 CREATE INDEX tasks_waiting ON tasks (id) WHERE waiting = 1;
 CREATE INDEX tasks_leased ON tasks (lease_until) WHERE lease_until IS NOT NULL;
 
--- What a creation with an Idempotency-Key was answered: a task with the balance after it, or a refusal.
+-- The answers to task creations with an Idempotency-Key: a task with the balance after it, or a refusal.
 CREATE TABLE idempotency (
     user_id    TEXT NOT NULL REFERENCES users (id),
     key        TEXT NOT NULL,
@@ -128,7 +128,7 @@ CREATE TABLE idempotency (
     CHECK ((task_id IS NULL) <> (refusal IS NULL))
 ) STRICT;
 
--- Written by the readiness check, to know that writing works.
+-- The readiness check writes this row to find out whether the database can be written.
 CREATE TABLE heartbeat (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     beat_at INTEGER NOT NULL

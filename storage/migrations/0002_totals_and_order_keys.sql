@@ -1,8 +1,8 @@
--- Lists of one person's tasks are filtered and counted in the index, without a look at each task.
+-- The index holds status and type, so that filtering and counting a user's tasks does not read each task.
 DROP INDEX tasks_by_user;
 CREATE INDEX tasks_by_user ON tasks (user_id, id, status, type);
 
--- What an operator's overview adds up: 'users', 'tasks.STATUS', 'orders.STATUS', and 'revenue' in fen.
+-- The totals of the operator's overview: 'users', 'tasks.STATUS', 'orders.STATUS', and 'revenue' in fen.
 CREATE TABLE totals (
     name   TEXT PRIMARY KEY,
     amount INTEGER NOT NULL  -- no CHECK: a figure of an overview must never stop a refund; `darkroom verify` compares them
@@ -45,7 +45,7 @@ BEGIN
         WHERE name = 'revenue';
 END;
 
--- What a purchase with an Idempotency-Key led to: an order, or a refusal. Orders are money, so their keys stay for ever.
+-- The answers to purchases with an Idempotency-Key: an order or a refusal. Keys of orders are never deleted.
 CREATE TABLE order_keys (
     user_id    TEXT NOT NULL REFERENCES users (id),
     key        TEXT NOT NULL,
@@ -57,13 +57,13 @@ CREATE TABLE order_keys (
     CHECK ((order_id IS NULL) <> (refusal IS NULL))
 ) STRICT;
 
--- Refusals are forgotten after a day; everything else that a key led to is kept.
+-- Refusals are deleted after a day. Answers that name a task or an order are kept.
 CREATE INDEX order_keys_refused ON order_keys (created_at) WHERE refusal IS NOT NULL;
 CREATE INDEX idempotency_refused ON idempotency (created_at) WHERE refusal IS NOT NULL;
 
--- How an order can be paid, once its gateway has said so: every repeated purchase is answered with it.
+-- How an order can be paid, as its gateway answered. A repeated purchase gets the same answer.
 ALTER TABLE orders ADD COLUMN pay_params TEXT;
 ALTER TABLE orders ADD COLUMN qrcode_url TEXT;
 
--- Which plan somebody has is what they paid last.
+-- The last paid order tells which plan a user has.
 CREATE INDEX orders_paid ON orders (user_id, id) WHERE status = 'paid';

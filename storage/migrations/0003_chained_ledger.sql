@@ -1,7 +1,7 @@
--- Ledger entries are numbered in the order in which they were appended, whatever the clock did meanwhile, and each names
--- the entry of its person before it: the account names the last one. An index on people would be a page of its own
--- for each charge to write. No foreign keys: to look up the former entry with each new one is to read the whole ledger
--- again and again; `darkroom verify` compares them.
+-- The ids of ledger entries grow in the order in which they were appended, even when the clock was set back. Each entry
+-- names the user's previous entry, and the account names the last one. An index on user_id would instead write another
+-- page for each charge. There are no foreign keys on these columns, because each new entry would look up a page of the
+-- old ledger. `darkroom verify` checks the columns.
 DROP TRIGGER ledger_is_append_only_1;
 DROP TRIGGER ledger_is_append_only_2;
 ALTER TABLE ledger RENAME TO former_ledger;

@@ -1,6 +1,5 @@
--- When login codes were sent, for each thing by which sending is limited: 'phone:…', 'prefix:…', 'address:…', 'all'.
--- A scope numbers its sends without gaps, so the one that has to leave a window before there is room is found at once,
--- however wide the window.
+-- The times at which login codes were sent, by scope: 'phone:…', 'prefix:…', 'address:…', 'all'. A scope numbers its
+-- sends without gaps, so one index lookup tells whether a window of any length is full.
 CREATE TABLE sends (
     scope   TEXT NOT NULL,
     number  INTEGER NOT NULL CHECK (number > 0),
@@ -17,7 +16,7 @@ INSERT INTO sends (scope, number, sent_at)
         UNION ALL SELECT 'all', sent_at FROM recent
     );
 
--- The living code of each phone. The code itself is never kept, only a keyed hash of it.
+-- The login code of each phone. Only a keyed hash of a code is stored, never the code itself.
 DROP INDEX codes_by_phone;
 DROP INDEX codes_alive;
 DROP INDEX codes_by_address;
@@ -33,7 +32,7 @@ INSERT INTO codes (phone, digest, tries, expires_at)
     SELECT phone, digest, tries, expires_at FROM former_codes WHERE spent = 0;
 DROP TABLE former_codes;
 
--- Wrong codes given for a phone, since the last right one.
+-- Wrong codes for a phone since the last right one.
 CREATE TABLE login_failures (
     phone    TEXT PRIMARY KEY,
     failures INTEGER NOT NULL CHECK (failures > 0),
@@ -41,7 +40,7 @@ CREATE TABLE login_failures (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX login_failures_by_time ON login_failures (last_at);
 
--- A session goes on by refresh tokens, each good once: those that are spent are known, to notice who uses one again.
+-- A refresh token can be used once. Used tokens are kept, because using one twice ends the session.
 ALTER TABLE sessions RENAME TO former_sessions;
 CREATE TABLE sessions (
     id           TEXT PRIMARY KEY,
@@ -66,7 +65,7 @@ CREATE INDEX sessions_alive ON sessions (user_id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX sessions_by_end ON sessions (expires_at);
 
--- What the keys of access tokens are derived from, together with a secret that is not in the database.
+-- The keys of access tokens are derived from these salts and from a secret that is not in the database.
 CREATE TABLE signing_keys (
     id         TEXT PRIMARY KEY,
     salt       BLOB NOT NULL,
@@ -77,7 +76,7 @@ ALTER TABLE users ADD COLUMN role TEXT NOT NULL DEFAULT 'user' CHECK (role IN ('
 ALTER TABLE users ADD COLUMN banned_at INTEGER;
 CREATE INDEX users_admins ON users (phone) WHERE role = 'admin';
 
--- What a new person is given. It comes into being with the person; the ledger entry follows, once.
+-- The gift for a new user. It is created together with the user, and one ledger entry grants it later.
 CREATE TABLE signup_gifts (
     user_id    TEXT PRIMARY KEY REFERENCES users (id),
     amount     INTEGER NOT NULL CHECK (amount > 0),
@@ -86,7 +85,7 @@ CREATE TABLE signup_gifts (
 ) STRICT;
 CREATE INDEX signup_gifts_due ON signup_gifts (user_id) WHERE granted_at IS NULL;
 
--- The ledger as before, with a kind of its own for those gifts.
+-- The same ledger as before, with the new kind 'gift'.
 DROP TRIGGER ledger_is_append_only_1;
 DROP TRIGGER ledger_is_append_only_2;
 ALTER TABLE ledger RENAME TO former_ledger;

@@ -1,4 +1,4 @@
-"""No call may scan a table that grows: the plans of all the statements a server really runs, over all its calls."""
+"""No call may scan a table that grows. The tests check the query plans of all statements that a server runs."""
 
 from __future__ import annotations
 
@@ -34,70 +34,72 @@ from tests.support.pictures import shirt
 from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_server
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
-APART = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # open and migrate
-BOUNDED = {"totals", "heartbeat", "signing_keys", "requested", "page"}  # do not grow, or are brought by a statement
-# Partial indexes that hold only what is not finished, or few by their nature.
+EXCLUDED = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # not for data
+BOUNDED = {"totals", "heartbeat", "signing_keys", "requested", "page"}  # do not grow, or are defined in a statement
+# Partial indexes whose rows are unfinished work, or few by their nature. They may be scanned.
 OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}
-# By when they end: memberships, refusals that are remembered for a day, and what logins leave. A range is what is due.
-FEW = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
-FEW |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
-# One step to the end of the table's own key. Its plan is that of any MAX, be it of a column without an index.
+# Indexes by time, for expiry and purging. They may be searched for a range, because it holds only what is due.
+RANGES = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
+RANGES |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
+# This reads one row, at the end of the primary key. Its plan looks like that of a MAX over a column without an index.
 LAST_ROW = "SELECT MAX(id) FROM ledger"
-NEEDED = ["accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"]
-NEEDED += ["tasks_leased", "tasks_waiting", "sessions_alive", "sessions_ended", "users_admins", "signup_gifts_due"]
+REQUIRED_INDEXES = [
+    *("accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"),
+    *("tasks_leased", "tasks_waiting", "sessions_alive", "sessions_ended", "users_admins", "signup_gifts_due"),
+]
 
-# "SCAN tasks USING INDEX tasks_by_user", but not a scan of VALUES; and "SEARCH tasks USING INDEX tasks_by_user (id<?)",
-# where no column has to be equal to anything.
+# Matches a scan of a table ("SCAN tasks USING INDEX tasks_by_user", but not of VALUES) and a search without an equality
+# ("SEARCH tasks USING INDEX tasks_by_user (id<?)").
 _INDEX = r"(?: USING (?:COVERING )?(?:INDEX|PRIMARY KEY|INTEGER PRIMARY KEY)(?: (?P<index>\w+))?)?"
 _READ = re.compile(rf"(?:(?P<all>SCAN)|SEARCH) (?P<table>[a-z]\w*){_INDEX}(?: \([^=]*\))?$")
 
 
 @dataclass(slots=True)
-class Seen:
-    """Statements with the parameters they were first run with, and the functions of storage/ that ran them."""
+class StatementLog:
+    """Statements with the parameters of their first run, and the functions of storage/ that ran them."""
 
     statements: dict[str, Any] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
 
-    def note(self, sql: str, parameters: Any) -> None:
+    def add(self, sql: str, parameters: Any) -> None:
         caller = sys._getframe(2)
-        if caller.f_globals["__name__"].removeprefix("storage.") not in APART:
+        if caller.f_globals["__name__"].removeprefix("storage.") not in EXCLUDED:
             self.statements.setdefault(sql, parameters)
             self.functions.add(f"{caller.f_globals['__name__']}.{caller.f_code.co_name}")
 
 
-SEEN = Seen()
+LOG = StatementLog()
 
 
-class Noting(sqlite3.Connection):
-    """A connection that notes what is run on it, as it is written: the planner knows no parameter's value."""
+class LoggingConnection(sqlite3.Connection):
+    """Logs each statement with its placeholders, because the query planner does not know the parameters' values."""
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        SEEN.note(sql, parameters)
+        LOG.add(sql, parameters)
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
         rows = list(parameters)
         if rows:
-            SEEN.note(sql, rows[0])
+            LOG.add(sql, rows[0])
         return super().executemany(sql, rows)
 
 
 @pytest.fixture
-async def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """What a server runs in its life."""
-    SEEN.statements.clear()
-    SEEN.functions.clear()
+async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatementLog:
+    """Return the statements that a server runs for all its calls, batches and repairs."""
+    LOG.statements.clear()
+    LOG.functions.clear()
     connect = sqlite3.connect
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Noting, **named))
+        patched.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=LoggingConnection, **kwargs))
         async with running_server(tmp_path / "data", auth={**HIGH_LIMITS, "signup_quota": 1, "failures": 1}) as server:
             await every_login(server)
             await every_call(server)
             await every_batch(server)
             await every_repair(server)
             await server.system._db.read(overview)
-    return SEEN
+    return LOG
 
 
 async def every_login(server: LocalServer) -> None:
@@ -144,7 +146,7 @@ async def every_call(server: LocalServer) -> None:
 
 
 async def every_batch(server: LocalServer) -> None:
-    """What is asked for together is written and read in one statement, which may have another plan than one row's."""
+    """Run batches of several rows. Their statements may have another plan than those for one row."""
     server.system._tasks.drain()
     people = [await server.member(), await server.member()]
     keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
@@ -164,7 +166,7 @@ async def every_batch(server: LocalServer) -> None:
 
 
 async def every_repair(server: LocalServer) -> None:
-    """Workers elsewhere that report, one that falls silent, work that is put back, a gift, a membership that ends."""
+    """Let outside workers report, a lease expire, a task be released, a balance be adjusted and a membership end."""
     member = await server.member()
     image_url = await server.uploaded(member, shirt(200))
     tasks = [(await server.create(member, image_url))["taskId"] for _ in range(3)]
@@ -184,29 +186,29 @@ async def every_repair(server: LocalServer) -> None:
     await server.system._membership._reconciliation  # type: ignore[misc]
 
 
-async def report(server: LocalServer, task_id: str, **said: object) -> int:
-    path, raw = f"/api/task/{task_id}/status", json.dumps(said).encode()
+async def report(server: LocalServer, task_id: str, **fields: object) -> int:
+    path, raw = f"/api/task/{task_id}/status", json.dumps(fields).encode()
     timestamp = str(server.clock.now() // 1000)
     signature = sign(SECRETS["internal"].encode(), timestamp, "PUT", path, raw)
-    answer = await server.put(path, raw=raw, headers={TIMESTAMP: timestamp, SIGNATURE: signature})
-    return answer.status
+    response = await server.put(path, raw=raw, headers={TIMESTAMP: timestamp, SIGNATURE: signature})
+    return response.status
 
 
 def scans(connection: sqlite3.Connection, statements: dict[str, Any]) -> list[str]:
-    """What these statements read without end, of what grows: a whole table or index, or all of it to one side."""
-    found = []
+    """Return the steps of these statements that read a growing table or index as a whole, or in an unbounded range."""
+    unbounded = []
     for sql, parameters in statements.items():
         if sql == LAST_ROW:
             continue
         for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
             read = _READ.match(step)
-            if read and read["table"] not in BOUNDED and read["index"] not in (OPEN_WORK if read["all"] else FEW):
-                found.append(f"{step}: {' '.join(sql.split())}")
-    return found
+            if read and read["table"] not in BOUNDED and read["index"] not in (OPEN_WORK if read["all"] else RANGES):
+                unbounded.append(f"{step}: {' '.join(sql.split())}")
+    return unbounded
 
 
-def in_triggers(connection: sqlite3.Connection) -> dict[str, Any]:
-    """The statements inside triggers, with a parameter for each column of the row that fires them."""
+def trigger_statements(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return the statements of all triggers, with a parameter for each column of NEW and OLD."""
     triggers = connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     bodies = [
         re.sub(r"\b(NEW|OLD)\.(\w+)", r":\1_\2", sql.partition("BEGIN")[2].rpartition("END")[0]) for (sql,) in triggers
@@ -216,18 +218,18 @@ def in_triggers(connection: sqlite3.Connection) -> dict[str, Any]:
 
 
 def sql_functions() -> Iterator[str]:
-    """The functions of storage/ that run SQL on the connection they are given."""
+    """Yield the names of the functions in storage/ that run SQL, except those of the EXCLUDED modules and the audit."""
     for path in STORAGE.rglob("*.py"):
         name = ".".join(path.relative_to(STORAGE).with_suffix("").parts)
-        if name not in APART and not name.startswith("audit."):
+        if name not in EXCLUDED and not name.startswith("audit."):
             module = import_module(f"storage.{name}")
             for name, function in inspect.getmembers(module, inspect.isfunction):
                 if function.__module__ == module.__name__ and "connection.execute" in inspect.getsource(function):
                     yield f"{module.__name__}.{name}"
 
 
-def empty(*, without: str | None = None) -> sqlite3.Connection:
-    """A database with the schema only; the plans are the same, since nothing is ever analyzed."""
+def empty_database(*, without: str | None = None) -> sqlite3.Connection:
+    """Create a database without rows. The plans are the same, because ANALYZE is never run."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
     if without is not None:
@@ -235,27 +237,27 @@ def empty(*, without: str | None = None) -> sqlite3.Connection:
     return connection
 
 
-async def test_no_call_scans_what_grows(seen: Seen) -> None:
-    with closing(empty()) as connection:
-        assert scans(connection, seen.statements | in_triggers(connection)) == []
+async def test_no_call_scans_a_growing_table(log: StatementLog) -> None:
+    with closing(empty_database()) as connection:
+        assert scans(connection, log.statements | trigger_statements(connection)) == []
 
 
-async def test_every_statement_of_storage_was_run(seen: Seen) -> None:
-    """Or the test above proves nothing about it: a new statement needs a call in `every_call` or `every_repair`."""
-    assert set(sql_functions()) - seen.functions == set()
+async def test_every_function_with_sql_was_run(log: StatementLog) -> None:
+    """A new function needs a call in one of the `every_…` functions, or its plan is not checked."""
+    assert set(sql_functions()) - log.functions == set()
 
 
-async def test_an_index_that_is_gone_is_noticed(seen: Seen) -> None:
-    for index in NEEDED:
-        with closing(empty(without=index)) as connection:
-            assert scans(connection, seen.statements), index
+async def test_a_missing_index_is_detected(log: StatementLog) -> None:
+    for index in REQUIRED_INDEXES:
+        with closing(empty_database(without=index)) as connection:
+            assert scans(connection, log.statements), index
 
 
-def test_a_list_of_pairs_is_noticed() -> None:
-    """SQLite searches for one pair, and scans for two."""
-    wanted = "SELECT digest FROM idempotency WHERE (user_id, key) IN (VALUES {})"
-    one, two = wanted.format("(?, ?)"), wanted.format("(?, ?), (?, ?)")
-    with closing(empty()) as connection:
+def test_a_list_of_pairs_is_detected() -> None:
+    """SQLite searches for one pair, but scans the table for two."""
+    query = "SELECT digest FROM idempotency WHERE (user_id, key) IN (VALUES {})"
+    one, two = query.format("(?, ?)"), query.format("(?, ?), (?, ?)")
+    with closing(empty_database()) as connection:
         assert scans(connection, {one: "ab", two: "abcd"}) == [
             f"SCAN idempotency: {two}",
         ]

@@ -24,7 +24,7 @@ TASKS, ORDERS = dict.fromkeys(TaskStatus, 0), dict.fromkeys(OrderStatus, 0)
 
 @pytest.fixture
 async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
-    """A migrated database that is not served any more."""
+    """Return a connection to a new, migrated database."""
     await (await Database.open(tmp_path)).close()
     with closing(sqlite3.connect(tmp_path / "darkroom.sqlite3", isolation_level=None)) as connection:
         yield connection
@@ -34,11 +34,11 @@ def order(name: str, amount: int) -> Order:
     return Order(name, "u", "wx", "monthly", amount, 100, 30, True, False, OrderStatus.PENDING, None, 0, 0, None)
 
 
-def test_an_empty_database_has_nothing(connection: Connection) -> None:
+def test_the_totals_of_an_empty_database_are_zero(connection: Connection) -> None:
     assert totals.overview(connection) == Overview(0, TASKS, ORDERS, 0)
 
 
-def test_what_happens_is_counted_as_it_happens(connection: Connection) -> None:
+def test_totals_follow_each_change(connection: Connection) -> None:
     for name in ("u", "v"):
         users.add(connection, User(name, name, 0))
     for o in (order("o1", 100), order("o2", 20), order("o3", 3)):
@@ -56,21 +56,21 @@ def test_what_happens_is_counted_as_it_happens(connection: Connection) -> None:
     )
 
 
-def test_the_tasks_of_a_person_are_counted_by_status_and_type(connection: Connection) -> None:
+def test_a_users_tasks_are_counted_by_status_and_type(connection: Connection) -> None:
     kinds = ["basic_clean", "basic_clean", "model_pose12"]
     tasks.add(connection, [NewTask(f"{n}", "u", kind, "input", {}, 0) for n, kind in enumerate(kinds)])
     tasks.win_success(connection, "0", [], None, 0)
-    wanted = [
+    filters = [
         TaskFilter("u"),
         TaskFilter("u", TaskStatus.SUCCESS),
         TaskFilter("u", type="basic_clean"),
         TaskFilter("v"),
     ]
-    assert [tasks.count(connection, w) for w in wanted] == [3, 1, 2, 0]
+    assert [tasks.count(connection, f) for f in filters] == [3, 1, 2, 0]
     assert tasks.count(connection, TaskFilter("u", TaskStatus.PENDING, "basic_clean")) == 1
 
 
-def test_a_database_with_a_past_counts_what_it_holds(tmp_path: Path) -> None:
+def test_the_totals_of_a_seeded_database_equal_its_rows(tmp_path: Path) -> None:
     with closing(connect_unchecked(create_seeded_database(tmp_path))) as connection:
         overview = totals.overview(connection)
     assert (overview.users, sum(overview.tasks.values()), overview.tasks[TaskStatus.FAILED]) == (40, 520, 52)
