@@ -1,4 +1,4 @@
-"""A bound on what an outside service may take."""
+"""A time limit for calls to outside services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actors.errors import ServiceUnavailable
 
 @asynccontextmanager
 async def deadline(service: str, seconds: float) -> AsyncIterator[None]:
-    """Raises ServiceUnavailable, naming the service, when the block takes longer."""
+    """Raise ServiceUnavailable with the name of the service when the block takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             yield

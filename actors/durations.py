@@ -1,4 +1,4 @@
-"""Times in milliseconds, as everything that is kept has them, and in the seconds that people are told."""
+"""Durations in milliseconds, as they are stored, and in seconds, as users see them."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
 def seconds_to_wait(milliseconds: int) -> int:
-    """Whole seconds, for Retry-After: never too few."""
+    """Round up to whole seconds, for Retry-After; at least one."""
     return max(1, -(-milliseconds // 1000))

@@ -1,7 +1,9 @@
-"""What can be wrong with what a person asked for, in the terms of the domain.
+"""The errors of the domain: why a request cannot be carried out.
 
-A kind says what it means; the HTTP status, the code and the words for the person are the edge's
-(server/http/errors.py). `facts` fill the words: limits, names, seconds. Storage's two faults belong to the vocabulary.
+The HTTP layer has a status, a code and a text for each class (server/http/errors.py); `facts` are the values in the
+text: limits, names, seconds. Storage's errors are imported here for the layers above, which do not import storage.
+
+The names of these classes are stored in rows, so they must not change.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from storage.engine.errors import StorageError as StorageError
 
 
 class DomainError(Exception):
-    """A request that cannot be carried out. It changed nothing unless its kind says otherwise."""
+    """A request cannot be carried out. It changed nothing, unless the class says otherwise."""
 
     def __init__(self, **facts: str | int) -> None:
         super().__init__(", ".join(f"{name}={value}" for name, value in facts.items()))
@@ -20,19 +22,19 @@ class DomainError(Exception):
 
 
 class NotLoggedIn(DomainError):
-    """No access token, or one that is not valid (any more)."""
+    """There is no access token, or it is not valid."""
 
 
 class NotMember(DomainError):
-    """The action needs a running membership."""
+    """The action requires a running membership."""
 
 
 class QuotaInsufficient(DomainError):
-    """Facts: `needed`, `remaining` (generations)."""
+    """The balance is too low. Facts: `needed`, `remaining` (generations)."""
 
 
 class UserNotFound(DomainError):
-    """The token is good, its person is gone."""
+    """No such user."""
 
 
 class PhoneInvalid(DomainError):
@@ -48,27 +50,27 @@ class CodeWrong(DomainError):
 
 
 class RateLimited(DomainError):
-    """Facts: `limit` (count), `retry_after` (seconds)."""
+    """The base class of all rate limits. Facts: `limit` (count), `retry_after` (seconds)."""
 
 
 class TooManyCodesForPhone(RateLimited):
-    """Login codes sent to one phone."""
+    """Too many login codes were sent to one phone."""
 
 
 class TooManyCodesForAddress(RateLimited):
-    """Login codes asked for from one network address."""
+    """Too many login codes were requested from one network address."""
 
 
 class TooManyCodes(RateLimited):
-    """Login codes sent to numbers that begin alike, or by the whole server in a day."""
+    """Too many login codes were sent to phones with the same prefix, or by the whole server in a day."""
 
 
 class LoginLocked(RateLimited):
-    """Too many wrong codes in a row were given for this phone."""
+    """The phone is locked after too many wrong codes in a row."""
 
 
 class TooManyRefreshes(RateLimited):
-    """One session was refreshed too often."""
+    """A session was refreshed too often."""
 
 
 class PhoneRefused(DomainError):
@@ -76,23 +78,23 @@ class PhoneRefused(DomainError):
 
 
 class Banned(DomainError):
-    """The operator has closed this person's account."""
+    """The user is banned."""
 
 
 class BadParameter(DomainError):
-    """Facts: `field`, `problem` (what is wrong with it, for a person)."""
+    """A field has an invalid value. Facts: `field`, `problem` (a key; the HTTP layer has the text)."""
 
 
 class UnknownTaskType(DomainError):
-    """Facts: `type`, `known` (comma-separated)."""
+    """No such task type. Facts: `type`, `known` (comma-separated)."""
 
 
 class NotAllowed(DomainError):
-    """The thing exists, but is somebody else's or not for this caller."""
+    """The caller may not do this, or does not own the object."""
 
 
 class LinkInvalid(NotAllowed):
-    """A signed URL that was altered, is for another method, or has expired."""
+    """A signed URL was altered, is for another method, or has expired."""
 
 
 class TaskNotFound(DomainError):
@@ -108,44 +110,44 @@ class TaskFinished(DomainError):
 
 
 class TooLarge(DomainError):
-    """Facts: `limit` (text with its unit)."""
+    """The upload is too large. Facts: `limit` (text with its unit)."""
 
 
 class NotAnImage(DomainError):
-    """Not a JPEG or PNG that can be read whole. Facts: `problem` (a key the edge can put in words)."""
+    """The file is not a complete JPEG or PNG. Facts: `problem` (a key; the HTTP layer has the text)."""
 
 
 class IdempotencyKeyReused(DomainError):
-    """The idempotency key was used with another body before."""
+    """The idempotency key was used before with a different request."""
 
 
 class OrderNotFound(DomainError):
-    """No such order, or somebody else's."""
+    """No such order, or it belongs to another user."""
 
 
 class OrderEnded(DomainError):
-    """The order can no longer be paid, and its gateway never said how it could be. Facts: `status`."""
+    """The order ended before its gateway returned a way to pay it. Facts: `status`."""
 
 
 class UnknownChannel(DomainError):
-    """Facts: `channel`, `known` (comma-separated)."""
+    """No such payment channel. Facts: `channel`, `known` (comma-separated)."""
 
 
 class UnknownPlan(DomainError):
-    """Facts: `plan`, `known` (comma-separated)."""
+    """No such plan. Facts: `plan`, `known` (comma-separated)."""
 
 
 class SignatureInvalid(DomainError):
-    """A payment notification that its gateway did not sign, or signed too long ago."""
+    """A payment notification is not signed by its gateway, or is too old."""
 
 
 class PaymentMismatch(DomainError):
-    """A well-signed notification that does not fit its order; it is logged and credits nothing. Facts: `problem`."""
+    """A correctly signed notification does not fit its order. It is logged and credits nothing. Facts: `problem`."""
 
 
 class Overloaded(DomainError):
-    """A bounded queue is full or the server is stopping. Nothing was done. Facts: `retry_after` (seconds)."""
+    """A bounded queue is full, or the server is stopping. Nothing was done. Facts: `retry_after` (seconds)."""
 
 
 class ServiceUnavailable(DomainError):
-    """An outside service failed or is not configured. Facts: `service`, `retry_after` (seconds)."""
+    """An outside service failed, or is not configured. Facts: `service`, `retry_after` (seconds)."""

@@ -1,4 +1,4 @@
-"""One effect and one answer for each key a caller gives, however often the request comes."""
+"""Idempotency keys: requests with the same key have one effect and get one answer, however often they are sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """The caller's key, and a digest of the request it came with."""
+    """The key that the caller sent, and a digest of the request that it came with."""
 
     key: str
     digest: bytes

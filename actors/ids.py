@@ -1,8 +1,8 @@
-"""Ids that grow with time: UUID version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits.
+"""Ids that increase with time: UUID version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits.
 
-Growing ids keep inserts at the right edge of the index, and make "newest first" the order of the key. Ids made by one
-process grow strictly, also within a millisecond and when the wall clock steps back (method 1 of section 6.2: the
-twelve bits after the version are a counter).
+Increasing ids keep inserts at the right end of the index, and sort rows by age. The ids of one process increase
+strictly, even within a millisecond and when the wall clock steps back (method 1 of section 6.2: the twelve bits after
+the version are a counter).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import threading
 import time
 
 _last = 0
-_random = random.Random()  # noqa: S311  # seeded by the system; ids are unique, not secret, and made by the thousand
-_lock = threading.Lock()  # the event loop and the database's writer both make ids
+_random = random.Random()  # noqa: S311  # seeded by the system; ids are unique but not secret
+_lock = threading.Lock()  # both the event loop and the database's writer thread make ids
 
 
 def new_id() -> str:
-    """A fresh id, greater than every id this process made before."""
+    """Return a new id, greater than every id that this process made before."""
     global _last
     tick = time.time_ns() // 1_000_000 << 12
     with _lock:
@@ -27,5 +27,5 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the form of an id; says nothing about whether it exists."""
+    """Whether `text` has the form of an id."""
     return len(text) == 32 and all(character in "0123456789abcdef" for character in text)

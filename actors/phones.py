@@ -1,4 +1,4 @@
-"""Mainland China mobile numbers. One person is one canonical number everywhere, limits included."""
+"""Mainland China mobile numbers. Their canonical form identifies a phone everywhere, also in limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOBILE = re.compile(r"1[3-9][0-9]{9}")
 
 
 def canonical(text: str) -> str:
-    """`+86 138 0013 8000` → `13800138000`. Raises PhoneInvalid for anything that is not such a number."""
+    """Return the canonical form: `+86 138 0013 8000` → `13800138000`. Raises PhoneInvalid."""
     digits = text.replace(" ", "").removeprefix("+86")
     if _MOBILE.fullmatch(digits) is None:
         raise PhoneInvalid
@@ -18,5 +18,5 @@ def canonical(text: str) -> str:
 
 
 def masked(phone: str) -> str:
-    """For logs: `138****8000`."""
+    """Return the form for logs: `138****8000`."""
     return f"{phone[:3]}****{phone[-4:]}"

@@ -1,4 +1,4 @@
-"""What the actors need from outside, as protocols. server/system.py puts the real things in."""
+"""The protocols of the outside services that actors use. server/system.py passes the implementations in."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> int:
-        """Milliseconds since 1970-01-01 UTC."""
+        """Return the milliseconds since 1970-01-01 UTC."""
 
 
 class SmsSender(Protocol):
     async def send(self, phone: str, code: str, minutes: int) -> None:
-        """Send a login `code` that is good for `minutes` to a canonical phone.
+        """Send a login `code` that is valid for `minutes` to a canonical phone.
 
-        Raises ServiceUnavailable (the message may have been sent all the same), PhoneRefused and TooManyCodesForPhone
-        where the provider says so.
+        Raises ServiceUnavailable (the message may have been sent all the same), and PhoneRefused or
+        TooManyCodesForPhone when that is the provider's answer.
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
 
 # --- payments ---------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """What a gateway is asked to collect. `amount` in fen, `expires_at` in epoch milliseconds."""
+    """The payment that a gateway is asked to collect. `amount` in fen, `expires_at` in epoch milliseconds."""
 
     order_id: str
     amount: int
@@ -46,7 +46,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """How the person can pay: parameters for an in-app payment, and an address for a QR code."""
+    """How the user can pay: parameters for an in-app payment, and an address for a QR code."""
 
     pay_params: Mapping[str, str]
     qrcode_url: str
@@ -61,7 +61,7 @@ class PaymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a gateway says about an order, by notification or when asked. `amount` in fen."""
+    """The payment of an order, as its gateway reports it in a notification or on request. `amount` in fen."""
 
     order_id: str
     state: PaymentState
@@ -71,7 +71,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A gateway's HTTP call as it arrived. Header names are lower case."""
+    """An HTTP request of a gateway, as it arrived. Header names are lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -79,7 +79,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """What the gateway expects to be answered when its notification has been taken."""
+    """The response by which a gateway knows that its notification has arrived."""
 
     content_type: str
     body: bytes
@@ -89,19 +89,19 @@ class PaymentGateway(Protocol):
     acknowledgement: Acknowledgement
 
     async def prepare(self, invoice: Invoice) -> PaymentRequest:
-        """Open a trade. Asking again for the same order is harmless. Raises ServiceUnavailable."""
+        """Open a trade for an order; repeating this is harmless. Raises ServiceUnavailable."""
 
     def claims(self, notification: Notification) -> bool:
-        """Whether this has the shape of this gateway's notifications (which says nothing of its truth)."""
+        """Whether a notification has the form of this gateway's. It is not verified here."""
 
     def read(self, notification: Notification) -> Payment:
-        """Verify signature, age and merchant. Raises SignatureInvalid."""
+        """Verify signature, age and merchant of a notification. Raises SignatureInvalid."""
 
     async def query(self, order_id: str) -> Payment:
-        """Ask the gateway. A trade it does not know is UNPAID. Raises ServiceUnavailable."""
+        """Ask for the payment of an order; an unknown trade is UNPAID. Raises ServiceUnavailable."""
 
     async def close(self, order_id: str) -> Payment:
-        """See to it that the trade cannot be paid any more, unless it already was. Raises ServiceUnavailable."""
+        """Close a trade so that it cannot be paid any more, unless it already was. Raises ServiceUnavailable."""
 
 
 # --- pictures ---------------------------------------------------------------------------------
@@ -109,34 +109,42 @@ class PaymentGateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UploadTicket:
-    """How to put one object: PUT the bytes to `url` with `headers`, until `expires_at` (epoch milliseconds)."""
+    """How to upload one object: PUT the bytes to `url` with `headers`, until `expires_at` (epoch milliseconds)."""
 
     url: str
     headers: Mapping[str, str]
     expires_at: int
 
 
-class ObjectStore(Protocol):
-    """Pictures by key, such as `input/USER/TASK/NAME.jpg`. Nothing in it is public."""
+CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+"""The content types of objects, by the suffix of their keys."""
 
-    def sign_upload(self, key: str) -> UploadTicket: ...
+
+class ObjectStore(Protocol):
+    """Stores pictures by key, such as `input/USER/TASK/NAME.jpg`. None of them is public."""
+
+    def sign_upload(self, key: str) -> UploadTicket:
+        """Return a ticket with which one object can be uploaded for a limited time."""
 
     def sign_download(self, key: str) -> str:
-        """An address that gives the object for a limited time."""
+        """Return an address from which the object can be read for a limited time."""
 
     def key_of(self, url: str) -> str | None:
-        """The key in a download address that this store signed, or None for any other address. Raises LinkInvalid."""
+        """Return the key in a download address of this store, None for any other address. Raises LinkInvalid."""
 
-    async def exists(self, key: str) -> bool: ...
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object under this key."""
 
     async def fetch(self, key: str, target: Path) -> None:
-        """Copy the object into the file `target`. Raises FileMissing."""
+        """Copy an object into the file `target`. Raises FileMissing."""
 
     async def put(self, key: str, source: Path) -> None:
-        """Store the file, durable when this returns; an object under the same key is replaced in one step."""
+        """Store a file durably; an object under the same key is replaced atomically."""
 
 
 class PictureTemplate(StrEnum):
+    """The result pictures that a task asks for."""
+
     ALL = "all"
     MATTING = "matting"
     WHITE_BG = "white_bg"
@@ -144,7 +152,7 @@ class PictureTemplate(StrEnum):
 
 
 class PictureRefused(Exception):
-    """The picture was understood, but no good result can be made of it. `reason` is a key the edge puts in words."""
+    """A valid picture of which no good result can be made. The HTTP layer has a text for each `reason`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -152,7 +160,7 @@ class PictureRefused(Exception):
 
 
 class PictureWorkers(Protocol):
-    """Picture work in processes of its own, each with a memory, pixel and time limit."""
+    """Processes picture files in worker processes, each with a memory, pixel and time limit."""
 
     async def admit(self, source: Path, target: Path) -> None:
         """Re-encode an uploaded picture without its metadata, upright and in sRGB, in the format of `target`'s suffix.
@@ -161,7 +169,7 @@ class PictureWorkers(Protocol):
         """
 
     async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
-        """Cut the garment out; returns the files written into `folder`, named as on the wire (`matting.png` …).
+        """Cut out the garment; returns the files written into `folder`, with their public names (`matting.png` …).
 
-        Raises PictureRefused; Overloaded when too much waits or the workers are stopping (nothing was decided then).
+        Raises PictureRefused; Overloaded when the queue is full or the workers are stopping (then nothing was done).
         """

@@ -1,4 +1,4 @@
-"""PurgeJob, now and again, what can have no effect any more. What took effect is kept for ever."""
+"""Delete expired rows every ten minutes, in batches. Rows of what took effect are kept for ever."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.durations import DAY
+from actors.message import Message
 from actors.ports import Clock
-from actors.runtime import Actor, Message
+from actors.runtime import Actor
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
 REFUSAL_RETENTION = DAY
-PURGE_SECONDS = 600  # how often there is a look at what is old
+PURGE_SECONDS = 600
 PURGE_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Purge(Message[None]):
-    """Purge what can have no effect any more."""
+    """Delete the actor's rows that can have no effect any more."""
 
 
 class PurgeJob:
-    """`Purge` for an actor: a job beside its mailbox, and never two of them."""
+    """Handles `Purge` for an actor in a job beside its mailbox; only one such job runs at a time."""
 
-    def __init__(self, actor: Actor, forget: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._actor, self._forget = actor, forget
-        self._under_way: asyncio.Future[None] | None = None
+    def __init__(self, actor: Actor, purge: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._actor, self._purge = actor, purge
+        self._running: asyncio.Future[None] | None = None
         actor.on(Purge, self._start)
         actor.every(PURGE_SECONDS, Purge())
 
     async def _start(self, _: Purge) -> object:
-        if self._under_way is None or self._under_way.done():
-            self._under_way = self._actor.start_job(self._forget())
-        return self._under_way
+        if self._running is None or self._running.done():
+            self._running = self._actor.start_job(self._purge())
+        return self._running
 
 
-async def purge_refusals(db: Database, clock: Clock, forget: Callable[[Connection, int, int], int]) -> None:
-    """Those an idempotency key led to more than a day ago.
+async def purge_refusals(db: Database, clock: Clock, purge: Callable[[Connection, int, int], int]) -> None:
+    """Delete the refusals that have been stored under an idempotency key for more than a day.
 
-    `forget` deletes those from before a moment, up to a limit, and says how many.
+    `purge` deletes those from before a time, at most a given number of them, and returns how many it deleted.
     """
     before = clock.now() - REFUSAL_RETENTION
-    await in_batches(lambda limit: db.write(lambda connection: forget(connection, before, limit)))
+    await purge_in_batches(lambda limit: db.write(lambda connection: purge(connection, before, limit)))
 
 
-async def in_batches(forget: Callable[[int], Awaitable[int]]) -> None:
-    """Let `forget` forget so many, until there are fewer: nobody waits for long behind one batch."""
-    while await forget(PURGE_BATCH) == PURGE_BATCH:
+async def purge_in_batches(purge: Callable[[int], Awaitable[int]]) -> None:
+    """Call `purge` until it deletes less than a full batch, so that no other transaction waits long."""
+    while await purge(PURGE_BATCH) == PURGE_BATCH:
         pass

@@ -1,18 +1,17 @@
-"""The actor runtime: a bounded mailbox, and the one task that drains it.
+"""The actor runtime: an actor has a bounded mailbox and one task that reads it.
 
-A message is a frozen dataclass that names its reply: `class Charge(Message[Balance])`. `await quota.ask(Charge(…))`
-is typed by that. An actor registers what it handles, either one message at a time or all of a turn at once:
+A message is a frozen dataclass that names the type of its reply: `class Charge(Message[Balance])`. So the result of
+`await quota.ask(Charge(…))` has a type. An actor registers a handler for one message or for all of a turn together:
 
-    self.on(GetPlans, self._plans)                 # async (GetPlans) -> Plans
-    self.on_batch((Charge, Refund), self._settle)  # async ([Charge | Refund]) -> [reply or exception, …]
-    self.forward(CreateTask, self._create, quota, Charge)  # async (CreateTask) -> Created, by way of a Charge
+    self.on(GetPlans, self._get_plans)                       # async (GetPlans) -> Plans
+    self.on_batch((Charge, Refund), self._execute_batch)     # async ([Charge | Refund]) -> [reply or exception, …]
+    self.forward(CreateTask, self._create, quota, Charge)    # async (CreateTask) -> TaskCreated, by asking a Charge
 
-Each kind of message has room of its own: a flood of one keeps no other out.
+The capacity of the mailbox holds for each kind of message, so that a flood of one kind does not block the others.
 
-A turn takes every message that waits, up to `turn`. Handlers of one turn run side by side, so their transactions
-meet in one commit; the next turn starts when all of them are done. What an actor merely translates for another it
-forwards, without a turn of its own. A handler may wait for storage and for actors below it, never for the outside
-world: for that it starts a job and returns the job's future as its reply.
+A *turn* takes all waiting messages, up to `turn`. The handlers of a turn run concurrently, so that their transactions
+share a commit; the next turn starts when all of them have ended. A handler may wait for storage and for the actors that
+it asks, but not for services outside: it starts a job for that, and returns the job's future as the reply.
 """
 
 from __future__ import annotations
@@ -23,23 +22,22 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from actors.errors import Overloaded
+from actors.message import BatchHandler, Envelope, Message
 
 R = TypeVar("R")
-M = TypeVar("M", bound="Message[Any]")
+M = TypeVar("M", bound=Message[Any])
+MessageType = type[Message[Any]]
 
-log = structlog.stdlib.get_logger("darkroom.actor")
+YIELDS_BEFORE_TURN = 3
+"""How often an actor yields to the event loop before it reads its queue, unless the queue is long enough for a turn.
 
-ROUNDS = 3
-"""Turns of the event loop that mail waits for more of it, unless there is enough for a turn.
-
-It takes three from the arrival of a request's bytes to its message. Without them 64 clients, whom one commit answers
-together, come back as one and sixty-three, in two commits; with them a wave shares one, and creations gain 9 %.
+A request becomes a message three iterations after its bytes arrived. The clients that one commit has answered send
+their next requests together; by waiting for all of them, the next turn has one commit and not two.
 """
 
 _DEPTH = Gauge("darkroom_mailbox_messages", "Messages that wait in an actor's mailbox", ["actor"])
@@ -47,65 +45,21 @@ _WAIT = Histogram("darkroom_mailbox_wait_seconds", "How long the first message o
 _REFUSED = Counter("darkroom_mailbox_refusals", "Messages refused because a mailbox was full or closing", ["actor"])
 
 
-class Message(Generic[R]):
-    """Base of all messages; `R` is what the asker gets."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Ping(Message[None]):
-    """Answered by every actor: its loop turns."""
-
-
-Batch = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Forward:
-    translate: Callable[[Any], Awaitable[Any]]
-    check_capacity: Callable[[], None]
-
-
-@dataclass(slots=True)  # not frozen: that would double the price of making one
-class Envelope:
-    message: Message[Any]
-    reply: asyncio.Future[Any] | None
-    handler: Batch
-    posted: float
-
-    def settle(self, outcome: object) -> None:
-        """Answer the asker, who may be gone. A future as outcome is answered when that is done."""
-        if isinstance(outcome, asyncio.CancelledError):  # something the handler waited for was; nobody cancels handlers
-            outcome = Overloaded(retry_after=1)
-        if isinstance(outcome, asyncio.Future):
-            outcome.add_done_callback(self._settle_from)
-        elif self.reply is None:
-            if isinstance(outcome, Exception):
-                log.error("a message failed", message=type(self.message).__name__, exc_info=outcome)
-        elif not self.reply.done():
-            if isinstance(outcome, Exception):
-                self.reply.set_exception(outcome)
-            else:
-                self.reply.set_result(outcome)
-
-    def _settle_from(self, future: asyncio.Future[Any]) -> None:
-        if future.cancelled():
-            self.settle(Overloaded(retry_after=1))
-        else:
-            self.settle(future.exception() or future.result())
+    """Handled by every actor, to show that it takes its turns."""
 
 
 class Actor:
-    """Subclass, register handlers in `__init__`, then `start()`. See the module's docstring."""
+    """The base class of all actors: register handlers in `__init__`, then call `start()`."""
 
     def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
-        self._waiting: deque[Envelope] = deque()
-        self._waiting_for: dict[type[Message[Any]], int] = {}
-        self._mail = asyncio.Event()
-        self._handlers: dict[type[Message[Any]], Batch] = {}
-        self._forwards: dict[type[Message[Any]], _Forward] = {}
+        self._queue: deque[Envelope] = deque()
+        self._queued: dict[MessageType, int] = {}  # how many messages of each kind are in the queue
+        self._wakeup = asyncio.Event()
+        self._handlers: dict[MessageType, BatchHandler] = {}
+        self._forwards: dict[MessageType, tuple[Callable[[Any], Awaitable[Any]], Callable[[], None]]] = {}
         self._jobs: set[asyncio.Task[Any]] = set()
         self._periodic: list[tuple[float, Message[Any]]] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -115,27 +69,28 @@ class Actor:
         self._wait_seconds, self._refused = _WAIT.labels(self._name), _REFUSED.labels(self._name)
         self.on(Ping, self._ping)
 
-    # --- for whoever sends ---
+    # --- sending ---
 
     async def ask(self, message: Message[R]) -> R:
-        """Send and wait for the reply. Raises Overloaded at once when the mailbox is full, or the handler's error."""
+        """Send a message and wait for its reply. Raises Overloaded when the mailbox is full, or the handler's error."""
         if type(message) in self._forwards:
             if self._stopping:
                 raise self._refusal()
-            reply: R = await self._forwards[type(message)].translate(message)
+            translate, _ = self._forwards[type(message)]
+            reply: R = await translate(message)
             return reply
         return await self._send(message, self._capacity)
 
     async def ask_each(self, messages: Sequence[Message[R]]) -> list[R | Exception]:
-        """Send all, then wait: the reply to each or what was raised, in order. Those that find no room fail alone."""
-        waiting: list[asyncio.Future[R] | Exception] = []
+        """Send all messages, then wait. Returns in their order the reply to each, or the exception that it raised."""
+        replies: list[asyncio.Future[R] | Exception] = []
         for message in messages:
             try:
-                waiting.append(self._send(message, self._capacity))
+                replies.append(self._send(message, self._capacity))
             except Overloaded as fault:
-                waiting.append(fault)
+                replies.append(fault)
         outcomes: list[R | Exception] = []
-        for reply in waiting:
+        for reply in replies:
             try:
                 outcomes.append(reply if isinstance(reply, Exception) else await reply)
             except Exception as fault:
@@ -143,81 +98,82 @@ class Actor:
         return outcomes
 
     async def report(self, message: Message[R]) -> R:
-        """`ask` for the actor's own jobs: a mailbox full of requests does not keep out what one of them has led to."""
+        """Do what `ask` does, for the actor's own jobs: there is extra capacity for what they report."""
         return await self._send(message, self._capacity + self._job_limit)
 
     def tell(self, message: Message[Any]) -> None:
-        """Send without waiting; a failure is logged. Raises Overloaded."""
-        self._post(message, None, self._capacity)
+        """Send a message without waiting; a failure is logged. Raises Overloaded."""
+        self._enqueue(message, None, self._capacity)
 
-    def check_capacity(self, kind: type[Message[Any]]) -> None:
-        """Raises Overloaded if a message of this kind would be: to be asked before the work that leads to it."""
+    def check_capacity(self, kind: MessageType) -> None:
+        """Check that a message of this kind would be accepted, before doing work for it. Raises Overloaded."""
         if kind in self._forwards and not self._stopping:
-            self._forwards[kind].check_capacity()
+            _, check_capacity = self._forwards[kind]
+            check_capacity()
         else:
-            self._room_for(kind, self._capacity)
+            self._count_queued(kind, self._capacity)
 
-    def has_waiting(self, kind: type[Message[Any]]) -> bool:
-        """Whether a message of this kind waits for its turn."""
-        return self._waiting_for[kind] > 0
+    def has_waiting(self, kind: MessageType) -> bool:
+        """Whether a message of this kind is in the queue."""
+        return self._queued[kind] > 0
 
     def _send(self, message: Message[R], capacity: int) -> asyncio.Future[R]:
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._post(message, reply, capacity)
+        self._enqueue(message, reply, capacity)
         return reply
 
-    def _post(self, message: Message[Any], reply: asyncio.Future[Any] | None, capacity: int) -> None:
-        handler = self._handlers.get(type(message))
-        if handler is None:
-            raise TypeError(f"{type(self).__name__} does not handle {type(message).__name__}")
+    def _enqueue(self, message: Message[Any], reply: asyncio.Future[Any] | None, capacity: int) -> None:
         kind = type(message)
-        self._waiting_for[kind] = 1 + self._room_for(kind, capacity)
-        self._waiting.append(Envelope(message, reply, handler, time.monotonic()))
-        self._mail.set()
+        handler = self._handlers.get(kind)
+        if handler is None:
+            raise TypeError(f"{type(self).__name__} does not handle {kind.__name__}")
+        self._queued[kind] = 1 + self._count_queued(kind, capacity)
+        self._queue.append(Envelope(message, reply, handler, time.monotonic()))
+        self._wakeup.set()
 
-    def _room_for(self, kind: type[Message[Any]], capacity: int) -> int:
-        """How many of this kind wait. Raises Overloaded when no more may."""
-        waiting = self._waiting_for[kind]
-        if self._stopping or waiting >= capacity:
+    def _count_queued(self, kind: MessageType, capacity: int) -> int:
+        """Return how many messages of this kind are in the queue. Raises Overloaded when there must not be more."""
+        queued = self._queued[kind]
+        if self._stopping or queued >= capacity:
             raise self._refusal()
-        return waiting
+        return queued
 
     def _refusal(self) -> Overloaded:
         self._refused.inc()
         return Overloaded(retry_after=1)
 
-    # --- for the subclass ---
+    # --- for subclasses ---
 
     def on(self, kind: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
-        """Handle each message of `kind` by itself; one that raises fails alone."""
+        """Register a handler of single messages. When it raises, only that message fails."""
 
         async def one_by_one(batch: Sequence[M]) -> Sequence[object]:
             return await asyncio.gather(*map(handler, batch), return_exceptions=True)
 
         self.on_batch((kind,), one_by_one)
 
-    def on_batch(self, kinds: Sequence[type[Message[Any]]], handler: Batch) -> None:
-        """Handle all messages of `kinds` in a turn together, in order of arrival: one reply or exception for each."""
+    def on_batch(self, kinds: Sequence[MessageType], handler: BatchHandler) -> None:
+        """Register a handler of all messages of these kinds in a turn. It returns a reply or exception for each."""
         for kind in kinds:
-            self._handlers[kind], self._waiting_for[kind] = handler, 0
+            self._handlers[kind], self._queued[kind] = handler, 0
 
     def forward(
-        self, kind: type[M], translate: Callable[[M], Awaitable[object]], actor: Actor, sent: type[Any]
+        self, kind: type[M], translate: Callable[[M], Awaitable[object]], actor: Actor, sent: MessageType
     ) -> None:
-        """Let whoever asks `kind` run `translate`, which asks `actor` a `sent` and makes its reply into theirs.
+        """Run `translate` in the task of the sender, without a turn. It asks `actor` a `sent`, and adapts the reply.
 
-        For what changes nothing here: it waits in no mailbox of this actor, and nothing waits behind it. It runs in the
-        asker's task, ends when that is cancelled, and `stop()` does not wait for it; it can be asked, not told.
+        This is for messages that change nothing in this actor. They can be asked but not told, they end when the sender
+        is cancelled, and `stop()` does not wait for them.
         """
-        self._waiting_for[kind] = 0
-        self._forwards[kind] = _Forward(translate, lambda: actor.check_capacity(sent))
+        self._queued[kind] = 0
+        self._forwards[kind] = (translate, lambda: actor.check_capacity(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:
-        """Tell the actor itself `message` again and again, from when it starts."""
+        """Tell the actor itself a message periodically, for the first time when it starts."""
         self._periodic.append((seconds, message))
 
     def start_job(self, job: Coroutine[Any, Any, R]) -> asyncio.Future[R]:
-        """Run slow work beside the mailbox. Its result comes back as a message or as a handler's reply."""
+        """Run slow work beside the mailbox. Raises Overloaded when too many jobs are running."""
         if self._stopping or len(self._jobs) >= self._job_limit:
             job.close()
             raise Overloaded(retry_after=1)
@@ -226,20 +182,17 @@ class Actor:
         task.add_done_callback(self._jobs.discard)
         return task
 
-    # --- life ---
+    # --- the loop ---
 
     def start(self, *, periodic: bool = True) -> asyncio.Task[None]:
-        """The loop's task. It ends by `stop()`, or with the fault that should end the process.
-
-        Without `periodic` the actor does what it is asked, and nothing by itself.
-        """
-        _DEPTH.labels(self._name).set_function(lambda: len(self._waiting))
+        """Return the task of the loop. It ends after `stop()`, or with a fault after which the process must end."""
+        _DEPTH.labels(self._name).set_function(lambda: len(self._queue))
         self._loop = asyncio.create_task(self._run(), name=type(self).__name__)
         self._timers = [asyncio.create_task(self._repeat(*each)) for each in self._periodic if periodic]
         return self._loop
 
     async def stop(self, grace: float = 2) -> None:
-        """Let jobs end or cancel them after `grace` seconds; carry out what was taken, refuse what comes after."""
+        """Cancel the jobs that have not ended after `grace` seconds. Handle the accepted messages and refuse others."""
         for timer in self._timers:
             timer.cancel()
         if self._jobs:
@@ -249,54 +202,54 @@ class Actor:
             for job in self._jobs:
                 job.cancel()
             await asyncio.wait(self._jobs)
-        self._mail.set()
+        self._wakeup.set()
         if self._loop is not None:
             await asyncio.wait([self._loop])
 
     async def _run(self) -> None:
         taken: list[Envelope] = []
         try:
-            while self._waiting or not self._stopping:
-                if not self._waiting:
-                    self._mail.clear()
-                    await self._mail.wait()
+            while self._queue or not self._stopping:
+                if not self._queue:
+                    self._wakeup.clear()
+                    await self._wakeup.wait()
                     continue
-                for _ in range(ROUNDS if len(self._waiting) < self._turn else 0):
+                for _ in range(YIELDS_BEFORE_TURN if len(self._queue) < self._turn else 0):
                     await asyncio.sleep(0)
-                taken = [self._waiting.popleft() for _ in range(min(self._turn, len(self._waiting)))]
-                self._wait_seconds.observe(time.monotonic() - taken[0].posted)
-                await self._take(taken)
+                taken = [self._queue.popleft() for _ in range(min(self._turn, len(self._queue)))]
+                self._wait_seconds.observe(time.monotonic() - taken[0].enqueued_at)
+                await self._take_turn(taken)
                 taken = []
-        finally:  # after a fault nobody may go on waiting, neither for what was taken nor for what is in the mailbox
+        finally:  # after a fault no sender may wait for ever
             self._stopping = True
-            for letter in (*taken, *self._waiting):
-                letter.settle(Overloaded(retry_after=1))
+            for envelope in (*taken, *self._queue):
+                envelope.resolve(Overloaded(retry_after=1))
 
     async def _repeat(self, seconds: float, message: Message[Any]) -> None:
         while True:
-            with contextlib.suppress(Overloaded):  # a full mailbox has better things to do; the next time will do
+            with contextlib.suppress(Overloaded):  # the message is sent again later
                 self.tell(message)
             await asyncio.sleep(seconds)
 
-    async def _take(self, letters: Sequence[Envelope]) -> None:
-        by_handler: dict[Batch, list[Envelope]] = {}
-        for letter in letters:
-            by_handler.setdefault(letter.handler, []).append(letter)
-            self._waiting_for[type(letter.message)] -= 1
-        runs = [self._handle(handler, mail) for handler, mail in by_handler.items()]
+    async def _take_turn(self, envelopes: Sequence[Envelope]) -> None:
+        by_handler: dict[BatchHandler, list[Envelope]] = {}
+        for envelope in envelopes:
+            by_handler.setdefault(envelope.handler, []).append(envelope)
+            self._queued[type(envelope.message)] -= 1
+        runs = [self._handle(handler, batch) for handler, batch in by_handler.items()]
         if len(runs) == 1:
-            await runs[0]  # the usual turn, spared the price of a task
+            await runs[0]  # the most frequent case needs no task
         else:
             await asyncio.gather(*runs)
 
-    async def _handle(self, handler: Batch, letters: Sequence[Envelope]) -> None:
+    async def _handle(self, handler: BatchHandler, envelopes: Sequence[Envelope]) -> None:
         try:
-            outcomes = await handler([letter.message for letter in letters])
-            assert len(outcomes) == len(letters), "a batch handler answers each message"
+            outcomes = await handler([envelope.message for envelope in envelopes])
+            assert len(outcomes) == len(envelopes), "a batch handler returns an outcome for each message"
         except Exception as fault:
-            outcomes = [fault] * len(letters)
-        for letter, outcome in zip(letters, outcomes, strict=True):
-            letter.settle(outcome)
+            outcomes = [fault] * len(envelopes)
+        for envelope, outcome in zip(envelopes, outcomes, strict=True):
+            envelope.resolve(outcome)
 
     async def _ping(self, _: Ping) -> None:
         return None

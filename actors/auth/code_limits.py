@@ -1,4 +1,4 @@
-"""How many login codes are sent, and what is said when that is too many."""
+"""The limits of login codes: how many are sent, and what is logged and counted when a limit is reached."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ from storage.auth.sends import SendLimit
 from storage.engine.connection import Connection
 
 PREFIX = 7  # digits of a number that name its network and region; 10,000 numbers share them
-WARN_AT = 0.8  # of the day's ceiling
+WARN_AT = 0.8  # the share of the daily ceiling at which a warning is logged
 
 log = structlog.stdlib.get_logger("darkroom.auth")
 
-_KINDS: dict[str, type[RateLimited]] = {
+_ERRORS: dict[str, type[RateLimited]] = {
     "phone": TooManyCodesForPhone,
     "address": TooManyCodesForAddress,
     "prefix": TooManyCodes,
     "all": TooManyCodes,
 }
-_HELD_BACK = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
-_CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the day's ceiling keeps every login code back")
-for _by in _KINDS:  # a rate needs its zero
-    _HELD_BACK.labels(_by)
+_REJECTED = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
+_CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the daily ceiling stops all login codes")
+for _limit_name in _ERRORS:  # so that a rate of each limit starts at zero
+    _REJECTED.labels(_limit_name)
 
 
 class CodeLimits:
-    """`admit` belongs to a transaction; what came of it is told after that."""
+    """`admit` runs inside a transaction; its outcome is reported by another method after the commit."""
 
     def __init__(self, settings: AuthSettings, clock: Clock) -> None:
         self._settings = settings
-        self._full_until = 0  # when the day's ceiling has room again
-        self._alarmed_until = self._warned_until = 0  # until then nothing is said of it again
+        self._full_until = 0  # when the daily ceiling allows a code again
+        self._alarmed_until = self._warned_until = 0  # until then it is not logged again
         _CEILING.set_function(lambda: float(clock.now() < self._full_until))
 
     def admit(self, connection: Connection, phone: str, address: str, now: int) -> bool:
-        """Count a code, unless a limit is full; whether the day's ceiling is near.
+        """Count a code against all limits; return whether the daily ceiling is almost reached.
 
-        Raises TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes: for the limit with the longest wait, with the
-        fact `by` beside the usual ones.
+        Raises TooManyCodesForPhone, TooManyCodesForAddress or TooManyCodes for the limit with the longest wait; the
+        additional fact `by` is the name of that limit.
         """
         limits = _limits(self._settings, phone, address)
         until, full = max((sends.blocked_until(connection, limit, now), limit) for limit in limits)
         if until:
-            raise _KINDS[full.scope_kind](
-                limit=full.max_sends, retry_after=seconds_to_wait(until - now), by=full.scope_kind
-            )
+            limit_name = full.scope_kind
+            raise _ERRORS[limit_name](limit=full.max_sends, retry_after=seconds_to_wait(until - now), by=limit_name)
         sends.add(connection, {limit.scope for limit in limits}, now)
         day = limits[-1]
         return sends.blocked_until(connection, day._replace(max_sends=max(1, int(day.max_sends * WARN_AT))), now) > 0
 
-    def tell_held_back(self, refusal: RateLimited, now: int) -> None:
-        by = str(refusal.facts["by"])
-        _HELD_BACK.labels(by).inc()
-        if by == "all":
+    def report_rejected(self, refusal: RateLimited, now: int) -> None:
+        limit_name = str(refusal.facts["by"])
+        _REJECTED.labels(limit_name).inc()
+        if limit_name == "all":
             self._full_until = now + int(refusal.facts["retry_after"]) * 1000
             if now >= self._alarmed_until:
-                log.error("the day's ceiling of login codes is reached: nobody gets one", **refusal.facts)
+                log.error("the daily ceiling of login codes is reached: no code is sent", **refusal.facts)
                 self._alarmed_until = now + HOUR
 
-    def tell_nearly_full(self, now: int) -> None:
+    def report_almost_full(self, now: int) -> None:
         if now >= self._warned_until:
-            most = self._settings.codes_per_day
-            log.warning("most of the day's login codes are used up", ceiling=most, used_at_least=int(most * WARN_AT))
+            ceiling = self._settings.codes_per_day
+            used = int(ceiling * WARN_AT)
+            log.warning("the daily ceiling of login codes is almost reached", ceiling=ceiling, used_at_least=used)
             self._warned_until = now + HOUR
 
 

@@ -1,7 +1,7 @@
-"""Login codes: sent within limits, and tried a few times each.
+"""Login codes: sent within limits, and valid for a few tries.
 
-A try is on disk before its code is compared, so that neither a crash nor a hundred requests at once give more of them.
-Whether somebody has ever logged in with a phone is not looked at before a right code has been spent.
+A try is on disk before its code is compared, so that neither a crash nor concurrent requests allow more tries. Whether
+a phone has an account is read only after a right code was used, so that nobody can find it out.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from storage.auth.codes import StoredCode
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
-TRIES = 5  # guesses at one code, over all addresses
-SMS_SECONDS = 10  # what the sender may take
-FAILURES_KEPT = 30 * DAY
-SENDS_KEPT = 8 * DAY  # no limit asks for more than the last day; a clock that is ahead for a week forgets nothing
+TRIES = 5  # of one code, from all addresses together
+SMS_SECONDS = 10  # how long the sender may take
+FAILURE_RETENTION = 30 * DAY
+SEND_RETENTION = 8 * DAY  # the longest limit is a day; a clock that is a week ahead for a while deletes nothing needed
 
 log = structlog.stdlib.get_logger("darkroom.auth")
 
-_SENT = Counter("darkroom_login_codes_sent", "Login codes counted against the limits, whatever their sender said")
-_FAILED = Counter("darkroom_login_codes_failed", "Login codes that their sender did not take", ["reason"])
-_WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that took a try")
+_SENT = Counter("darkroom_login_codes_sent", "Login codes counted against the limits, sent or not")
+_FAILED = Counter("darkroom_login_codes_failed", "Login codes that could not be sent", ["reason"])
+_WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that used up a try")
 
 
 class LoginCodes:
@@ -52,25 +52,25 @@ class LoginCodes:
         self._test_numbers = {number.phone: number for number in settings.test_numbers}
 
     async def send(self, phone: str, address: str) -> int:
-        """Seconds that the code is good for. Raises as SendCode says."""
+        """Send a login code; return for how many seconds it is valid. Raises what SendCode lists."""
         now = self._clock.now()
-        fixed = self._fixed_code(phone, now)
-        code = fixed or f"{secrets.randbelow(1_000_000):06}"
+        fixed_code = self._fixed_code(phone, now)
+        code = fixed_code or f"{secrets.randbelow(1_000_000):06}"
         record = StoredCode(phone, self._digest(phone, code), now + self._settings.code_minutes * MINUTE)
         try:
-            nearly = await self._db.write(lambda connection: self._admit(connection, record, address, now))
+            is_almost_full = await self._db.write(lambda connection: self._admit(connection, record, address, now))
         except (TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes) as refusal:
-            self._limits.tell_held_back(refusal, now)
+            self._limits.report_rejected(refusal, now)
             raise
         _SENT.inc()
-        if nearly:
-            self._limits.tell_nearly_full(now)
-        if fixed is None:
-            await self._hand_over(phone, code)
-        log.info("login code sent", phone=masked(phone), test_number=fixed is not None)
+        if is_almost_full:
+            self._limits.report_almost_full(now)
+        if fixed_code is None:
+            await self._deliver(phone, code)
+        log.info("login code sent", phone=masked(phone), test_number=fixed_code is not None)
         return self._settings.code_minutes * 60
 
-    async def _hand_over(self, phone: str, code: str) -> None:
+    async def _deliver(self, phone: str, code: str) -> None:
         try:
             async with deadline("sms", SMS_SECONDS):
                 await self._sms.send(phone, code, self._settings.code_minutes)
@@ -79,48 +79,48 @@ class LoginCodes:
             raise
 
     async def check(self, phone: str, code: str) -> bytes:
-        """Take a try; the digest of a code that is right, to be spent by `spend`. Raises CodeWrong, LoginLocked."""
+        """Use up a try; return the digest of the right code for `consume_code`. Raises CodeWrong, LoginLocked."""
         now = self._clock.now()
-        kept = await self._db.write(lambda connection: self._take_try(connection, phone, now))
+        stored_digest = await self._db.write(lambda connection: self._take_try(connection, phone, now))
         digest = self._digest(phone, code)
-        if not hmac.compare_digest(kept or bytes(len(digest)), digest):
+        if not hmac.compare_digest(stored_digest or bytes(len(digest)), digest):
             _WRONG.inc()
             raise CodeWrong
         return digest
 
-    def forget(self, connection: Connection) -> None:
-        """What no limit and no try asks for any more."""
+    def purge(self, connection: Connection) -> None:
+        """Delete what neither a limit nor a try needs any more."""
         now = self._clock.now()
-        sends.delete_before(connection, now - SENDS_KEPT)
+        sends.delete_before(connection, now - SEND_RETENTION)
         codes.delete_expired(connection, now - DAY)
-        login_failures.delete_before(connection, now - FAILURES_KEPT)
+        login_failures.delete_before(connection, now - FAILURE_RETENTION)
 
     def _admit(self, connection: Connection, record: StoredCode, address: str, now: int) -> bool:
-        """Count a code and let it live, in one transaction, so that requests at one moment pass no limit together.
+        """Count a code and make it valid in one transaction, so that concurrent requests cannot exceed a limit.
 
-        Whether the day's ceiling is near.
+        Returns whether the daily ceiling is almost reached.
         """
-        self._refuse_locked(connection, record.phone, now)
-        nearly = self._limits.admit(connection, record.phone, address, now)
+        self._check_lock(connection, record.phone, now)
+        is_almost_full = self._limits.admit(connection, record.phone, address, now)
         codes.replace(connection, record)
-        return nearly
+        return is_almost_full
 
     def _take_try(self, connection: Connection, phone: str, now: int) -> bytes | None:
-        """The digest to compare with. The try counts as a failure until the code has turned out to be right."""
-        self._refuse_locked(connection, phone, now)
-        kept = codes.count_attempt(connection, phone, now, TRIES)
-        if kept is not None:
+        """Return the digest to compare with. The try counts as a failure until the right code is used."""
+        self._check_lock(connection, phone, now)
+        stored_digest = codes.count_attempt(connection, phone, now, TRIES)
+        if stored_digest is not None:
             login_failures.add(connection, phone, now)
-        return kept
+        return stored_digest
 
-    def _refuse_locked(self, connection: Connection, phone: str, now: int) -> None:
+    def _check_lock(self, connection: Connection, phone: str, now: int) -> None:
         failures = login_failures.find(connection, phone)
         if failures.consecutive < self._settings.failures:
             return
         lock = self._settings.lock_minutes * MINUTE
-        left = failures.last_at + lock - now
-        if 0 < left <= 2 * lock:  # a clock that was far ahead for a moment locks nobody for long
-            raise LoginLocked(limit=self._settings.failures, retry_after=seconds_to_wait(min(left, lock)))
+        remaining = failures.last_at + lock - now
+        if 0 < remaining <= 2 * lock:  # a clock that was far ahead for a while must not lock a phone for long
+            raise LoginLocked(limit=self._settings.failures, retry_after=seconds_to_wait(min(remaining, lock)))
         login_failures.clear(connection, phone)
 
     def _fixed_code(self, phone: str, now: int) -> str | None:
@@ -131,8 +131,8 @@ class LoginCodes:
         return hmac.digest(self._secret, f"{phone}:{code}".encode(), hashlib.sha256)
 
 
-def spend(connection: Connection, phone: str, digest: bytes) -> bool:
-    """Use a right code up, in the transaction of what it is good for. False for everybody but the first."""
+def consume_code(connection: Connection, phone: str, digest: bytes) -> bool:
+    """Use the right code in the transaction that opens the session. Returns False when it was used before."""
     if not codes.consume(connection, phone, digest):
         return False
     login_failures.clear(connection, phone)

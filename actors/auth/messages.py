@@ -1,21 +1,19 @@
-"""What can be asked of the auth actor."""
+"""What the auth actor can be asked about logins and users; administration.py has what admins can do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.runtime import Message
-from storage.auth.users import Role as Role
+from actors.message import Message
 from storage.auth.users import User as User
 
 
 @dataclass(frozen=True, slots=True)
 class SendCode(Message[int]):
-    """Send a login code to a canonical phone; replies how many seconds it is good for.
+    """Send a login code to a canonical phone; replies for how many seconds the code is valid.
 
-    Raises TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes, LoginLocked; PhoneRefused, ServiceUnavailable
-    (the attempt counts all the same).
+    Raises TooManyCodesForPhone, TooManyCodesForAddress, TooManyCodes, LoginLocked; PhoneRefused and ServiceUnavailable
+    (then the attempt counts against the limits all the same).
     """
 
     phone: str
@@ -23,8 +21,8 @@ class SendCode(Message[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """`refresh_token` is shown this once. `expires_in` seconds."""
+class LoginResult:
+    """The tokens of a session. `refresh_token` is stored nowhere and returned only once. `expires_in` in seconds."""
 
     user: User
     token: str
@@ -33,18 +31,19 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class LogIn(Message[Login]):
-    """Spend a code; a new phone becomes a new user. Raises CodeWrong, LoginLocked, Banned."""
+class LogIn(Message[LoginResult]):
+    """Use a login code; a new phone becomes a new user. Raises CodeWrong, LoginLocked, Banned."""
 
     phone: str
     code: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh(Message[Login]):
-    """Spend a refresh token for the next, and a fresh access token.
+class Refresh(Message[LoginResult]):
+    """Exchange a refresh token for the next one and a new access token.
 
-    Raises TooManyRefreshes, and NotLoggedIn: if the token was spent before, somebody has a copy, and the session ends.
+    Using a refresh token twice ends its session, because the token may have been stolen.
+    Raises NotLoggedIn, TooManyRefreshes.
     """
 
     refresh_token: str
@@ -52,65 +51,20 @@ class Refresh(Message[Login]):
 
 @dataclass(frozen=True, slots=True)
 class LogOut(Message[None]):
-    """End a session: its tokens stop working at once."""
+    """End a session; its tokens stop working immediately."""
 
     session_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class GetUser(Message[User]):
-    """Raises UserNotFound."""
+    """Return a user. Raises UserNotFound."""
 
     user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckAdmin(Message[None]):
-    """Raises NotAllowed for whoever is not an admin now, whatever their token says."""
+    """Check in the database that a user is an admin now. Raises NotAllowed."""
 
     user_id: str
-
-
-# --- for the operator; all raise UserNotFound ---------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class FindUser(Message[User]):
-    """By canonical phone."""
-
-    phone: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetRole(Message[None]):
-    user_id: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class ListAdmins(Message[Sequence[User]]):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Ban(Message[int]):
-    """Close an account: its sessions end, and nobody logs in to it. Replies how many sessions there were."""
-
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unban(Message[None]):
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unlock(Message[bool]):
-    """Forget the wrong codes given for a canonical phone; replies whether there were any."""
-
-    phone: str
-
-
-@dataclass(frozen=True, slots=True)
-class RotateKeys(Message[str]):
-    """Sign access tokens with a new key from now on; replies its id. What was signed before stays good."""

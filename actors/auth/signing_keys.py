@@ -1,7 +1,7 @@
-"""The keys of access tokens: one signs, and those before it are accepted until all that they signed has run out.
+"""The keys of access tokens: the newest signs, and older keys stay valid until all tokens they signed have expired.
 
-A key is derived from the operator's secret and a salt in the database: neither a stolen backup nor the secret alone
-signs anything, and after a rotation not even both together, if they are from before it.
+A key is derived from the operator's secret and a salt in the database. So neither a stolen backup nor a stolen secret
+is enough to sign a token; after a rotation, not even both are, if they were stolen before it.
 """
 
 from __future__ import annotations
@@ -23,42 +23,43 @@ SALT_BYTES = 32
 
 
 class SigningKeys:
-    """`secret` is the operator's."""
+    """`secret` is the operator's secret from which all keys are derived."""
 
     def __init__(self, db: Database, clock: Clock, tokens: Tokens, secret: str) -> None:
         self._db, self._clock, self._tokens, self._secret = db, clock, tokens, secret.encode()
 
     async def load(self) -> None:
-        """Use what is kept; the first start makes the first key."""
-        self._use(await self._db.write(self._first_or_kept))
+        """Use the stored keys; the first start creates the first key."""
+        self._use(await self._db.write(self._load_or_create))
 
     async def rotate(self) -> str:
-        """Make a new key and sign with it from now on; its id."""
-        kept = await self._db.write(self._with_new)
-        self._use(kept)
-        return kept[-1].id
+        """Create a new key, sign with it from now on, and return its id."""
+        stored = await self._db.write(self._add_key)
+        self._use(stored)
+        return stored[-1].id
 
-    def _use(self, kept: Sequence[SigningKey]) -> None:
-        self._tokens.use([Key(key.id, derived(self._secret, key.salt)) for key in kept])
+    def _use(self, stored: Sequence[SigningKey]) -> None:
+        self._tokens.use_keys([Key(key.id, derive_key(self._secret, key.salt)) for key in stored])
 
-    def _first_or_kept(self, connection: Connection) -> list[SigningKey]:
-        return self._current(connection) or self._with_new(connection)
+    def _load_or_create(self, connection: Connection) -> list[SigningKey]:
+        return self._purge_expired(connection) or self._add_key(connection)
 
-    def _with_new(self, connection: Connection) -> list[SigningKey]:
-        kept = signing_keys.load(connection)
-        newer = max([self._clock.now(), *(key.created_at + 1 for key in kept)])  # also when the clock was set back
-        signing_keys.add(connection, SigningKey(secrets.token_hex(8), secrets.token_bytes(SALT_BYTES), newer))
+    def _add_key(self, connection: Connection) -> list[SigningKey]:
+        stored = signing_keys.load(connection)
+        # The newest key has the latest time, also when the clock was set back.
+        created_at = max([self._clock.now(), *(key.created_at + 1 for key in stored)])
+        signing_keys.add(connection, SigningKey(secrets.token_hex(8), secrets.token_bytes(SALT_BYTES), created_at))
         return signing_keys.load(connection)
 
-    def _current(self, connection: Connection) -> list[SigningKey]:
-        """Those still needed, oldest first; one whose last token has run out is removed."""
-        kept, since = signing_keys.load(connection), self._tokens.since
-        for key, successor in pairwise(kept):
-            if successor.created_at < since:
+    def _purge_expired(self, connection: Connection) -> list[SigningKey]:
+        """Delete each key whose last token has expired; return the others, oldest first."""
+        oldest_valid_at = self._tokens.oldest_valid_at
+        for key, successor in pairwise(signing_keys.load(connection)):
+            if successor.created_at < oldest_valid_at:
                 signing_keys.delete(connection, key.id)
         return signing_keys.load(connection)
 
 
-def derived(secret: bytes, salt: bytes) -> bytes:
-    """The 32 bytes that sign."""
+def derive_key(secret: bytes, salt: bytes) -> bytes:
+    """Return the 32 bytes of the key with this salt."""
     return hmac.digest(secret, b"darkroom access token\0" + salt, hashlib.sha256)

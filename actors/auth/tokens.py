@@ -1,7 +1,7 @@
 """Access tokens: JWT (RFC 7519) with HS256, by the best practice of RFC 8725, checked without a database.
 
-Each names the key that signed it (`kid`) and says in its header what kind of token it is. Which sessions have ended is
-known in memory: the auth actor says so as soon as it is on disk, and again at each start.
+The header of a token names the key that signed it (`kid`) and its type. The sessions that have ended are held in
+memory: the auth actor adds each one as soon as it is on disk, and all of them at every start.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from actors.errors import NotLoggedIn
 from actors.ids import new_id
 from actors.ports import Clock
 
-ALGORITHM = "HS256"  # fixed, whatever a token's header says (RFC 8725, section 3.1)
-TYPE = "at+jwt"  # explicit typing (RFC 8725, section 3.11), by the name that RFC 9068 gives access tokens
+ALGORITHM = "HS256"  # a token's header cannot choose another one (RFC 8725, section 3.1)
+TYPE = "at+jwt"  # explicit typing (RFC 8725, section 3.11), with the name from RFC 9068
 ISSUER = AUDIENCE = "darkroom"
-GRACE = 120  # seconds: a token may be made in the moment its session ends or its key is replaced, or by a clock ahead
-REMEMBERED = 8192  # tokens, of some 500 bytes each
+GRACE = 120  # seconds, for tokens made while their session ends or their key is replaced, or by a clock ahead
+CACHED_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request comes from."""
+    """The user and the session that send a request."""
 
     user_id: str
     phone: str
@@ -41,16 +41,16 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    """A token whose signature and claims are right; times in epoch seconds."""
+class _Claims:
+    """The claims of a token whose signature is right; times in epoch seconds."""
 
     caller: Caller
-    issued: int
-    expires: int
+    issued_at: int
+    expires_at: int
 
 
 class Tokens:
-    """Makes and checks access tokens that live `seconds`. Nothing passes before `use` was called."""
+    """Issues and verifies access tokens that are valid for `seconds`. Until `use_keys` is called, none is valid."""
 
     def __init__(self, seconds: int, clock: Clock) -> None:
         self._clock = clock
@@ -58,30 +58,31 @@ class Tokens:
         self._keys: dict[str, Key] = {}
         self._newest = Key("", b"")
         self._ended: set[str] = set()
-        # Checking a token took 46 us, about as much as all of a bare handler's request, and its signature stays good.
-        # What is refused raises, and is not remembered.
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._checked)
+        # Checking a signature costs about as much as the rest of a request, and its result never changes. A refusal is
+        # raised, so it is not cached.
+        self._check_cached = lru_cache(maxsize=CACHED_TOKENS)(self._check)
 
-    def use(self, keys: Sequence[Key]) -> None:
-        """Accept what these keys have signed, and sign with the last of them."""
+    def use_keys(self, keys: Sequence[Key]) -> None:
+        """Accept tokens signed by any of these keys, and sign with the last of them."""
         self._keys = {key.id: key for key in keys}
         self._newest = keys[-1]
-        self._remembered.cache_clear()
+        self._check_cached.cache_clear()
 
-    def end(self, sessions: Iterable[str]) -> None:
-        """From now on refuse the tokens of these sessions."""
+    def end_sessions(self, sessions: Iterable[str]) -> None:
+        """Refuse the tokens of these sessions from now on."""
         self._ended.update(sessions)
 
-    def forget(self, sessions: Iterable[str]) -> None:
-        """These ended long ago: their last tokens have run out by themselves."""
+    def clear_ended(self, sessions: Iterable[str]) -> None:
+        """Clear sessions that ended so long ago that all their tokens have expired."""
         self._ended.difference_update(sessions)
 
     @property
-    def since(self) -> int:
-        """The moment (epoch milliseconds) from before which no token can be alive."""
+    def oldest_valid_at(self) -> int:
+        """The time (epoch milliseconds) before which no token that is still valid was issued."""
         return self._clock.now() - (self.seconds + GRACE) * 1000
 
     def issue(self, caller: Caller) -> str:
+        """Sign a new access token."""
         now = self._clock.now() // 1000
         claims = {
             "iss": ISSUER,
@@ -98,14 +99,14 @@ class Tokens:
         return jwt.encode(claims, self._newest.secret, algorithm=ALGORITHM, headers=headers)
 
     def verify(self, token: str) -> Caller:
-        """Raises NotLoggedIn for whatever is not a living access token of ours."""
-        checked = self._remembered(token)
-        if checked.caller.session_id in self._ended or not self._alive(checked.issued, checked.expires):
+        """Return the caller of a valid access token. Raises NotLoggedIn."""
+        claims = self._check_cached(token)
+        if claims.caller.session_id in self._ended or not self._is_valid_now(claims.issued_at, claims.expires_at):
             raise NotLoggedIn
-        return checked.caller
+        return claims.caller
 
-    def _checked(self, token: str) -> _Checked:
-        """Everything but the time and the session. Raises NotLoggedIn."""
+    def _check(self, token: str) -> _Claims:
+        """Check everything but the time and the session. Raises NotLoggedIn."""
         try:
             header = jwt.get_unverified_header(token)
             if header["typ"] != TYPE or "crit" in header:
@@ -116,14 +117,15 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                # Times are compared below, by the clock of the server; PyJWT would take the machine's.
+                # `verify` compares the times by the server's clock; PyJWT would use the clock of the machine.
                 options={"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False},
             )
             caller = Caller(user_id=claims["userId"], phone=claims["phone"], session_id=claims["sid"])
-            return _Checked(caller, int(claims["iat"]), int(claims["exp"]))
+            return _Claims(caller, int(claims["iat"]), int(claims["exp"]))
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             raise NotLoggedIn from None
 
-    def _alive(self, issued: int, expires: int) -> bool:
+    def _is_valid_now(self, issued_at: int, expires_at: int) -> bool:
         now = self._clock.now() // 1000
-        return now < expires <= issued + self.seconds and issued <= now + 60  # a minute for a clock that was set back
+        # A minute is allowed for a clock that was set back.
+        return now < expires_at <= issued_at + self.seconds and issued_at <= now + 60

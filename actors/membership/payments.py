@@ -1,4 +1,4 @@
-"""Gateways by channel, and whether what one says of a payment fits the order it names."""
+"""The payment gateways by channel, and the checks that a payment fits the order that it names."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from actors.errors import PaymentMismatch, SignatureInvalid, UnknownChannel
 from actors.ports import Notification, Payment, PaymentGateway, PaymentState
 from storage.membership.orders import Order, OrderStatus
 
+GATEWAY_SECONDS = 15  # how long one call to a gateway may take
+
 log = structlog.stdlib.get_logger("darkroom.membership")
 
 
 class Gateways:
-    """The payment gateways that are configured, by channel."""
+    """The configured payment gateways, by channel."""
 
     def __init__(self, gateways: Mapping[str, PaymentGateway]) -> None:
         self._by_channel = gateways
 
     def of(self, channel: str) -> PaymentGateway:
-        """Raises UnknownChannel."""
+        """Return the gateway of a channel. Raises UnknownChannel."""
         if channel not in self._by_channel:
             raise UnknownChannel(channel=channel, known=", ".join(self._by_channel))
         return self._by_channel[channel]
 
     def channel_of(self, notification: Notification) -> str:
-        """Whose notification this is by its shape. Raises SignatureInvalid where nobody claims it."""
+        """Tell from its form which channel a notification belongs to. Raises SignatureInvalid if none fits."""
         for channel, gateway in self._by_channel.items():
             if gateway.claims(notification):
                 return channel
@@ -35,21 +37,22 @@ class Gateways:
 
 
 def check_match(order: Order, channel: str, payment: Payment) -> None:
-    """Raises PaymentMismatch, after leaving a line for the operator: money may have moved."""
+    """Check that channel and amount are those of the order. Raises PaymentMismatch, and logs it for the operator."""
     if order.channel != channel:
-        _set_aside(order, payment, f"it came over {channel}, the order is for {order.channel}")
+        _reject(order, payment, f"it came over {channel}, but the order is for {order.channel}")
     if payment.state is PaymentState.PAID and payment.amount != order.amount:
-        _set_aside(order, payment, f"it is of {payment.amount} fen, the order is for {order.amount} fen")
+        _reject(order, payment, f"it is of {payment.amount} fen, but the order is for {order.amount} fen")
 
 
 def check_repeated(order: Order, payment: Payment) -> None:
-    """A payment that won no grant must be a repeated one. Raises PaymentMismatch."""
+    """Check that a payment that granted nothing was applied before. Raises PaymentMismatch, and logs it."""
     if order.status not in (OrderStatus.PAID, OrderStatus.REFUNDED):
-        _set_aside(order, payment, f"the order is {order.status}")
+        _reject(order, payment, f"the order is {order.status}")
     if order.transaction_id != payment.transaction_id:
-        _set_aside(order, payment, f"the order was paid by {order.transaction_id} already")
+        _reject(order, payment, f"the order was already paid by {order.transaction_id}")
 
 
-def _set_aside(order: Order, payment: Payment, problem: str) -> NoReturn:
+def _reject(order: Order, payment: Payment, problem: str) -> NoReturn:
+    # An error, because money may have been paid for nothing: the operator has to look into it.
     log.error("a payment credits nothing", transaction=payment.transaction_id, order=order.id, problem=problem)
     raise PaymentMismatch(problem=problem)

@@ -1,4 +1,4 @@
-"""Placing an order once for each idempotency key."""
+"""Placing an order, once for each idempotency key."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ _REFUSALS = {kind.__name__: kind for kind in (UnknownChannel, UnknownPlan)}
 def place(
     connection: Connection, user_id: str, offer: Offer, key: IdempotencyKey | None, now: int
 ) -> Order | DomainError:
-    """Place the order on offer, or find what its key led to before. A refusal is returned, so that it can be stored."""
+    """Place the offered order, or return the first answer to its key.
+
+    A refusal is returned and not raised, so that the transaction stores it.
+    """
     if key is None:
-        return _placed(connection, offer)
+        return _add_order(connection, offer)
     stored = order_keys.find(connection, user_id, key.key)
     if stored is not None:
-        return _repeated(connection, stored, key)
-    outcome = _placed(connection, offer)
-    order_keys.add(connection, _answer(user_id, key, offer, now))
+        return _repeat(connection, stored, key)
+    outcome = _add_order(connection, offer)
+    order_keys.add(connection, _to_answer(user_id, key, offer, now))
     return outcome
 
 
-def _placed(connection: Connection, offer: Offer) -> Order | DomainError:
+def _add_order(connection: Connection, offer: Offer) -> Order | DomainError:
     if isinstance(offer, Order):
         orders.add(connection, offer)
     return offer
 
 
-def _repeated(connection: Connection, stored: StoredOrderAnswer, key: IdempotencyKey) -> Order | DomainError:
+def _repeat(connection: Connection, stored: StoredOrderAnswer, key: IdempotencyKey) -> Order | DomainError:
     if stored.digest != key.digest:
         return IdempotencyKeyReused()
     if stored.order_id is None:
@@ -48,7 +51,7 @@ def _repeated(connection: Connection, stored: StoredOrderAnswer, key: Idempotenc
     return order
 
 
-def _answer(user_id: str, key: IdempotencyKey, offer: Offer, now: int) -> StoredOrderAnswer:
+def _to_answer(user_id: str, key: IdempotencyKey, offer: Offer, now: int) -> StoredOrderAnswer:
     if isinstance(offer, Order):
         return StoredOrderAnswer(user_id, key.key, key.digest, offer.id, None, now)
     refusal = json.dumps([type(offer).__name__, offer.facts])

@@ -1,4 +1,4 @@
-"""What can be asked of a balance. Each command carries the record that explains it, and they commit together."""
+"""The commands that change a balance. Each carries the record that explains it, and both commit together."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import NamedTuple
 
 from actors.errors import DomainError
 from actors.idempotency import IdempotencyKey
-from actors.runtime import Message
+from actors.message import Message
 from storage.membership.orders import PaidOrder
 from storage.quota.adjustments import Adjustment
 from storage.task.tasks import FailedTask, NewTask
 
 
 class Receipt(NamedTuple):
-    """A command was settled. `balance` is what it left; `reference` what explains it; `at` when it happened first."""
+    """The result of a command that took effect.
+
+    `reference` is the id of the explaining record, `balance` what the user had afterwards, `at` the time (epoch
+    milliseconds) at which the command took effect for the first time.
+    """
 
     reference: str
     balance: int
@@ -23,7 +27,7 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Charge(Message[Receipt]):
-    """Pay `amount` for a task that comes into being with it.
+    """Create a task and charge `amount` generations for it.
 
     Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
     """
@@ -39,7 +43,7 @@ class Charge(Message[Receipt]):
 
 @dataclass(frozen=True, slots=True)
 class Refund(Message[Receipt | None]):
-    """Fail a task and give back what it was charged; None when the task was final already or the lease is lost."""
+    """Fail a task and refund its charge. Replies None when the task was final already or its lease was lost."""
 
     task: FailedTask
 
@@ -50,7 +54,7 @@ class Refund(Message[Receipt | None]):
 
 @dataclass(frozen=True, slots=True)
 class Grant(Message[Receipt | None]):
-    """Mark an order paid and give what it bought; None when the order was not pending any more."""
+    """Mark an order as paid and grant its quota and days. Replies None when the order was no longer pending."""
 
     paid: PaidOrder
 
@@ -61,14 +65,17 @@ class Grant(Message[Receipt | None]):
 
 @dataclass(frozen=True, slots=True)
 class Expire(Message[None]):
-    """End a membership whose time is over, and the quota left in it."""
+    """End a membership whose time is over; its remaining quota lapses."""
 
     user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Adjust(Message[Receipt | None]):
-    """An operator's change by a signed `amount`; None when it was made before. Raises QuotaInsufficient."""
+    """Change a balance by a signed `amount`, for an operator. Replies None when this adjustment was made before.
+
+    Raises QuotaInsufficient.
+    """
 
     adjustment: Adjustment
     amount: int
@@ -80,7 +87,7 @@ class Adjust(Message[Receipt | None]):
 
 @dataclass(frozen=True, slots=True)
 class Gift(Message[Receipt | None]):
-    """Give a new person what was promised to them; None when nothing was, or they have had it."""
+    """Grant a user the promised signup gift. Replies None when none was promised or it was granted before."""
 
     user_id: str
 

@@ -1,4 +1,4 @@
-"""Where pictures live: `input/USER/TASK/NAME` for uploads, `output/USER/TASK/NAME` for results."""
+"""The keys of pictures: `input/USER/TASK/NAME` for uploads, `output/USER/TASK/NAME` for results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from actors.ids import is_id, new_id
 from actors.ports import ObjectStore, UploadTicket
 
 MAX_BYTES = 10 * 1024 * 1024
-CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 _SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class UploadPlace:
-    """Where a person may put one picture, and the address to name it by afterwards."""
+class UploadTarget:
+    """Where a user may upload one picture, and the address that names it afterwards."""
 
     task_id: str
     prefix: str
@@ -29,25 +28,28 @@ class UploadPlace:
 
 
 class Media:
-    """Names and owners of pictures; the bytes are the object store's."""
+    """Names pictures and checks who owns them; the object store has the bytes."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def upload_place(self, user_id: str, file_name: str, task_id: str | None) -> UploadPlace:
-        """Raises BadParameter, NotAnImage."""
+    def upload_target(self, user_id: str, file_name: str, task_id: str | None) -> UploadTarget:
+        """Sign an upload of a file with this name; `task_id` None stands for a new one.
+
+        Raises BadParameter, NotAnImage.
+        """
         if task_id is not None and not is_id(task_id):
             raise BadParameter(field="taskId", problem="id")
         suffix = picture_suffix(file_name)
         task_id = task_id or new_id()
         prefix = f"input/{user_id}/{task_id}/"
-        key = f"{prefix}{new_id()}{suffix}"  # the person's own name for it never becomes part of a path
-        return UploadPlace(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
+        key = f"{prefix}{new_id()}{suffix}"  # the name that the user gave the file never becomes part of a path
+        return UploadTarget(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
 
     async def own_input(self, user_id: str, url: str) -> str:
-        """The key of a picture this person has uploaded.
+        """Return the key of a picture that this user uploaded, from its address.
 
-        Raises BadParameter for an address that is not ours, LinkInvalid, NotAllowed, FileMissing.
+        Raises BadParameter for an address that this server did not sign, LinkInvalid, NotAllowed, FileMissing.
         """
         key = self._store.key_of(url)
         if key is None:
@@ -64,12 +66,12 @@ def result_key(user_id: str, task_id: str, name: str) -> str:
 
 
 def owner_of(key: str) -> str:
-    """The id of the person whose picture this is."""
+    """Return the id of the user who owns a picture."""
     return key.split("/")[1]
 
 
 def picture_suffix(file_name: str) -> str:
-    """`.jpg` or `.png`. Raises BadParameter for a name no file should have, NotAnImage for another kind of file."""
+    """Return `.jpg` or `.png`. Raises BadParameter for an unsafe name, NotAnImage for another kind of file."""
     if not 0 < len(file_name) <= 255 or _UNSAFE.search(file_name):
         raise BadParameter(field="fileName", problem="file_name")
     suffix = _SUFFIXES.get(PurePosixPath(file_name).suffix.lower())
@@ -79,7 +81,7 @@ def picture_suffix(file_name: str) -> str:
 
 
 def check_upload(file_name: str, size: int) -> None:
-    """`size` in bytes. Raises BadParameter, NotAnImage, TooLarge."""
+    """Check the name and the size in bytes of an upload. Raises BadParameter, NotAnImage, TooLarge."""
     picture_suffix(file_name)
     if size > MAX_BYTES:
         raise TooLarge(limit="10 MB")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from actors.auth.actor import Auth
-from actors.auth.messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
+from actors.auth.administration import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.errors import CommitFailed, DomainError, PhoneInvalid, StorageError, UserNotFound
 from actors.phones import canonical
 from server.http.errors import failure_of

@@ -1,3 +1,5 @@
+"""The promises of the actor runtime."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from actors.errors import BadParameter, Overloaded
-from actors.runtime import Actor, Message, Ping
+from actors.message import Message
+from actors.runtime import Actor, Ping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Crash(Message[None]):
 
 
 class Doubler(Actor):
-    """Doubles numbers a turn at a time, refuses negative ones, and holds `Slow` answers until told."""
+    """Doubles the numbers of a turn together, refuses negative ones, and replies to `Slow` after `release`."""
 
     def __init__(self, **bounds: int) -> None:
         super().__init__(**bounds)
@@ -66,21 +69,21 @@ async def doubler() -> AsyncIterator[Doubler]:
     await actor.stop()
 
 
-async def filled(doubler: Doubler) -> list[asyncio.Task[int]]:
-    """Nine messages: one whose turn goes on until the gate opens, and eight that take all the room."""
+async def fill_mailbox(doubler: Doubler) -> list[asyncio.Task[int]]:
+    """Send nine messages: one whose turn lasts until the gate opens, and eight that use all the capacity."""
     doubler.gate.clear()
-    asked = [asyncio.create_task(doubler.ask(Double(0)))]
+    tasks = [asyncio.create_task(doubler.ask(Double(0)))]
     await doubler.busy.wait()
-    asked += [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
+    tasks += [asyncio.create_task(doubler.ask(Double(n))) for n in range(1, 9)]
     await asyncio.sleep(0)
-    return asked
+    return tasks
 
 
-async def test_an_answer_comes_back_to_its_asker(doubler: Doubler) -> None:
+async def test_a_reply_comes_back_to_its_sender(doubler: Doubler) -> None:
     assert await asyncio.gather(*(doubler.ask(Double(n)) for n in range(5))) == [0, 2, 4, 6, 8]
 
 
-async def test_a_turn_takes_all_that_waits_up_to_its_bound_in_order(doubler: Doubler) -> None:
+async def test_a_turn_takes_all_waiting_messages_in_order_up_to_its_limit(doubler: Doubler) -> None:
     doubler.gate.clear()
     first = asyncio.create_task(doubler.ask(Double(0)))
     await doubler.busy.wait()
@@ -91,44 +94,44 @@ async def test_a_turn_takes_all_that_waits_up_to_its_bound_in_order(doubler: Dou
     assert doubler.turns == [[0], [1, 2, 3, 4], [5, 6]]
 
 
-async def test_a_full_mailbox_refuses_at_once(doubler: Doubler) -> None:
-    asked = await filled(doubler)
+async def test_a_full_mailbox_refuses_messages_immediately(doubler: Doubler) -> None:
+    tasks = await fill_mailbox(doubler)
     with pytest.raises(Overloaded):
         await doubler.ask(Double(9))
     doubler.gate.set()
-    assert len(await asyncio.gather(*asked)) == 9
+    assert len(await asyncio.gather(*tasks)) == 9
 
 
-async def test_one_refused_message_of_a_batch_fails_alone(doubler: Doubler) -> None:
+async def test_a_refused_message_of_a_batch_fails_alone(doubler: Doubler) -> None:
     outcomes = await asyncio.gather(*(doubler.ask(Double(n)) for n in (1, -1, 3)), return_exceptions=True)
     assert outcomes[0] == 2 and isinstance(outcomes[1], BadParameter) and outcomes[2] == 6
 
 
-async def test_a_handler_that_raises_fails_its_message_and_the_loop_goes_on(doubler: Doubler) -> None:
+async def test_a_handler_that_raises_fails_its_message_and_the_loop_continues(doubler: Doubler) -> None:
     with pytest.raises(ZeroDivisionError):
         await doubler.ask(Crash())
     assert await doubler.ask(Double(2)) == 4
 
 
-async def test_an_asker_that_is_gone_stops_nothing(doubler: Doubler) -> None:
+async def test_a_message_is_handled_even_if_its_sender_is_gone(doubler: Doubler) -> None:
     doubler.gate.clear()
-    gone = asyncio.create_task(doubler.ask(Double(1)))
+    sender = asyncio.create_task(doubler.ask(Double(1)))
     await doubler.busy.wait()
-    gone.cancel()
+    sender.cancel()
     doubler.gate.set()
     assert await doubler.ask(Double(3)) == 6
-    assert doubler.turns[0] == [1], "the message was carried out all the same"
+    assert doubler.turns[0] == [1], "the message was handled all the same"
 
 
-async def test_a_job_does_not_hold_up_the_mailbox(doubler: Doubler) -> None:
-    slow = asyncio.create_task(doubler.ask(Slow()))
+async def test_a_job_does_not_block_the_mailbox(doubler: Doubler) -> None:
+    reply = asyncio.create_task(doubler.ask(Slow()))
     assert await doubler.ask(Double(1)) == 2
-    assert not slow.done()
+    assert not reply.done()
     doubler.release.set()
-    assert await slow == "done"
+    assert await reply == "done"
 
 
-async def test_jobs_are_bounded(doubler: Doubler) -> None:
+async def test_the_number_of_jobs_is_limited(doubler: Doubler) -> None:
     slow = [asyncio.create_task(doubler.ask(Slow())) for _ in range(2)]
     await doubler.ask(Ping())
     with pytest.raises(Overloaded):
@@ -137,9 +140,9 @@ async def test_jobs_are_bounded(doubler: Doubler) -> None:
     assert await asyncio.gather(*slow) == ["done", "done"]
 
 
-async def test_stop_carries_out_what_was_taken_and_refuses_the_rest(doubler: Doubler) -> None:
+async def test_stop_handles_the_accepted_messages_and_refuses_others(doubler: Doubler) -> None:
     doubler.gate.clear()
-    taken = [asyncio.create_task(doubler.ask(Double(n))) for n in range(6)]
+    accepted = [asyncio.create_task(doubler.ask(Double(n))) for n in range(6)]
     await doubler.busy.wait()
     stopping = asyncio.create_task(doubler.stop())
     await asyncio.sleep(0)
@@ -147,18 +150,18 @@ async def test_stop_carries_out_what_was_taken_and_refuses_the_rest(doubler: Dou
         await doubler.ask(Double(9))
     doubler.gate.set()
     await stopping
-    assert await asyncio.gather(*taken) == [0, 2, 4, 6, 8, 10]
+    assert await asyncio.gather(*accepted) == [0, 2, 4, 6, 8, 10]
 
 
-async def test_a_job_that_outlasts_the_grace_of_stop_is_cancelled(doubler: Doubler) -> None:
-    slow = asyncio.create_task(doubler.ask(Slow()))
+async def test_stop_cancels_a_job_after_the_grace_period(doubler: Doubler) -> None:
+    reply = asyncio.create_task(doubler.ask(Slow()))
     await doubler.ask(Ping())
     await doubler.stop(grace=0)
     with pytest.raises(Overloaded):
-        await slow
+        await reply
 
 
-async def test_a_message_nobody_handles_is_refused_where_it_is_sent(doubler: Doubler) -> None:
+async def test_a_message_without_a_handler_is_a_type_error_for_its_sender(doubler: Doubler) -> None:
     @dataclass(frozen=True, slots=True)
     class Unknown(Message[None]):
         pass
@@ -168,7 +171,7 @@ async def test_a_message_nobody_handles_is_refused_where_it_is_sent(doubler: Dou
     assert await doubler.ask(Double(2)) == 4
 
 
-async def test_a_loop_that_dies_leaves_nobody_waiting(doubler: Doubler) -> None:
+async def test_after_a_fault_in_the_loop_no_sender_waits_for_ever(doubler: Doubler) -> None:
     class Fatal(BaseException):
         pass
 
@@ -178,37 +181,37 @@ async def test_a_loop_that_dies_leaves_nobody_waiting(doubler: Doubler) -> None:
 
     doubler.on_batch((Double,), fatal)
     doubler.gate.clear()
-    taken = [asyncio.create_task(doubler.ask(Double(n))) for n in range(8)]
+    accepted = [asyncio.create_task(doubler.ask(Double(n))) for n in range(8)]
     await asyncio.sleep(0)
     doubler.gate.set()
-    outcomes = await asyncio.gather(*taken, return_exceptions=True)
+    outcomes = await asyncio.gather(*accepted, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Overloaded] * 8
     with pytest.raises(Overloaded):
         await doubler.ask(Double(9))
     await doubler.stop()
 
 
-async def test_a_job_reports_also_when_the_mailbox_is_full(doubler: Doubler) -> None:
-    asked = await filled(doubler)
+async def test_a_job_can_report_while_the_mailbox_is_full(doubler: Doubler) -> None:
+    tasks = await fill_mailbox(doubler)
     report = asyncio.create_task(doubler.report(Double(100)))
     await asyncio.sleep(0)
     doubler.gate.set()
     assert await report == 200
-    assert len(await asyncio.gather(*asked)) == 9
+    assert len(await asyncio.gather(*tasks)) == 9
 
 
-async def test_each_kind_of_message_has_room_of_its_own(doubler: Doubler) -> None:
-    asked = await filled(doubler)
+async def test_the_capacity_holds_for_each_kind_of_message(doubler: Doubler) -> None:
+    tasks = await fill_mailbox(doubler)
     with pytest.raises(Overloaded):
         doubler.check_capacity(Double)
     doubler.check_capacity(Ping)
     ping = asyncio.create_task(doubler.ask(Ping()))
     doubler.gate.set()
-    await asyncio.gather(*asked, ping)
+    await asyncio.gather(*tasks, ping)
     doubler.check_capacity(Double)
 
 
-async def test_each_of_many_is_answered_in_order_and_fails_alone(doubler: Doubler) -> None:
+async def test_messages_asked_together_are_answered_in_order_and_fail_alone(doubler: Doubler) -> None:
     doubler.gate.clear()
     held = asyncio.create_task(doubler.ask(Double(0)))
     await doubler.busy.wait()
@@ -222,15 +225,15 @@ async def test_each_of_many_is_answered_in_order_and_fails_alone(doubler: Double
 
 
 class Front(Actor):
-    """Forwards `Double` to another actor, as the text of its reply."""
+    """Forwards `AsText` to another actor as a `Double`, and replies with a text."""
 
-    def __init__(self, behind: Doubler) -> None:
+    def __init__(self, doubler: Doubler) -> None:
         super().__init__()
-        self._behind = behind
-        self.forward(AsText, self._as_text, behind, Double)
+        self._doubler = doubler
+        self.forward(AsText, self._as_text, doubler, Double)
 
     async def _as_text(self, message: AsText) -> str:
-        doubled = await self._behind.ask(Double(message.number))
+        doubled = await self._doubler.ask(Double(message.number))
         return str(doubled)
 
 
@@ -239,7 +242,7 @@ class AsText(Message[str]):
     number: int
 
 
-async def test_what_is_forwarded_has_the_room_and_the_faults_of_where_it_goes(doubler: Doubler) -> None:
+async def test_a_forwarded_message_has_the_capacity_and_the_errors_of_its_destination(doubler: Doubler) -> None:
     front = Front(doubler)
     front.start()
     assert await front.ask(AsText(4)) == "8"
@@ -255,7 +258,7 @@ async def test_what_is_forwarded_has_the_room_and_the_faults_of_where_it_goes(do
         front.check_capacity(AsText)
     with pytest.raises(Overloaded):
         await front.ask(AsText(9))
-    await front.ask(Ping())  # nothing waits here
+    await front.ask(Ping())  # the mailbox of this actor is empty
     doubler.gate.set()
     assert await asyncio.gather(held, *waiting) == [str(2 * n) for n in range(9)]
     await front.stop()

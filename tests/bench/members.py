@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.auth.signing_keys import derived
+from actors.auth.signing_keys import derive_key
 from actors.auth.tokens import Caller, Key, Tokens
 from actors.ids import new_id
 from server.clock import SystemClock
@@ -31,7 +31,7 @@ BALANCE = 10_000_000
 PEOPLE = 1000
 DAYS = 30
 KEY = SigningKey("bench", b"salt" * 8, 0)
-SIGNING_KEY = derived(SECRETS["token"].encode(), KEY.salt)
+SIGNING_KEY = derive_key(SECRETS["token"].encode(), KEY.salt)
 DAY = 86_400_000
 
 
@@ -59,7 +59,7 @@ def members(count: int) -> list[Member]:
 def signing_tokens(keys: Sequence[SigningKey]) -> Tokens:
     """What signs as a server does that has these keys."""
     tokens = Tokens(7 * 86_400, SystemClock())
-    tokens.use([Key(key.id, derived(SECRETS["token"].encode(), key.salt)) for key in keys])
+    tokens.use_keys([Key(key.id, derive_key(SECRETS["token"].encode(), key.salt)) for key in keys])
     return tokens
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from actors.ids import new_id
-from actors.quota.actor import _settle
+from actors.quota.actor import commit_batch
 from actors.quota.commands import Charge
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -30,7 +30,7 @@ def charges(people: Sequence[str], many: int) -> list[Charge]:
 
 
 def settling(batch: Sequence[Charge]) -> Callable[[Connection], Any]:
-    return lambda connection: _settle(connection, batch, NOW)
+    return lambda connection: commit_batch(connection, batch, NOW)
 
 
 class Recorder:

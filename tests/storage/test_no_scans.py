@@ -17,14 +17,16 @@ from typing import Any
 
 import pytest
 
-from actors.auth.messages import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
+from actors.auth.administration import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
-from actors.membership.actor import GetStatus, Reconcile
+from actors.membership.messages import GetMembershipStatus, Reconcile
 from actors.ports import PictureTemplate
-from actors.quota.actor import Adjust, ExpireDue, GiveDue, Refund
+from actors.quota.commands import Adjust, Refund
+from actors.quota.messages import ExpireDueMemberships, GrantDueGifts
 from actors.retention import Purge
-from actors.task.actor import OUTSIDE_LEASE, CreateTask, GetTask, Release, Sweep
+from actors.task.actor import OUTSIDE_LEASE
+from actors.task.messages import CreateTask, GetTask, ReleaseTask, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
 from storage.quota.adjustments import Adjustment
@@ -121,7 +123,7 @@ async def every_login(server: LocalServer) -> None:
     server.clock.advance(days=60)
     await auth.ask(Purge())
     await auth.load()
-    await server.system._quota.ask(GiveDue())
+    await server.system._quota.ask(GrantDueGifts())
 
 
 async def every_call(server: LocalServer) -> None:
@@ -155,7 +157,7 @@ async def every_batch(server: LocalServer) -> None:
     await asyncio.gather(
         *(server.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
     )
-    await asyncio.gather(*(server.system._membership.ask(GetStatus(p.id)) for p in people))
+    await asyncio.gather(*(server.system._membership.ask(GetMembershipStatus(p.id)) for p in people))
     await asyncio.gather(
         *(
             server.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
@@ -175,15 +177,15 @@ async def every_repair(server: LocalServer) -> None:
     assert await report(server, tasks[1], status="failed") == 200
     assert await report(server, tasks[2], status="processing") == 200
     await server.system._tasks.ask(
-        Release(await server.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True)
+        ReleaseTask(await server.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True)
     )
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
     assert (await server.post("/api/membership/purchase", {"channel": "wx"}, who=member)).status == 200
     server.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
-    for repair, actor in ((Sweep(), server.system._tasks), (ExpireDue(), server.system._quota)):
+    for repair, actor in ((Sweep(), server.system._tasks), (ExpireDueMemberships(), server.system._quota)):
         await actor.ask(repair)
     await server.system._membership.ask(Reconcile())
-    await server.system._membership._reconciliation  # type: ignore[misc]
+    await server.system._membership._reconciliation._running  # type: ignore[misc]
 
 
 async def report(server: LocalServer, task_id: str, **fields: object) -> int:

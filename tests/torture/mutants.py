@@ -18,9 +18,10 @@ from unittest.mock import patch
 
 import server.system
 from actors.ports import Clock
-from actors.quota.actor import Charge, Quota
-from actors.quota.commands import Outcome
-from actors.quota.settlement import Facts, settle
+from actors.quota.actor import Quota
+from actors.quota.batch_state import StoredState
+from actors.quota.commands import Charge, Outcome
+from actors.quota.settlement import settle
 from storage.auth import codes, sends
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -141,13 +142,13 @@ class CheckThenAct(Quota):
         return await self._database.write(lambda connection: _settle_late(connection, charge, facts))
 
 
-def _facts(connection: Connection, charge: Charge, now: int) -> Facts:
+def _facts(connection: Connection, charge: Charge, now: int) -> StoredState:
     keys = [(charge.user_id, charge.key.key)] if charge.key else []
     found, answers = accounts.load(connection, {charge.user_id}), idempotency.load(connection, keys)
-    return Facts(now, 0, found, {}, set(), set(), answers, {})
+    return StoredState(now, 0, found, {}, set(), set(), answers, {})
 
 
-def _settle_late(connection: Connection, charge: Charge, facts: Facts) -> Outcome:
+def _settle_late(connection: Connection, charge: Charge, facts: StoredState) -> Outcome:
     """By what was found before; but with fresh numbers, since entries with the same one would be refused, not kept."""
     settlement = settle(replace(facts, next_entry=ledger.next_id(connection, facts.now)), [charge])
     tasks.add(connection, settlement.tasks)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from actors.errors import FileMissing, LinkInvalid
 from actors.ids import new_id
-from actors.ports import Clock, UploadTicket
-from actors.task.media import CONTENT_TYPES
+from actors.ports import CONTENT_TYPES, Clock, UploadTicket
 
 UPLOAD_SECONDS = 30 * 60
 DOWNLOAD_SECONDS = 30 * 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.auth.actor import Auth
-from actors.auth.messages import Ban, Unban
+from actors.auth.administration import Ban, Unban
 from actors.errors import UserNotFound
 from actors.ids import is_id
 from server.http.body import Body

@@ -8,10 +8,11 @@ from typing import Annotated, ClassVar, TypedDict
 from pydantic import Field
 
 from actors.auth.actor import Auth
-from actors.auth.messages import GetUser, LogIn, Login, LogOut, Refresh, SendCode, User
+from actors.auth.messages import GetUser, LogIn, LoginResult, LogOut, Refresh, SendCode, User
 from actors.errors import CodeInvalid, PhoneInvalid
 from actors.phones import canonical
-from actors.quota.actor import Balance, GetBalance, Quota
+from actors.quota.actor import Quota
+from actors.quota.messages import Balance, GetBalance
 from server.http.address import ClientAddress
 from server.http.body import Body, Line, Refusals
 from server.http.language import Text
@@ -74,7 +75,7 @@ class AuthRoutes:
         await self._auth.ask(LogOut(call.caller.session_id))
         return Reply(None, Text("已退出登录", "Logged out"))
 
-    async def _logged_in(self, login: Login) -> Reply:
+    async def _logged_in(self, login: LoginResult) -> Reply:
         return Reply(
             {
                 "token": login.token,

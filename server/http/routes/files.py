@@ -14,8 +14,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
 from actors.errors import Overloaded, StorageError, TooLarge
-from actors.ports import PictureWorkers
-from actors.task.media import CONTENT_TYPES, MAX_BYTES, owner_of
+from actors.ports import CONTENT_TYPES, PictureWorkers
+from actors.task.media import MAX_BYTES, owner_of
 from server.http.body import arriving
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route

@@ -34,7 +34,7 @@ class MediaRoutes:
         ]
 
     async def _sts(self, call: Call[NoBody, StsQuery]) -> Reply:
-        place = self._media.upload_place(call.caller.user_id, call.query.fileName, call.query.taskId)
+        place = self._media.upload_target(call.caller.user_id, call.query.fileName, call.query.taskId)
         return Reply(
             {
                 "taskId": place.task_id,

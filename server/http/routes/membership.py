@@ -9,13 +9,13 @@ from aiohttp import web
 from pydantic import Field
 
 from actors.errors import UnknownChannel, UnknownPlan
-from actors.membership.actor import (
+from actors.membership.actor import Membership
+from actors.membership.messages import (
+    GetMembershipStatus,
     GetOrder,
     GetPlans,
-    GetStatus,
+    HandleNotification,
     ListOrders,
-    Membership,
-    Notify,
     Order,
     Purchase,
 )
@@ -56,7 +56,10 @@ class MembershipRoutes:
             Route("POST", notify, self._notified, Access.PUBLIC),
             Route("POST", f"{notify}/{{channel}}", self._notified_by, Access.PUBLIC),
             Route(
-                "GET", "/api/membership/status", self._status, room=partial(self._membership.check_capacity, GetStatus)
+                "GET",
+                "/api/membership/status",
+                self._status,
+                room=partial(self._membership.check_capacity, GetMembershipStatus),
             ),
             Route("GET", "/api/membership/orders", self._orders, query=OrdersQuery),
             Route("GET", "/api/membership/orders/{orderId}", self._order),
@@ -93,11 +96,11 @@ class MembershipRoutes:
         """A gateway calls: it is answered in its own terms, refused in the envelope (any 4xx makes it try again)."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         notification = Notification(headers, await read_bytes(request))
-        acknowledgement = await self._membership.ask(Notify(channel, notification))
+        acknowledgement = await self._membership.ask(HandleNotification(channel, notification))
         return web.Response(body=acknowledgement.body, content_type=acknowledgement.content_type)
 
     async def _status(self, call: Call[NoBody, NoQuery]) -> Reply:
-        status = await self._membership.ask(GetStatus(call.caller.user_id))
+        status = await self._membership.ask(GetMembershipStatus(call.caller.user_id))
         balance = status.balance
         left = 0 if balance.expires_at is None else balance.expires_at - self._clock.now()
         return Reply(

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from actors.quota.actor import GetBalance, GetLedger, LedgerEntry, Quota
+from actors.quota.actor import Quota
+from actors.quota.messages import GetBalance, GetLedger, LedgerEntry
 from server.http.body import Query, QueryInteger
 from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso

@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field
 
 from actors.errors import BadParameter, UnknownTaskType
 from actors.ports import ObjectStore, PictureTemplate
-from actors.task.actor import BASIC_CLEAN, CreateTask, GetTask, ListTasks, Report, Task, TaskFilter, Tasks, TaskStatus
+from actors.task.actor import BASIC_CLEAN, Tasks
 from actors.task.media import Media
+from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus, Task, TaskFilter, TaskStatus
 from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
 from server.http.language import Text
@@ -132,7 +133,7 @@ class TaskRoutes:
         if body.status is TaskStatus.SUCCESS and not body.resultUrls:
             raise BadParameter(field="resultUrls", problem="report_results")
         results = [self._store.key_of(url) or url for url in body.resultUrls]
-        await self._tasks.ask(Report(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
+        await self._tasks.ask(ReportStatus(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
         return Reply(message=Text("任务状态已更新", "Task status updated"))
 
     def _wire(self, task: Task, english: bool) -> TaskWire:

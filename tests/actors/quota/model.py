@@ -1,6 +1,6 @@
-"""What the quota promises, said a second time and as plainly as possible: one command at a time, over dictionaries.
+"""A model of the quota: the same promises as simply as possible, one command at a time, over dictionaries.
 
-Nothing here is shared with actors/quota/settlement.py but the words, so that the two can be held against each other.
+It shares no code with actors/quota/settlement.py, so that each can be tested against the other.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from actors.errors import DomainError, MissingReference
+from actors.quota.batch_state import expiry_reference
 from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
-from actors.quota.settlement import end_id
 
 DAY = 24 * 60 * 60 * 1000  # milliseconds
 
-Told = tuple[object, ...] | None
-Line = tuple[str, str, int, int, str]  # user id, kind, amount, balance after it, reference
+Result = tuple[object, ...] | None
+LedgerLine = tuple[str, str, int, int, str]  # user id, kind, amount, balance after it, reference
 
 
 @dataclass(slots=True)
@@ -28,23 +28,23 @@ class ModelTask:
 
 @dataclass(slots=True)
 class QuotaModel:
-    """`people` are known; nobody else can be given anything."""
+    """`users` exist; an adjustment for any other user fails."""
 
-    people: set[str]
+    users: set[str]
     balance: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     ends: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    ledger: list[Line] = field(default_factory=list)
+    ledger: list[LedgerLine] = field(default_factory=list)
     tasks: dict[str, ModelTask] = field(default_factory=dict)
     paid: dict[str, str] = field(default_factory=dict)  # transaction ids by order id
     adjusted: set[str] = field(default_factory=set)
-    promised: dict[str, int] = field(default_factory=dict)  # signup gifts that were not given yet, by user id
-    answers: dict[tuple[str, str], tuple[bytes, Told, int]] = field(default_factory=dict)  # with when it was
+    promised: dict[str, int] = field(default_factory=dict)  # signup gifts that were not granted yet, by user id
+    answers: dict[tuple[str, str], tuple[bytes, Result, int]] = field(default_factory=dict)  # digest, outcome, time
 
-    def carry_out(self, command: Command, now: int) -> Told:
-        """What the command's sender has to be told."""
+    def execute(self, command: Command, now: int) -> Result:
+        """Execute a command and return its outcome."""
         user = command.user_id
         if 0 < self.ends[user] <= now:
-            self._change(user, "expire", -self.balance[user], end_id(user, self.ends[user]))
+            self._change(user, "expire", -self.balance[user], expiry_reference(user, self.ends[user]))
             self.ends[user] = 0
         match command:
             case Charge():
@@ -60,32 +60,32 @@ class QuotaModel:
             case Expire():
                 return None
 
-    def forget_refusals(self, now: int) -> None:
-        """After a day; a task that was made is remembered for ever."""
-        for key, (_, told, at) in list(self.answers.items()):
-            if told is not None and told[0] != "Receipt" and at < now - DAY:
+    def purge_refusals(self, now: int) -> None:
+        """Delete refusals after a day. Answers that name a task are kept for ever."""
+        for key, (_, result, at) in list(self.answers.items()):
+            if result is not None and result[0] != "Receipt" and at < now - DAY:
                 del self.answers[key]
 
-    def _charge(self, charge: Charge) -> Told:
+    def _charge(self, charge: Charge) -> Result:
         if charge.key is None:
             return self._new_charge(charge)
         key = (charge.user_id, charge.key.key)
         if key not in self.answers:
             self.answers[key] = (charge.key.digest, self._new_charge(charge), charge.task.created_at)
-        digest, told, _ = self.answers[key]
-        return told if digest == charge.key.digest else ("IdempotencyKeyReused",)
+        digest, result, _ = self.answers[key]
+        return result if digest == charge.key.digest else ("IdempotencyKeyReused",)
 
-    def _new_charge(self, charge: Charge) -> Told:
-        user, has = charge.user_id, self.balance[charge.user_id]
-        if has >= charge.amount:
+    def _new_charge(self, charge: Charge) -> Result:
+        user, balance = charge.user_id, self.balance[charge.user_id]
+        if balance >= charge.amount:
             self.tasks[charge.task.id] = ModelTask(user, charge.amount)
             self._change(user, "charge", -charge.amount, charge.task.id)
-            return ("Receipt", charge.task.id, has - charge.amount, charge.task.created_at)
+            return ("Receipt", charge.task.id, balance - charge.amount, charge.task.created_at)
         if self.ends[user]:
-            return ("QuotaInsufficient", charge.amount, has)
+            return ("QuotaInsufficient", charge.amount, balance)
         return ("NotMember",)
 
-    def _refund(self, refund: Refund, now: int) -> Told:
+    def _refund(self, refund: Refund, now: int) -> Result:
         failed = refund.task
         task = self.tasks.get(failed.id)
         if task is None or task.final or task.user_id != failed.user_id or failed.attempt not in (None, task.attempt):
@@ -94,7 +94,7 @@ class QuotaModel:
         self._change(failed.user_id, "refund", task.charged, failed.id)
         return ("Receipt", failed.id, self.balance[failed.user_id], now)
 
-    def _grant(self, grant: Grant, now: int) -> Told:
+    def _grant(self, grant: Grant, now: int) -> Result:
         order, user = grant.paid.order, grant.user_id
         if order.id in self.paid or grant.paid.transaction_id in self.paid.values():
             return None
@@ -105,19 +105,19 @@ class QuotaModel:
         self.ends[user] = max(self.ends[user], now) + order.days * DAY
         return ("Receipt", order.id, self.balance[user], now)
 
-    def _adjust(self, adjust: Adjust, now: int) -> Told:
-        user, name, has = adjust.user_id, adjust.adjustment.id, self.balance[adjust.user_id]
-        if name in self.adjusted:
+    def _adjust(self, adjust: Adjust, now: int) -> Result:
+        user, adjustment_id, balance = adjust.user_id, adjust.adjustment.id, self.balance[adjust.user_id]
+        if adjustment_id in self.adjusted:
             return None
-        if has + adjust.amount < 0:
-            return ("QuotaInsufficient", -adjust.amount, has)
-        if user not in self.people:
+        if balance + adjust.amount < 0:
+            return ("QuotaInsufficient", -adjust.amount, balance)
+        if user not in self.users:
             return (MissingReference.__name__,)
-        self.adjusted.add(name)
-        self._change(user, "adjust", adjust.amount, name)
-        return ("Receipt", name, has + adjust.amount, now)
+        self.adjusted.add(adjustment_id)
+        self._change(user, "adjust", adjust.amount, adjustment_id)
+        return ("Receipt", adjustment_id, balance + adjust.amount, now)
 
-    def _gift(self, user: str, now: int) -> Told:
+    def _gift(self, user: str, now: int) -> Result:
         if user not in self.promised:
             return None
         self._change(user, "gift", self.promised.pop(user), user)
@@ -126,12 +126,12 @@ class QuotaModel:
     def _change(self, user: str, kind: str, amount: int, reference: str) -> None:
         if amount:
             self.balance[user] += amount
-            assert self.balance[user] >= 0, "the model itself makes no debts"
+            assert self.balance[user] >= 0, "the model itself never makes a balance negative"
             self.ledger.append((user, kind, amount, self.balance[user], reference))
 
 
-def told(outcome: object) -> Told:
-    """An outcome of the product in the model's words."""
+def to_model(outcome: object) -> Result:
+    """Convert an outcome of the product into the form that the model has."""
     match outcome:
         case None:
             return None

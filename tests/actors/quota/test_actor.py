@@ -11,7 +11,9 @@ import pytest
 
 from actors.errors import NotMember
 from actors.ids import new_id
-from actors.quota.actor import Adjust, Balance, Charge, Expire, ExpireDue, GetBalance, GetLedger, Quota, Refund
+from actors.quota.actor import Quota
+from actors.quota.commands import Adjust, Charge, Expire, Refund
+from actors.quota.messages import Balance, ExpireDueMemberships, GetBalance, GetLedger
 from storage.auth import users
 from storage.auth.users import User
 from storage.engine.connection import Connection
@@ -37,7 +39,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 async def quota(db: Database) -> AsyncIterator[Quota]:
     actor = Quota(db, ManualClock())
     actor.start()
-    await actor.ask(Adjust(Adjustment("start", "u", "to begin with", 0), 100))
+    await actor.ask(Adjust(Adjustment("start", "u", "initial balance", 0), 100))
     yield actor
     await actor.stop()
 
@@ -46,8 +48,8 @@ def charge(user: str = "u", amount: int = 1) -> Charge:
     return Charge(NewTask(new_id(), user, "basic_clean", "input", {}, 0), amount)
 
 
-def ends(user: str, moment: int) -> Callable[[Connection], object]:
-    """A transaction after which this person's membership ends then."""
+def set_expiry(user: str, moment: int) -> Callable[[Connection], object]:
+    """Return a transaction that sets the end of a user's membership."""
     return lambda c: c.execute("UPDATE accounts SET expires_at = ? WHERE user_id = ?", (moment, user)).close()
 
 
@@ -55,18 +57,18 @@ async def load(db: Database, task_id: str) -> Task:
     return (await db.read(lambda connection: tasks.load(connection, [task_id])))[task_id]
 
 
-async def test_a_thousand_charges_at_once_spend_what_there_is_and_no_more(db: Database, quota: Quota) -> None:
+async def test_a_thousand_concurrent_charges_spend_the_balance_and_no_more(db: Database, quota: Quota) -> None:
     outcomes = await asyncio.gather(*(quota.ask(charge()) for _ in range(1000)), return_exceptions=True)
     accepted = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert len(accepted) == 100
-    assert sum(isinstance(outcome, NotMember) for outcome in outcomes) == 900, "with nothing left and no membership"
+    assert sum(isinstance(outcome, NotMember) for outcome in outcomes) == 900, "an empty balance without a membership"
     assert sorted(receipt.balance for receipt in accepted) == list(range(100))
     assert await quota.ask(GetBalance("u")) == Balance(0, False, None)
     count = await db.read(lambda connection: connection.execute("SELECT COUNT(*) FROM tasks").fetchone()[0])
     assert count == 100
 
 
-async def test_a_task_fails_and_is_refunded_in_one_step(db: Database, quota: Quota) -> None:
+async def test_a_task_fails_and_is_refunded_in_one_transaction(db: Database, quota: Quota) -> None:
     task_id = (await quota.ask(charge(amount=3))).reference
     receipt = await quota.ask(Refund(FailedTask(task_id, "u", "no_garment")))
     assert receipt is not None and receipt.balance == 100
@@ -74,7 +76,7 @@ async def test_a_task_fails_and_is_refunded_in_one_step(db: Database, quota: Quo
     assert (task.status, task.error) == (TaskStatus.FAILED, "no_garment")
 
 
-async def test_of_many_refunds_one_wins(quota: Quota) -> None:
+async def test_one_of_many_concurrent_refunds_wins(quota: Quota) -> None:
     task_id = (await quota.ask(charge())).reference
     refunds = [Refund(FailedTask(task_id, "u", f"reason {n}")) for n in range(50)]
     receipts = await asyncio.gather(*map(quota.ask, refunds))
@@ -82,7 +84,7 @@ async def test_of_many_refunds_one_wins(quota: Quota) -> None:
     assert (await quota.ask(GetBalance("u"))).remaining == 100
 
 
-async def test_success_and_failure_race_for_one_final_state(db: Database, quota: Quota) -> None:
+async def test_a_task_gets_one_final_state_when_success_and_failure_compete(db: Database, quota: Quota) -> None:
     for _ in range(20):
         task_id = (await quota.ask(charge())).reference
         receipt, won = await asyncio.gather(
@@ -93,7 +95,7 @@ async def test_success_and_failure_race_for_one_final_state(db: Database, quota:
         assert (await load(db, task_id)).status is (TaskStatus.SUCCESS if won else TaskStatus.FAILED)
 
 
-async def test_a_worker_that_lost_its_lease_cannot_fail_the_task(db: Database, quota: Quota) -> None:
+async def test_a_worker_without_the_lease_cannot_end_the_task(db: Database, quota: Quota) -> None:
     task_id = (await quota.ask(charge())).reference
     await db.write(lambda c: tasks.claim(c, "basic_clean", 1, 0, 10))
     await db.write(lambda c: tasks.take_over(c, task_id, 0, 10))
@@ -102,15 +104,17 @@ async def test_a_worker_that_lost_its_lease_cannot_fail_the_task(db: Database, q
     assert await quota.ask(Refund(FailedTask(task_id, "u", "mine", attempt=2))) is not None
 
 
-async def test_a_command_that_breaks_the_batch_fails_alone(quota: Quota) -> None:
-    """Somebody who does not exist breaks the foreign key of the whole multi-row insert."""
-    nobody = Adjust(Adjustment("a1", "nobody", "a mistake", 0), 5)
-    outcomes = await asyncio.gather(quota.ask(charge()), quota.ask(nobody), quota.ask(charge()), return_exceptions=True)
+async def test_a_command_that_makes_the_transaction_fail_fails_alone(quota: Quota) -> None:
+    # A user who does not exist violates the foreign key, which makes the insert of the whole batch fail.
+    unknown_user = Adjust(Adjustment("a1", "nobody", "unknown user", 0), 5)
+    outcomes = await asyncio.gather(
+        quota.ask(charge()), quota.ask(unknown_user), quota.ask(charge()), return_exceptions=True
+    )
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, True, False]
     assert (await quota.ask(GetBalance("u"))).remaining == 98
 
 
-async def test_pages_of_the_ledger_follow_each_other(quota: Quota) -> None:
+async def test_the_pages_of_the_ledger_are_complete_and_in_order(quota: Quota) -> None:
     charged = [(await quota.ask(charge())).reference for _ in range(5)]
     first = await quota.ask(GetLedger("u", 3))
     rest = await quota.ask(GetLedger("u", 3, first.next))
@@ -118,22 +122,22 @@ async def test_pages_of_the_ledger_follow_each_other(quota: Quota) -> None:
     assert seen == [*reversed(charged), "start"] and rest.next is None
 
 
-async def test_a_membership_that_is_over_reads_as_empty_before_it_is_closed(db: Database, quota: Quota) -> None:
-    await db.write(ends("u", ManualClock().now()))
+async def test_an_ended_membership_has_no_balance_even_before_it_is_closed(db: Database, quota: Quota) -> None:
+    await db.write(set_expiry("u", ManualClock().now()))
     assert await quota.ask(GetBalance("u")) == Balance(0, False, None)
     await quota.ask(Expire("u"))
     entries = (await quota.ask(GetLedger("u", 1))).entries
     assert (entries[0].amount, entries[0].balance) == (-100, 0)
 
 
-async def test_memberships_that_are_over_are_closed_and_no_others(db: Database, quota: Quota) -> None:
+async def test_only_ended_memberships_are_closed(db: Database, quota: Quota) -> None:
     now = ManualClock().now()
-    await quota.ask(Adjust(Adjustment("gift", "v", "to begin with", 0), 5))
-    await db.write(ends("u", now))
-    await db.write(ends("v", now + 1))
-    await quota.ask(ExpireDue())
-    kept = await db.read(lambda connection: accounts.load(connection, ["u", "v"]))
-    assert {user: (account.balance, account.expires_at) for user, account in kept.items()} == {
+    await quota.ask(Adjust(Adjustment("gift", "v", "initial balance", 0), 5))
+    await db.write(set_expiry("u", now))
+    await db.write(set_expiry("v", now + 1))
+    await quota.ask(ExpireDueMemberships())
+    stored = await db.read(lambda connection: accounts.load(connection, ["u", "v"]))
+    assert {user: (account.balance, account.expires_at) for user, account in stored.items()} == {
         "u": (0, 0),
         "v": (5, now + 1),
     }

@@ -1,4 +1,4 @@
-"""The quota actor over a real SQLite file against the same simple model, step by step."""
+"""The quota actor over a real SQLite file against a simple model, step by step."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from hypothesis.stateful import (
 
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
-from actors.quota.actor import Adjust, Charge, Expire, ExpireDue, GetBalance, Gift, GiveDue, Grant, Quota, Refund
-from actors.quota.commands import Command
+from actors.message import Message
+from actors.quota.actor import Quota
+from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
+from actors.quota.messages import ExpireDueMemberships, GetBalance, GrantDueGifts
 from actors.retention import Purge
-from actors.runtime import Message
 from storage.auth import signup_gifts, users
 from storage.auth.users import User
 from storage.engine.connection import Connection
@@ -40,41 +41,41 @@ from storage.quota import accounts, idempotency
 from storage.quota.adjustments import Adjustment
 from storage.task import tasks
 from storage.task.tasks import FailedTask, NewTask
-from tests.actors.quota.model import DAY, QuotaModel, told
+from tests.actors.quota.model import DAY, QuotaModel, to_model
 from tests.support.invariants import audit_violations
 from tests.support.property_settings import examples
 from tests.support.server import ManualClock
 
 R = TypeVar("R")
 
-PEOPLE = ("u", "v")
-SENDERS = st.sampled_from((*PEOPLE, "nobody"))  # who does not exist breaks the whole turn's rows
-USERS = st.sampled_from(PEOPLE)
-SOME = st.integers(0, 7)  # one of the tasks or orders there are, counted from the newest
+USER_IDS = ("u", "v")
+SENDERS = st.sampled_from((*USER_IDS, "nobody"))  # a user who does not exist makes the transaction of the turn fail
+USERS = st.sampled_from(USER_IDS)
+POSITIONS = st.integers(0, 7)  # the position of a task or order, counted from the newest
 KEYS = st.sampled_from([None, "k", "l", "m"])
 
 CHARGES = st.tuples(st.just("charge"), USERS, st.integers(1, 4), KEYS)
-REFUNDS = st.tuples(st.just("refund"), SOME, st.sampled_from(["any", "held", "stale"]))
-GRANTS = st.tuples(st.just("grant"), SOME, st.sampled_from(["own", "own", "another", "shared"]))
+REFUNDS = st.tuples(st.just("refund"), POSITIONS, st.sampled_from(["any", "held", "stale"]))
+GRANTS = st.tuples(st.just("grant"), POSITIONS, st.sampled_from(["own", "own", "another", "shared"]))
 ADJUSTMENTS = st.tuples(st.just("adjust"), SENDERS, st.integers(-9, 20).filter(bool), st.integers(0, 5))
-ENDS = st.tuples(st.just("expire"), USERS)
+EXPIRIES = st.tuples(st.just("expire"), USERS)
 GIFTS = st.tuples(st.just("gift"), SENDERS)
-WISHES = st.one_of(CHARGES, CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, ENDS, GIFTS)
+REQUESTS = st.one_of(CHARGES, CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, EXPIRIES, GIFTS)
 
 
 class QuotaMachine(RuleBasedStateMachine):
-    """Runs the actor in an event loop of its own; every step is told to the model, too."""
+    """Runs the actor in its own event loop, and executes each step in the model as well."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp(prefix="quota"))
         self.clock = ManualClock()
-        self.model = QuotaModel(set(PEOPLE))
+        self.model = QuotaModel(set(USER_IDS))
         self.orders: list[Order] = []
-        self.newcomers = list(PEOPLE)  # who may still be promised a gift
+        self.new_users = list(USER_IDS)  # users who were not promised a gift yet
         self.run(self._open())
-        for name in PEOPLE:
+        for name in USER_IDS:
             self.run(self.db.write(partial(users.add, user=User(name, name, 0))))
 
     def teardown(self) -> None:
@@ -99,33 +100,33 @@ class QuotaMachine(RuleBasedStateMachine):
     @initialize(balance=st.integers(0, 12))
     def begin(self, balance: int) -> None:
         if balance:
-            self.settle([Adjust(Adjustment("start", "u", "to begin with", 0), balance)])
+            self.execute([Adjust(Adjustment("start", "u", "initial balance", 0), balance)])
         self.order("u", balance % 3)
         self.repeat(("grant", 0, "own"), 1, True)
 
-    @rule(wishes=st.lists(WISHES, min_size=1, max_size=10))
-    def ask_in_one_turn(self, wishes: list[tuple[Any, ...]]) -> None:
-        self.settle([command for wish in wishes if (command := self.command(*wish))])
+    @rule(requests=st.lists(REQUESTS, min_size=1, max_size=10))
+    def ask_in_one_turn(self, requests: list[tuple[Any, ...]]) -> None:
+        self.execute([command for request in requests if (command := self.command(*request))])
 
-    @rule(wish=WISHES, times=st.integers(2, 5), together=st.booleans())
-    def repeat(self, wish: tuple[Any, ...], times: int, together: bool) -> None:
-        """Charges as a client repeats them: with the same key, and a new task each time."""
-        commands = [command for _ in range(times) if (command := self.command(*wish))]
-        for some in [commands] if together else [[command] for command in commands]:
-            self.settle(some)
+    @rule(request=REQUESTS, times=st.integers(2, 5), together=st.booleans())
+    def repeat(self, request: tuple[Any, ...], times: int, together: bool) -> None:
+        """Repeat a request as a client does: a charge has the same key and a new task each time."""
+        commands = [command for _ in range(times) if (command := self.command(*request))]
+        for batch in [commands] if together else [[command] for command in commands]:
+            self.execute(batch)
 
-    @precondition(lambda self: self.newcomers)
+    @precondition(lambda self: self.new_users)
     @rule(amount=st.integers(1, 9))
     def promise(self, amount: int) -> None:
-        user = self.newcomers.pop()
+        user = self.new_users.pop()
         self.run(self.db.write(lambda connection: signup_gifts.add(connection, user, amount, self.clock.now())))
         self.model.promised[user] = amount
 
     @rule()
-    def look_for_promises(self) -> None:
-        self.run(self.ask(GiveDue()))
+    def grant_due_gifts(self) -> None:
+        self.run(self.ask(GrantDueGifts()))
         for user in sorted(self.model.promised):
-            self.model.carry_out(Gift(user), self.clock.now())
+            self.model.execute(Gift(user), self.clock.now())
 
     @rule(user=USERS, plan=st.integers(0, 2))
     def order(self, user: str, plan: int) -> None:
@@ -138,10 +139,10 @@ class QuotaMachine(RuleBasedStateMachine):
         self.orders.append(order)
 
     @precondition(lambda self: self.model.tasks)
-    @rule(some=SOME, success=st.booleans())
-    def work(self, some: int, success: bool) -> None:
-        """Somebody takes a task, or finishes it."""
-        name, now = self.task(some), self.clock.now()
+    @rule(position=POSITIONS, success=st.booleans())
+    def report(self, position: int, success: bool) -> None:
+        """A worker takes over a task, or completes it."""
+        name, now = self.task(position), self.clock.now()
         task = self.model.tasks[name]
         if success:
             won = self.run(self.db.write(lambda c: tasks.win_success(c, name, ["a.png"], None, now)))
@@ -159,63 +160,63 @@ class QuotaMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.model.ends.values()))
     @rule(user=USERS)
     def wait_for_the_end(self, user: str) -> None:
-        """Until the very millisecond in which a membership ends."""
+        """Wait until the very millisecond in which a membership ends."""
         self.clock.time = max(self.clock.time, self.model.ends[user])
 
     @rule()
     def expire_due(self) -> None:
-        self.run(self.ask(ExpireDue()))
-        for user in PEOPLE:
-            self.model.carry_out(Expire(user), self.clock.now())
+        self.run(self.ask(ExpireDueMemberships()))
+        for user in USER_IDS:
+            self.model.execute(Expire(user), self.clock.now())
 
     @rule()
     def restart(self) -> None:
-        """An actor that starts looks for ended memberships, promised gifts and old refusals at once."""
+        """An actor that starts closes ended memberships, grants promised gifts and purges old refusals."""
         self.run(self._close())
         self.run(self._open())
         self.expire_due()
-        self.look_for_promises()
+        self.grant_due_gifts()
         self.run(self.ask(Purge()))
-        self.model.forget_refusals(self.clock.now())
+        self.model.purge_refusals(self.clock.now())
 
-    # --- what holds after each of them ---
+    # --- invariants after each step ---
 
     @invariant()
-    def what_is_kept_is_the_models(self) -> None:
-        balances, ledger, broken = self.run(self.db.read(_kept))
-        assert balances == {user: (self.model.balance[user], self.model.ends[user]) for user in PEOPLE}
+    def stored_rows_equal_the_model(self) -> None:
+        balances, ledger, violations = self.run(self.db.read(_load_rows))
+        assert balances == {user: (self.model.balance[user], self.model.ends[user]) for user in USER_IDS}
         assert ledger == sorted(self.model.ledger), "the ledger"
-        assert broken == []
+        assert violations == []
 
     @invariant()
-    def what_is_read_is_what_can_be_spent(self) -> None:
-        for user in PEOPLE:
-            read = self.run(self.ask(GetBalance(user)))
-            over = 0 < self.model.ends[user] <= self.clock.now()
-            assert read.remaining == (0 if over else self.model.balance[user])
-            assert read.is_member == (self.model.ends[user] > self.clock.now())
+    def the_balance_is_what_can_be_spent(self) -> None:
+        for user in USER_IDS:
+            balance = self.run(self.ask(GetBalance(user)))
+            has_ended = 0 < self.model.ends[user] <= self.clock.now()
+            assert balance.remaining == (0 if has_ended else self.model.balance[user])
+            assert balance.is_member == (self.model.ends[user] > self.clock.now())
 
-    # --- how ---
+    # --- helpers of the steps ---
 
-    def settle(self, commands: list[Command]) -> None:
-        """Send commands at the same moment, and compare what their senders are told."""
+    def execute(self, commands: list[Command]) -> None:
+        """Send commands concurrently, and compare their outcomes with those of the model."""
         now = self.clock.now()
-        expected = [self.model.carry_out(command, now) for command in commands]
-        got = self.run(self.ask_all(commands))
-        assert [told(outcome) for outcome in got] == expected
+        expected = [self.model.execute(command, now) for command in commands]
+        outcomes = self.run(self.ask_all(commands))
+        assert [to_model(outcome) for outcome in outcomes] == expected
 
     async def ask_all(self, commands: list[Command]) -> list[object]:
-        messages = cast(list[Message[object]], commands)  # each with an answer of its own
+        messages = cast(list[Message[object]], commands)  # each has its own type of reply
         return await asyncio.gather(*map(self.quota.ask, messages), return_exceptions=True)
 
     async def ask(self, message: Message[R]) -> R:
         return await self.quota.ask(message)
 
-    def task(self, some: int) -> str:
-        return sorted(self.model.tasks, reverse=True)[some % len(self.model.tasks)]
+    def task(self, position: int) -> str:
+        return sorted(self.model.tasks, reverse=True)[position % len(self.model.tasks)]
 
-    def command(self, kind: str, *wish: Any) -> Command | None:
-        """None when there is nothing yet that it could be about."""
+    def command(self, kind: str, *arguments: Any) -> Command | None:
+        """Make a command; None when there is no task or order for it yet."""
         commands: dict[str, Callable[..., Command | None]] = {
             "charge": self._charge,
             "refund": self._refund,
@@ -224,48 +225,48 @@ class QuotaMachine(RuleBasedStateMachine):
             "expire": Expire,
             "gift": Gift,
         }
-        return commands[kind](*wish)
+        return commands[kind](*arguments)
 
     def _charge(self, user: str, amount: int, key: str | None) -> Charge:
-        """The digest covers the amount, as that of a request's body does."""
-        named = IdempotencyKey(key, bytes([amount])) if key else None
-        return Charge(NewTask(new_id(), user, "basic_clean", "input", {}, self.clock.now()), amount, named)
+        """Make a charge. The digest covers the amount, as the digest of a request does."""
+        idempotency_key = IdempotencyKey(key, bytes([amount])) if key else None
+        return Charge(NewTask(new_id(), user, "basic_clean", "input", {}, self.clock.now()), amount, idempotency_key)
 
-    def _refund(self, some: int, holder: str) -> Refund | None:
+    def _refund(self, position: int, holder: str) -> Refund | None:
         if not self.model.tasks:
             return None
-        name = self.task(some)
+        name = self.task(position)
         task = self.model.tasks[name]
         attempt = {"any": None, "held": task.attempt, "stale": task.attempt - 1}[holder]
         return Refund(FailedTask(name, task.user_id, holder, attempt))
 
-    def _grant(self, some: int, transaction: str) -> Grant | None:
+    def _grant(self, position: int, transaction: str) -> Grant | None:
         if not self.orders:
             return None
-        order = self.orders[-1 - some % len(self.orders)]
+        order = self.orders[-1 - position % len(self.orders)]
         return Grant(PaidOrder(order, "shared" if transaction == "shared" else f"{transaction} {order.id}"))
 
 
-Kept = tuple[dict[str, tuple[int, int]], list[Any], list[str]]
+Rows = tuple[dict[str, tuple[int, int]], list[Any], list[str]]
 
 
-def _kept(connection: Connection) -> Kept:
-    found = accounts.load(connection, PEOPLE)
-    balances = {user: (account.balance, account.expires_at) for user, account in found.items()}
+def _load_rows(connection: Connection) -> Rows:
+    rows = accounts.load(connection, USER_IDS)
+    balances = {user: (account.balance, account.expires_at) for user, account in rows.items()}
     ledger = connection.execute("SELECT user_id, kind, amount, balance, reference FROM ledger").fetchall()
     return balances, sorted(ledger), audit_violations(connection)
 
 
-def test_the_actor_does_what_the_model_says() -> None:
+def test_the_actor_behaves_as_the_model() -> None:
     run_state_machine_as_test(QuotaMachine, settings=examples(30, steps=30))
 
 
-def _forget(connection: Connection, answers: object) -> None:
-    """No answer is kept under its key."""
+def _store_no_answer(connection: Connection, answers: object) -> None:
+    """Does not store the answers to idempotency keys."""
 
 
 def _set_failed(connection: Connection, failed: list[FailedTask], now: int) -> set[FailedTask]:
-    """A final state that is set, whoever else has won the task."""
+    """Sets the final state of tasks that may have one already."""
     connection.executemany(
         """
         UPDATE tasks SET status = 'failed', waiting = 0, holder = NULL, lease_until = NULL WHERE id = ?
@@ -276,7 +277,7 @@ def _set_failed(connection: Connection, failed: list[FailedTask], now: int) -> s
 
 
 def _set_paid(connection: Connection, paid: list[PaidOrder], now: int) -> set[PaidOrder]:
-    """A payment that counts however often it comes."""
+    """Counts a payment each time that it is reported."""
     connection.executemany(
         "UPDATE orders SET status = 'paid', transaction_id = ? WHERE id = ?",
         [(payment.transaction_id, payment.order.id) for payment in paid],
@@ -284,16 +285,16 @@ def _set_paid(connection: Connection, paid: list[PaidOrder], now: int) -> set[Pa
     return set(paid)
 
 
-BROKEN: dict[str, Callable[[], AbstractContextManager[object]]] = {
-    "keys are forgotten": lambda: patch.object(idempotency, "add", _forget),
-    "failures are set": lambda: patch.object(tasks, "win_failed", _set_failed),
-    "payments are set": lambda: patch.object(orders, "win_paid", _set_paid),
+MUTANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "answers are not stored": lambda: patch.object(idempotency, "add", _store_no_answer),
+    "failures are set, not won": lambda: patch.object(tasks, "win_failed", _set_failed),
+    "payments are set, not won": lambda: patch.object(orders, "win_paid", _set_paid),
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_quota_is_found_out(broken: str) -> None:
-    found = settings(examples(200, steps=30), phases=[Phase.generate], database=None, print_blob=False)
-    with BROKEN[broken](), pytest.raises(Exception) as fault:  # an assertion, or what SQLite refuses
-        run_state_machine_as_test(QuotaMachine, settings=found)
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_the_model_detects_a_wrong_quota(mutant: str) -> None:
+    search = settings(examples(200, steps=30), phases=[Phase.generate], database=None, print_blob=False)
+    with MUTANTS[mutant](), pytest.raises(Exception) as fault:  # an assertion, or a violated constraint of SQLite
+        run_state_machine_as_test(QuotaMachine, settings=search)
     assert fault.type in (AssertionError, ExceptionGroup) or "UNIQUE" in str(fault.value)

@@ -1,4 +1,4 @@
-"""The pure quota function against a simple model: any commands, cut into batches anywhere."""
+"""The pure function `settle` against a simple model: random commands, in random batches."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from hypothesis import strategies as st
 
 from actors.durations import DAY
 from actors.idempotency import IdempotencyKey
+from actors.quota.batch_state import Settlement, StoredState
 from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
-from actors.quota.settlement import Facts, Settlement, settle
+from actors.quota.settlement import settle
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
 from storage.quota.idempotency import StoredAnswer
 from storage.task.tasks import FailedTask, NewTask
-from tests.actors.quota.model import Line, ModelTask, QuotaModel, Told, told
+from tests.actors.quota.model import LedgerLine, ModelTask, QuotaModel, Result, to_model
 from tests.support.property_settings import examples
 
 NOW = 1_000_000_000_000
-CHARGED = 2  # what each task that was there before has cost
-PEOPLE = ("u", "v")
+CHARGED = 2  # what each task that exists at the beginning has cost
+USER_IDS = ("u", "v")
 
-Settle = Callable[[Facts, Sequence[Command]], Settlement]
-Batches = Sequence[tuple[int, Sequence[Command]]]  # each with the milliseconds since the one before
+Settle = Callable[[StoredState, Sequence[Command]], Settlement]
+Batches = Sequence[tuple[int, Sequence[Command]]]  # each with the milliseconds since the previous one
 Accounts = Sequence[Account]
 
 
 @dataclass(slots=True)
 class Disk:
-    """What is kept between batches, and what `settle` is told of it, as in actors/quota/actor.py."""
+    """What is stored between batches; it gives `settle` the stored state as actors/quota/actor.py does."""
 
     accounts: dict[str, Account]
     charged: dict[str, int]
@@ -41,11 +42,11 @@ class Disk:
     paid: dict[str, str] = field(default_factory=dict)
     adjusted: set[str] = field(default_factory=set)
     promised: dict[str, int] = field(default_factory=dict)
-    ledger: list[Line] = field(default_factory=list)
+    ledger: list[LedgerLine] = field(default_factory=list)
 
-    def run(self, settle: Settle, batch: Sequence[Command], now: int) -> list[Told]:
+    def run(self, settle: Settle, batch: Sequence[Command], now: int) -> list[Result]:
         won = {record for command in batch for record in self._won(command)}
-        facts = Facts(
+        stored = StoredState(
             now,
             len(self.ledger) + 1,
             dict(self.accounts),
@@ -53,24 +54,25 @@ class Disk:
             won,
             set(self.adjusted),
             dict(self.answers),
-            {user: self.promised.pop(user) for user in _given(batch) if user in self.promised},
+            {user: self.promised.pop(user) for user in _gifted(batch) if user in self.promised},
         )
-        made = settle(facts, batch)
+        result = settle(stored, batch)
         newest = {user: account.last_entry for user, account in self.accounts.items()}
-        for entry in made.entries:
-            assert entry.previous == newest[entry.user_id], "an entry names the one before it"
+        for entry in result.entries:
+            assert entry.previous == newest[entry.user_id], "an entry names the previous one of its user"
             newest[entry.user_id] = entry.id
-        assert [entry.id for entry in made.entries] == [*range(facts.next_entry, facts.next_entry + len(made.entries))]
-        self.accounts |= made.accounts
-        self.answers |= made.answers
-        self.adjusted |= {adjustment.id for adjustment in made.adjustments}
-        self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in made.entries]
-        charges = [line[4] for line in self.ledger[len(self.ledger) - len(made.entries) :] if line[1] == "charge"]
-        assert [task.id for task in made.tasks] == charges, "each charge brings its task"
-        return [told(outcome) for outcome in made.outcomes]
+        entry_ids = [entry.id for entry in result.entries]
+        assert entry_ids == [*range(stored.next_entry, stored.next_entry + len(entry_ids))]
+        self.accounts |= result.accounts
+        self.answers |= result.answers
+        self.adjusted |= {adjustment.id for adjustment in result.adjustments}
+        self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in result.entries]
+        charges = [line[4] for line in self.ledger[len(self.ledger) - len(result.entries) :] if line[1] == "charge"]
+        assert [task.id for task in result.tasks] == charges, "each charge creates its task"
+        return [to_model(outcome) for outcome in result.outcomes]
 
     def _won(self, command: Command) -> list[FailedTask | PaidOrder]:
-        """As `UPDATE … WHERE` does: the first wins."""
+        """Win the final state of a record as `UPDATE … WHERE` does: the first command wins it."""
         if isinstance(command, Refund) and command.task.id not in self.failed:
             self.failed.add(command.task.id)
             return [command.task]
@@ -82,40 +84,40 @@ class Disk:
         return []
 
 
-def _given(batch: Sequence[Command]) -> set[str]:
+def _gifted(batch: Sequence[Command]) -> set[str]:
     return {command.user_id for command in batch if isinstance(command, Gift)}
 
 
-def differs(settle: Settle, accounts: Accounts, batches: Batches) -> str:
-    """How `settle` and the model differ over these batches; empty when they do not."""
+def difference(settle: Settle, accounts: Accounts, batches: Batches) -> str:
+    """Return how `settle` and the model differ over these batches, or an empty text."""
     disk = Disk({account.user_id: account for account in accounts}, dict.fromkeys(TASKS, CHARGED), promised={**GIFTS})
-    model = QuotaModel(set(PEOPLE), tasks={task: ModelTask(task[5], CHARGED) for task in TASKS}, promised={**GIFTS})
+    model = QuotaModel(set(USER_IDS), tasks={task: ModelTask(task[5], CHARGED) for task in TASKS}, promised={**GIFTS})
     for account in accounts:
         model.balance[account.user_id], model.ends[account.user_id] = account.balance, account.expires_at
     now = NOW
-    for later, batch in batches:
-        now += later
-        got, expected = disk.run(settle, batch, now), [model.carry_out(command, now) for command in batch]
-        kept = {user: (disk.accounts[user].balance, disk.accounts[user].expires_at) for user in PEOPLE}
-        wanted = {user: (model.balance[user], model.ends[user]) for user in PEOPLE}
-        for what, left, right in (("told", got, expected), ("ledger", disk.ledger, model.ledger)):
-            if left != right:
-                return f"{what}: {left}, and the model {right}"
-        if any(kept[command.user_id] != wanted[command.user_id] for command in batch):
-            return f"accounts: {kept}, and the model {wanted}"
+    for milliseconds, batch in batches:
+        now += milliseconds
+        outcomes, expected = disk.run(settle, batch, now), [model.execute(command, now) for command in batch]
+        stored = {user: (disk.accounts[user].balance, disk.accounts[user].expires_at) for user in USER_IDS}
+        expected_accounts = {user: (model.balance[user], model.ends[user]) for user in USER_IDS}
+        for name, actual, model_value in (("outcomes", outcomes, expected), ("ledger", disk.ledger, model.ledger)):
+            if actual != model_value:
+                return f"{name}: {actual}, and the model {model_value}"
+        if any(stored[command.user_id] != expected_accounts[command.user_id] for command in batch):
+            return f"accounts: {stored}, and the model {expected_accounts}"
     return ""
 
 
-USERS = st.sampled_from(PEOPLE)
+USERS = st.sampled_from(USER_IDS)
 NAMES = st.integers(0, 2)
-GIFTS = {PEOPLE[0]: 5}
-TASKS = [f"task {user}{number}" for user in PEOPLE for number in range(3)]
+GIFTS = {USER_IDS[0]: 5}
+TASKS = [f"task {user}{number}" for user in USER_IDS for number in range(3)]
 
 
 def charge(number: int, user: str, amount: int, key: str | None, variant: int) -> Charge:
-    """The digest covers the amount, as that of a request's body does."""
-    named = IdempotencyKey(key, f"{amount} {variant}".encode()) if key else None
-    return Charge(NewTask(f"new task {number}", user, "basic_clean", "input", {}, NOW + variant), amount, named)
+    """Make a charge. The digest covers the amount, as the digest of a request does."""
+    task = NewTask(f"new task {number}", user, "basic_clean", "input", {}, NOW + variant)
+    return Charge(task, amount, IdempotencyKey(key, f"{amount} {variant}".encode()) if key else None)
 
 
 def refund(user: str, number: int, reason: str) -> Refund:
@@ -123,7 +125,7 @@ def refund(user: str, number: int, reason: str) -> Refund:
 
 
 def grant(user: str, number: int, transaction: str) -> Grant:
-    """An order's terms follow from its name."""
+    """The terms of an order follow from its number."""
     order = Order(
         *(f"order {user}{number}", user, "wx", "monthly", 9900, 3 + number, 1 + number, number != 1, False),
         *(OrderStatus.PENDING, None, NOW, NOW + DAY, None),
@@ -143,72 +145,75 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Gift, USERS),
     st.builds(Expire, USERS),
 )
-ENDS = st.sampled_from([0, NOW - 5, NOW, NOW + 1, NOW + DAY])
+EXPIRIES = st.sampled_from([0, NOW - 5, NOW, NOW + 1, NOW + DAY])
 ACCOUNTS: st.SearchStrategy[Accounts] = st.tuples(
-    *(st.builds(Account, st.just(user), st.integers(0, 9), ENDS) for user in PEOPLE)
+    *(st.builds(Account, st.just(user), st.integers(0, 9), EXPIRIES) for user in USER_IDS)
 )
 TIMES = st.sampled_from([0, 0, 1, DAY, 2 * DAY])
 
 
-def new_tasks_are_new(batches: Batches) -> bool:
+def has_unique_new_tasks(batches: Batches) -> bool:
     ids = [command.task.id for _, batch in batches for command in batch if isinstance(command, Charge)]
     return len(ids) == len(set(ids))
 
 
 BATCHES: st.SearchStrategy[Batches] = st.lists(st.tuples(TIMES, st.lists(COMMANDS, max_size=12)), max_size=5).filter(
-    new_tasks_are_new
+    has_unique_new_tasks
 )
 
 
 @examples(300)
 @given(ACCOUNTS, BATCHES)
-def test_any_commands_in_any_batches_are_settled_as_one_by_one(accounts: Accounts, batches: Batches) -> None:
-    assert differs(settle, accounts, batches) == ""
+def test_a_batch_has_the_same_outcomes_as_its_commands_one_by_one(accounts: Accounts, batches: Batches) -> None:
+    assert difference(settle, accounts, batches) == ""
 
 
-def _forgetful(facts: Facts, batch: Sequence[Command]) -> Settlement:
-    """Forgets from command to command which records it has settled: a refund that comes twice is paid twice."""
+def _settle_repeatedly(stored: StoredState, batch: Sequence[Command]) -> Settlement:
+    """Does not remember which records it has settled: a repeated refund is paid twice."""
     total = Settlement()
     for command in batch:
-        known = replace(
-            facts,
-            next_entry=facts.next_entry + len(total.entries),
-            accounts={**facts.accounts, **total.accounts},
-            answers={**facts.answers, **total.answers},
+        changed = replace(
+            stored,
+            next_entry=stored.next_entry + len(total.entries),
+            accounts={**stored.accounts, **total.accounts},
+            answers={**stored.answers, **total.answers},
         )
-        made = settle(known, [command])
-        total.accounts |= made.accounts
-        total.answers |= made.answers
+        result = settle(changed, [command])
+        total.accounts |= result.accounts
+        total.answers |= result.answers
         for whole, part in (
-            (total.entries, made.entries),
-            (total.tasks, made.tasks),
-            (total.adjustments, made.adjustments),
-            (total.outcomes, made.outcomes),
+            (total.entries, result.entries),
+            (total.tasks, result.tasks),
+            (total.adjustments, result.adjustments),
+            (total.outcomes, result.outcomes),
         ):
             whole.extend(part)  # type: ignore[arg-type]  # each with its own kind
     return total
 
 
-def _generous(facts: Facts, batch: Sequence[Command]) -> Settlement:
-    """Ignores the balance: there is always something left to charge."""
-    rich = {user: account._replace(balance=account.balance + 100) for user, account in facts.accounts.items()}
-    made = settle(replace(facts, accounts=rich), batch)
-    made.accounts = {user: account._replace(balance=account.balance - 100) for user, account in made.accounts.items()}
-    made.entries = [entry._replace(balance=entry.balance - 100) for entry in made.entries]
-    return made
+def _settle_without_balance(stored: StoredState, batch: Sequence[Command]) -> Settlement:
+    """Ignores the balance: a charge always succeeds."""
+    accounts = {user: account._replace(balance=account.balance + 100) for user, account in stored.accounts.items()}
+    result = settle(replace(stored, accounts=accounts), batch)
+    for user, account in result.accounts.items():
+        result.accounts[user] = account._replace(balance=account.balance - 100)
+    result.entries = [entry._replace(balance=entry.balance - 100) for entry in result.entries]
+    return result
 
 
-def _keyless(facts: Facts, batch: Sequence[Command]) -> Settlement:
-    """Does not look at idempotency keys."""
-    return settle(facts, [replace(c, key=None) if isinstance(c, Charge) else c for c in batch])
+def _settle_without_keys(stored: StoredState, batch: Sequence[Command]) -> Settlement:
+    """Ignores idempotency keys."""
+    return settle(stored, [replace(c, key=None) if isinstance(c, Charge) else c for c in batch])
 
 
-def _late(facts: Facts, batch: Sequence[Command]) -> Settlement:
-    """Lets a membership live on in the millisecond in which it ends."""
-    return settle(replace(facts, now=facts.now - 1), batch)
+def _settle_too_late(stored: StoredState, batch: Sequence[Command]) -> Settlement:
+    """Ends a membership a millisecond too late."""
+    return settle(replace(stored, now=stored.now - 1), batch)
 
 
-@pytest.mark.parametrize("broken", [_forgetful, _generous, _keyless, _late])
-def test_a_broken_settlement_is_found_out(broken: Settle) -> None:
-    found = settings(examples(500), phases=[Phase.generate])  # the smallest example is of no interest
-    find(st.tuples(ACCOUNTS, BATCHES), lambda case: differs(broken, *case) != "", settings=found)
+@pytest.mark.parametrize(
+    "mutant", [_settle_repeatedly, _settle_without_balance, _settle_without_keys, _settle_too_late]
+)
+def test_the_model_detects_a_wrong_settlement(mutant: Settle) -> None:
+    search = settings(examples(500), phases=[Phase.generate])  # no shrinking: any example will do
+    find(st.tuples(ACCOUNTS, BATCHES), lambda case: difference(mutant, *case) != "", settings=search)

@@ -1,4 +1,4 @@
-"""The task actor over a real database, a real object store and picture workers that do what a test says."""
+"""The task actor over a real database, a real object store, and picture workers whose results a test chooses."""
 
 from __future__ import annotations
 
@@ -13,21 +13,11 @@ import pytest
 from actors.errors import Overloaded, TaskFinished
 from actors.ids import new_id
 from actors.ports import PictureRefused, PictureTemplate
-from actors.quota.actor import Adjust, GetBalance, Quota
-from actors.task.actor import (
-    INTERRUPTIONS,
-    LEASE,
-    OUTSIDE_LEASE,
-    CreateTask,
-    Fail,
-    Finish,
-    GetTask,
-    Report,
-    Sweep,
-    Task,
-    Tasks,
-    TaskStatus,
-)
+from actors.quota.actor import Quota
+from actors.quota.commands import Adjust
+from actors.quota.messages import GetBalance
+from actors.task.actor import INTERRUPTIONS, LEASE, OUTSIDE_LEASE, Tasks
+from actors.task.messages import CreateTask, FailTask, FinishTask, GetTask, ReportStatus, Sweep, Task, TaskStatus
 from server.gateways.objects.local import LocalObjects
 from storage.auth import users
 from storage.auth.users import User
@@ -41,33 +31,33 @@ USER = new_id()
 
 
 @dataclass(slots=True)
-class Pictures:
-    """A PictureWorkers that answers with `outcomes` in their order, then goes on succeeding."""
+class ControlledWorkers:
+    """Picture workers that raise the `outcomes` in their order, and then always succeed, once the gate is open."""
 
     outcomes: list[Exception] = field(default_factory=list)
-    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def admit(self, source: Path, target: Path) -> None:
         raise NotImplementedError
 
     async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
-        self.taken.set()
+        self.started.set()
         await self.gate.wait()
         if self.outcomes:
             raise self.outcomes.pop(0)
-        made = folder / "matting.png"
-        made.write_bytes(b"picture")
-        return [made]
+        picture = folder / "matting.png"
+        picture.write_bytes(b"picture")
+        return [picture]
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Environment:
     db: Database
     clock: ManualClock
     quota: Quota
     tasks: Tasks
-    pictures: Pictures
+    pictures: ControlledWorkers
     input_key: str
 
     async def create(self) -> str:
@@ -92,8 +82,8 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
-    db, clock, pictures = await Database.open(folder / "data"), ManualClock(), Pictures()
+async def environment(folder: Path, workers: int) -> AsyncIterator[Environment]:
+    db, clock, pictures = await Database.open(folder / "data"), ManualClock(), ControlledWorkers()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     store.prepare()
     (folder / "work").mkdir()
@@ -105,9 +95,9 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
     actor = Tasks(db, clock, quota, store, pictures, workers, {"basic_clean": 1}, folder / "work")
     quota.start()
     actor.start()
-    await quota.ask(Adjust(Adjustment("start", USER, "to begin with", 0), 10))
+    await quota.ask(Adjust(Adjustment("start", USER, "initial balance", 0), 10))
     try:
-        yield House(db, clock, quota, actor, pictures, key)
+        yield Environment(db, clock, quota, actor, pictures, key)
     finally:
         actor.drain()
         await actor.stop(grace=0)
@@ -116,137 +106,141 @@ async def a_house(folder: Path, workers: int) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """One picture worker, whose work waits for its gate."""
-    async with a_house(tmp_path, workers=1) as house:
-        yield house
+async def env(tmp_path: Path) -> AsyncIterator[Environment]:
+    """One picture worker, which waits for the gate."""
+    async with environment(tmp_path, workers=1) as env:
+        yield env
 
 
 @pytest.fixture
-async def idle_house(tmp_path: Path) -> AsyncIterator[House]:
-    """No picture worker: the work is left to others."""
-    async with a_house(tmp_path, workers=0) as house:
-        yield house
+async def env_without_workers(tmp_path: Path) -> AsyncIterator[Environment]:
+    """No picture worker in this process."""
+    async with environment(tmp_path, workers=0) as env:
+        yield env
 
 
-async def test_work_is_done_and_kept(house: House) -> None:
-    house.pictures.gate.set()
-    task_id = await house.create()
-    task = await house.finished(task_id)
+async def test_the_pictures_of_a_task_are_made_and_stored(env: Environment) -> None:
+    env.pictures.gate.set()
+    task_id = await env.create()
+    task = await env.finished(task_id)
     assert task.status is TaskStatus.SUCCESS
     assert task.results == [f"output/{USER}/{task_id}/matting.png"]
 
 
-async def test_more_tasks_than_workers_wait_and_are_all_done(house: House) -> None:
-    created = [await house.create() for _ in range(5)]
-    await house.pictures.taken.wait()
-    assert await house.waiting() == 4
-    house.pictures.gate.set()
-    assert {(await house.finished(task_id)).status for task_id in created} == {TaskStatus.SUCCESS}
+async def test_tasks_wait_for_a_free_worker_and_all_are_done(env: Environment) -> None:
+    created = [await env.create() for _ in range(5)]
+    await env.pictures.started.wait()
+    assert await env.waiting() == 4
+    env.pictures.gate.set()
+    assert {(await env.finished(task_id)).status for task_id in created} == {TaskStatus.SUCCESS}
 
 
-async def test_a_refused_picture_fails_its_task_with_the_reason(house: House) -> None:
-    house.pictures.outcomes.append(PictureRefused("scattered"))
-    house.pictures.gate.set()
-    task = await house.finished(await house.create())
+async def test_a_refused_picture_fails_its_task_with_the_reason(env: Environment) -> None:
+    env.pictures.outcomes.append(PictureRefused("scattered"))
+    env.pictures.gate.set()
+    task = await env.finished(await env.create())
     assert (task.status, task.error) == (TaskStatus.FAILED, "scattered")
-    assert await house.remaining() == 10
+    assert await env.remaining() == 10
 
 
-async def test_what_nobody_foresaw_fails_the_task_too(house: House) -> None:
-    house.pictures.outcomes.append(ZeroDivisionError())
-    house.pictures.gate.set()
-    assert (await house.finished(await house.create())).error == "internal"
-    assert await house.remaining() == 10
+async def test_an_unexpected_exception_fails_the_task(env: Environment) -> None:
+    env.pictures.outcomes.append(ZeroDivisionError())
+    env.pictures.gate.set()
+    assert (await env.finished(await env.create())).error == "internal"
+    assert await env.remaining() == 10
 
 
-async def test_work_that_the_end_cuts_short_costs_the_task_nothing(house: House) -> None:
-    house.pictures.outcomes.append(Overloaded(retry_after=1))
-    task_id = await house.create()
-    await house.pictures.taken.wait()
-    house.tasks.drain()
-    house.pictures.gate.set()
+async def test_an_attempt_stopped_by_a_shutdown_is_no_interruption(env: Environment) -> None:
+    env.pictures.outcomes.append(Overloaded(retry_after=1))
+    task_id = await env.create()
+    await env.pictures.started.wait()
+    env.tasks.drain()
+    env.pictures.gate.set()
     async with asyncio.timeout(30):
-        while not await house.waiting():
+        while not await env.waiting():
             pass
-    assert (await house.load(task_id)).interruptions == 0
+    assert (await env.load(task_id)).interruptions == 0
 
 
 @pytest.mark.parametrize("fault", [OSError("the disk is full"), Overloaded(retry_after=1)])
-async def test_a_task_that_cannot_be_done_is_given_up_and_refunded(house: House, fault: Exception) -> None:
-    """Also when it is the workers that cannot start: a charge is never kept for a task without an end."""
-    house.pictures.outcomes.extend([fault] * (INTERRUPTIONS + 3))
-    house.pictures.gate.set()
-    task_id = await house.create()
+async def test_a_task_that_is_interrupted_too_often_fails_and_is_refunded(env: Environment, fault: Exception) -> None:
+    # Overloaded stands for workers that cannot start: even then a charged task must end.
+    env.pictures.outcomes.extend([fault] * (INTERRUPTIONS + 3))
+    env.pictures.gate.set()
+    task_id = await env.create()
     async with asyncio.timeout(30):
-        while (await house.load(task_id)).status is not TaskStatus.FAILED:
-            await house.tasks.ask(Sweep())
-    assert (await house.load(task_id)).error == "interrupted"
-    assert len(house.pictures.outcomes) == 3, f"it was tried {INTERRUPTIONS} times"
-    assert await house.remaining() == 10
+        while (await env.load(task_id)).status is not TaskStatus.FAILED:
+            await env.tasks.ask(Sweep())
+    assert (await env.load(task_id)).error == "interrupted"
+    assert len(env.pictures.outcomes) == 3, f"there were {INTERRUPTIONS} attempts"
+    assert await env.remaining() == 10
 
 
-async def test_a_task_never_goes_back_to_pending_on_the_wire(house: House) -> None:
-    house.pictures.outcomes.append(Overloaded(retry_after=1))
-    house.pictures.gate.set()
-    task_id = await house.create()
+async def test_a_released_task_is_still_reported_as_processing(env: Environment) -> None:
+    env.pictures.outcomes.append(Overloaded(retry_after=1))
+    env.pictures.gate.set()
+    task_id = await env.create()
     async with asyncio.timeout(30):
-        while not (await house.load(task_id)).attempt or not await house.waiting():
+        while not (await env.load(task_id)).attempt or not await env.waiting():
             pass
-    assert (await house.load(task_id)).status is TaskStatus.PROCESSING
+    assert (await env.load(task_id)).status is TaskStatus.PROCESSING
 
 
-async def test_a_job_whose_lease_was_taken_over_changes_nothing(house: House) -> None:
-    task_id = await house.create()
-    await house.pictures.taken.wait()
-    held = await house.load(task_id)
-    await house.tasks.ask(Report(task_id, TaskStatus.PROCESSING, [], ""))
-    await house.tasks.ask(Finish(held, ["late.png"]))
-    await house.tasks.ask(Fail(held, "late"))
-    assert (await house.load(task_id)).status is TaskStatus.PROCESSING
-    await house.tasks.ask(Report(task_id, TaskStatus.SUCCESS, ["https://elsewhere.test/a.png"], ""))
-    house.pictures.gate.set()
-    assert (await house.finished(task_id)).results == ["https://elsewhere.test/a.png"]
+async def test_a_job_whose_lease_was_taken_over_changes_nothing(env: Environment) -> None:
+    task_id = await env.create()
+    await env.pictures.started.wait()
+    leased = await env.load(task_id)
+    await env.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING, [], ""))
+    await env.tasks.ask(FinishTask(leased, ["late.png"]))
+    await env.tasks.ask(FailTask(leased, "late"))
+    assert (await env.load(task_id)).status is TaskStatus.PROCESSING
+    await env.tasks.ask(ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], ""))
+    env.pictures.gate.set()
+    assert (await env.finished(task_id)).results == ["https://outside.test/a.png"]
 
 
-async def test_a_holder_here_that_vanished_is_replaced(house: House) -> None:
-    task_id = await house.create()
-    await house.pictures.taken.wait()
-    house.clock.advance(seconds=LEASE / 1000 + 1)
-    await house.tasks.ask(Sweep())
-    assert await house.waiting() == 1
-    task = await house.load(task_id)
+async def test_a_task_is_released_when_its_lease_in_this_process_expires(env: Environment) -> None:
+    task_id = await env.create()
+    await env.pictures.started.wait()
+    env.clock.advance(seconds=LEASE / 1000 + 1)
+    await env.tasks.ask(Sweep())
+    assert await env.waiting() == 1
+    task = await env.load(task_id)
     assert (task.status, task.interruptions) == (TaskStatus.PROCESSING, 1)
 
 
-async def test_after_a_restart_the_work_of_the_dead_process_is_taken_up_at_once(idle_house: House) -> None:
-    task_id = await idle_house.create()
-    now = idle_house.clock.now()
-    await idle_house.db.write(lambda c: tasks.claim(c, "basic_clean", 1, now, now + LEASE))
-    await idle_house.tasks.ask(Sweep())
-    assert await idle_house.waiting() == 0, "its lease has not run out"
-    await idle_house.tasks.recover()
-    await idle_house.tasks.ask(Sweep())
-    assert await idle_house.waiting() == 1 and (await idle_house.load(task_id)).interruptions == 1
+async def test_after_a_restart_the_leases_of_the_former_process_end_immediately(
+    env_without_workers: Environment,
+) -> None:
+    task_id = await env_without_workers.create()
+    now = env_without_workers.clock.now()
+    await env_without_workers.db.write(lambda c: tasks.claim(c, "basic_clean", 1, now, now + LEASE))
+    await env_without_workers.tasks.ask(Sweep())
+    assert await env_without_workers.waiting() == 0, "its lease has not expired"
+    await env_without_workers.tasks.recover()
+    await env_without_workers.tasks.ask(Sweep())
+    assert await env_without_workers.waiting() == 1 and (await env_without_workers.load(task_id)).interruptions == 1
 
 
-async def test_a_worker_elsewhere_that_reports_keeps_its_task_for_as_long_as_it_takes(idle_house: House) -> None:
-    task_id = await idle_house.create()
+async def test_an_outside_worker_keeps_its_task_as_long_as_it_reports(env_without_workers: Environment) -> None:
+    task_id = await env_without_workers.create()
     for _ in range(3 * INTERRUPTIONS):
-        await idle_house.tasks.ask(Report(task_id, TaskStatus.PROCESSING, [], ""))
-        idle_house.clock.advance(seconds=OUTSIDE_LEASE / 1000 - 1)
-        await idle_house.tasks.recover()
-        await idle_house.tasks.ask(Sweep())
-    await idle_house.tasks.ask(Report(task_id, TaskStatus.SUCCESS, ["https://elsewhere.test/a.png"], ""))
-    assert (await idle_house.load(task_id)).status is TaskStatus.SUCCESS
+        await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING, [], ""))
+        env_without_workers.clock.advance(seconds=OUTSIDE_LEASE / 1000 - 1)
+        await env_without_workers.tasks.recover()
+        await env_without_workers.tasks.ask(Sweep())
+    await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], ""))
+    assert (await env_without_workers.load(task_id)).status is TaskStatus.SUCCESS
 
 
-async def test_a_worker_elsewhere_that_falls_silent_loses_the_task_and_the_charge_comes_back(idle_house: House) -> None:
-    task_id = await idle_house.create()
-    await idle_house.tasks.ask(Report(task_id, TaskStatus.PROCESSING, [], ""))
-    idle_house.clock.advance(seconds=OUTSIDE_LEASE / 1000)
-    await idle_house.tasks.ask(Sweep())
-    assert (await idle_house.load(task_id)).error == "abandoned"
-    assert await idle_house.remaining() == 10
+async def test_a_task_is_refunded_when_its_outside_worker_stops_reporting(env_without_workers: Environment) -> None:
+    task_id = await env_without_workers.create()
+    await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING, [], ""))
+    env_without_workers.clock.advance(seconds=OUTSIDE_LEASE / 1000)
+    await env_without_workers.tasks.ask(Sweep())
+    assert (await env_without_workers.load(task_id)).error == "abandoned"
+    assert await env_without_workers.remaining() == 10
     with pytest.raises(TaskFinished):
-        await idle_house.tasks.ask(Report(task_id, TaskStatus.SUCCESS, ["https://elsewhere.test/a.png"], ""))
+        await env_without_workers.tasks.ask(
+            ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], "")
+        )

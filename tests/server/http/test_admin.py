@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.auth.messages import Role, SetRole
+from actors.auth.administration import Role, SetRole
 from tests.support.server import LocalServer, User
 
 

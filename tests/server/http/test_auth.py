@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from actors.auth.messages import Ban
+from actors.auth.administration import Ban
 from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, ManualClock, running_server
 
 PHONE = "13800138000"

@@ -144,14 +144,14 @@ async def test_the_days_ceiling_stops_every_code_with_an_alarm(
 ) -> None:
     async with running_server(tmp_path, tasks={"workers": 0}, auth=limits(codes_per_day=5)) as server:
         for number in range(5):
-            assert "most of the day's login codes are used up" not in caplog.text or number > 3
+            assert "the daily ceiling of login codes is almost reached" not in caplog.text or number > 3
             assert (await send(server, f"139{number:08}")).status == 200
-        assert caplog.text.count("most of the day's login codes are used up") == 1
+        assert caplog.text.count("the daily ceiling of login codes is almost reached") == 1
         assert await ceiling(server) == 0
         for number in range(5, 25):
             refused = await send(server, f"139{number:08}")
             assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2006), "86400")
-        assert caplog.text.count("the day's ceiling of login codes is reached") == 1, "one alarm, not one a request"
+        assert caplog.text.count("the daily ceiling of login codes is reached") == 1, "one alarm, not one a request"
         assert await ceiling(server) == 1
         server.clock.advance(days=1)
         assert await ceiling(server) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.auth.messages import Unlock
+from actors.auth.administration import Unlock
 from tests.support.server import HIGH_LIMITS, ApiResponse, LocalServer, ManualClock, running_server
 
 PHONE = "13800138000"

@@ -8,9 +8,9 @@ from collections import Counter
 
 from actors.errors import DomainError, QuotaInsufficient
 from actors.ports import PictureTemplate
-from actors.quota.actor import Grant, Refund
-from actors.runtime import ROUNDS
-from actors.task.actor import Created, CreateTask
+from actors.quota.commands import Grant, Refund
+from actors.runtime import YIELDS_BEFORE_TURN
+from actors.task.messages import CreateTask, TaskCreated
 from storage.engine.connection import Connection
 from storage.task.tasks import FailedTask
 from tests.support.account_state import stored_picture, task_body
@@ -31,7 +31,7 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
         loop.call_soon_threadsafe(held.set)
         let_go.wait()
 
-    async def create(number: int) -> Created | DomainError:
+    async def create(number: int) -> TaskCreated | DomainError:
         try:
             return await tasks.ask(CreateTask(member.id, "basic_clean", f"input {number}", PictureTemplate.ALL))
         except DomainError as refusal:
@@ -41,9 +41,9 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
     await held.wait()
     try:
         under_way = asyncio.create_task(create(0))  # the turn that waits for the writer
-        for _ in range(ROUNDS + 2):
+        for _ in range(YIELDS_BEFORE_TURN + 2):
             await asyncio.sleep(0)
-        assert not quota._waiting
+        assert not quota._queue
         waiting = [asyncio.create_task(create(number)) for number in range(1, ROOM + 1)]
         await asyncio.sleep(0)
         for _ in range(3):
@@ -58,7 +58,7 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
     finally:
         let_go.set()
     told = Counter(type(outcome) for outcome in await asyncio.gather(under_way, *waiting))
-    assert told == {Created: 99, QuotaInsufficient: ROOM - 98}
+    assert told == {TaskCreated: 99, QuotaInsufficient: ROOM - 98}
     assert await refund, "money owed is not kept out by those who want to spend some"
     await holding
     assert (await server.post("/api/task/create", task_body(url), who=member)).status == 200, "room again"

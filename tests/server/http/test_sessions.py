@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from actors.auth.messages import Ban, RotateKeys, Unban
+from actors.auth.administration import Ban, RotateKeys, Unban
 from actors.retention import Purge
 from storage.auth import signing_keys
 from tests.support.server import ApiResponse, LocalServer, ManualClock, running_server

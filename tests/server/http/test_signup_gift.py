@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from actors.errors import Overloaded
-from actors.quota.actor import Gift, GiveDue, Quota
-from actors.runtime import Message
+from actors.message import Message
+from actors.quota.actor import Quota
+from actors.quota.commands import Gift
+from actors.quota.messages import GrantDueGifts
 from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 from tests.support.pictures import shirt
@@ -59,7 +61,7 @@ async def test_a_gift_that_was_promised_before_a_crash_is_given_after_it(tmp_pat
         await server.system._db.write(take_back)
         assert await server.remaining(person) == 0
     async with running_server(tmp_path, clock) as server:
-        await server.system._quota.ask(GiveDue())
+        await server.system._quota.ask(GrantDueGifts())
         assert await server.ledger(person) == [("gift", 3, 3)]
         assert await server.system._db.read(audit_violations) == []
 
@@ -96,7 +98,7 @@ async def test_a_hundred_logins_at_once_bring_one_gift(tmp_path: Path) -> None:
         body = {"phone": PHONE, "code": code}
         answers = await asyncio.gather(
             *(server.post("/api/auth/login", body) for _ in range(100)),
-            *(server.system._quota.ask(GiveDue()) for _ in range(5)),
+            *(server.system._quota.ask(GrantDueGifts()) for _ in range(5)),
         )
         assert sum(1 for answer in answers if answer is not None and answer.status == 200) == 1
         assert await server.ledger(await server.person(PHONE)) == [("gift", 3, 3)]

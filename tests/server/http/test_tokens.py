@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
-from actors.auth.signing_keys import derived
+from actors.auth.signing_keys import derive_key
 from actors.auth.tokens import Key
 from storage.auth import signing_keys
 from tests.support.server import SECRETS, LocalServer, User
@@ -66,7 +66,7 @@ class Forger:
 @pytest.fixture
 async def forger(server: LocalServer) -> Forger:
     keys = await server.system._db.read(signing_keys.load)
-    return Forger(Key(keys[-1].id, derived(SECRETS["token"].encode(), keys[-1].salt)))
+    return Forger(Key(keys[-1].id, derive_key(SECRETS["token"].encode(), keys[-1].salt)))
 
 
 def claims_of(who: User) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from actors.errors import (
     QuotaInsufficient,
     StorageError,
 )
-from actors.quota.actor import Adjust
-from actors.runtime import Message
-from actors.task.actor import Created
+from actors.message import Message
+from actors.quota.commands import Adjust
+from actors.task.messages import TaskCreated
 from storage.quota.ledger import EntryKind
 from tests.torture.simulation.oracle import Witness
 from tests.torture.simulation.schedule import Script
@@ -51,7 +51,9 @@ class Outside:
 
 def created_task(outside: Outside) -> tuple[str, str] | None:
     """Some task that was answered: its owner and its id."""
-    known = [(wish.user_id, wish.answer.task_id) for wish in outside.witness.wishes if isinstance(wish.answer, Created)]
+    known = [
+        (wish.user_id, wish.answer.task_id) for wish in outside.witness.wishes if isinstance(wish.answer, TaskCreated)
+    ]
     return outside.script.random.choice(known[-8:]) if known else None
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from unittest.mock import patch
 
 from actors.membership.actor import Membership
-from actors.quota.actor import GiveDue, Quota
-from actors.runtime import Message
+from actors.message import Message
+from actors.quota.actor import Quota
+from actors.quota.messages import GrantDueGifts
 from actors.task.actor import Tasks
 from storage.engine.connection import Connection
 from storage.engine.errors import CommitFailed, MissingReference, StorageError
@@ -105,7 +106,7 @@ class _NeverGives(Quota):
     """Gives a promised gift when asked to, and never by itself."""
 
     def every(self, seconds: float, message: Message[Any]) -> None:
-        if not isinstance(message, GiveDue):
+        if not isinstance(message, GrantDueGifts):
             super().every(seconds, message)
 
 

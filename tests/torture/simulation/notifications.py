@@ -10,7 +10,7 @@ from actors.errors import (
     OrderNotFound,
     PaymentMismatch,
 )
-from actors.membership.actor import Notify
+from actors.membership.messages import HandleNotification
 from actors.ports import Payment, PaymentState
 from storage.quota.ledger import EntryKind
 from tests.torture.simulation.clients import NO_ANSWER, Outside
@@ -40,7 +40,7 @@ class Notifications:
         for _ in range(3):
             await asyncio.sleep(self._script.pause(8))
             try:
-                await self._outside.server.ask(Notify(self._channel, notification(self._channel, payment)))
+                await self._outside.server.ask(HandleNotification(self._channel, notification(self._channel, payment)))
             except NO_ANSWER:
                 continue
             except DomainError as fault:
@@ -62,7 +62,7 @@ class Notifications:
         await asyncio.sleep(self._script.pause(8))
         got: object = None
         try:
-            await self._outside.server.ask(Notify(self._channel, notification(self._channel, wrong)))
+            await self._outside.server.ask(HandleNotification(self._channel, notification(self._channel, wrong)))
         except NO_ANSWER:
             return
         except DomainError as refusal:

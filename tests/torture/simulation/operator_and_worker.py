@@ -9,8 +9,8 @@ from actors.errors import (
     MissingReference,
     TaskFinished,
 )
-from actors.quota.actor import Adjust, Receipt, Refund
-from actors.task.actor import Report, TaskStatus
+from actors.quota.commands import Adjust, Receipt, Refund
+from actors.task.messages import ReportStatus, TaskStatus
 from storage.quota.adjustments import Adjustment
 from storage.quota.ledger import EntryKind
 from storage.task.tasks import FailedTask
@@ -93,7 +93,7 @@ class OutsideWorker:
     async def _report(self, user_id: str, task_id: str, status: TaskStatus) -> None:
         results, reason = (["a.png"], "") if status is TaskStatus.SUCCESS else ([], "worker_failed")
         try:
-            await self._outside.server.ask(Report(task_id, status, results, reason))
+            await self._outside.server.ask(ReportStatus(task_id, status, results, reason))
         except NO_ANSWER:
             return
         except TaskFinished as finished:

@@ -9,8 +9,8 @@ from typing import Any
 from actors.errors import DomainError
 from actors.idempotency import IdempotencyKey
 from actors.ports import Payment, PaymentState
-from actors.quota.actor import Balance
-from actors.task.actor import Created, Task, TaskStatus
+from actors.quota.messages import Balance
+from actors.task.messages import Task, TaskCreated, TaskStatus
 from storage.engine.connection import Connection
 from storage.quota.ledger import EntryKind
 from tests.support.invariants import audit_violations
@@ -28,7 +28,7 @@ class Wish:
     type: str
     input_key: str
     key: IdempotencyKey | None
-    answer: Created | DomainError | None = None
+    answer: TaskCreated | DomainError | None = None
     open: int = 0  # attempts under way
     unknown: int = 0  # attempts whose outcome nobody was told
 
@@ -60,9 +60,9 @@ class Witness:
 
     # --- at an answer ---
 
-    def created(self, wish: Wish, answer: Created) -> None:
+    def created(self, wish: Wish, answer: TaskCreated) -> None:
         self.script.step(f"{wish.input_key} is task {answer.task_id[-6:]}, {answer.balance} left")
-        if isinstance(wish.answer, Created):
+        if isinstance(wish.answer, TaskCreated):
             self.check(answer == wish.answer, f"one key, one answer: {wish.answer}, then {answer}")
             return
         self.check(wish.answer is None, f"{wish.input_key} was refused ({wish.answer!r}), then created")
@@ -152,7 +152,7 @@ class Witness:
 
     def _wish_holds(self, wish: Wish) -> None:
         made = self.tasks_of(wish)
-        if isinstance(wish.answer, Created):
+        if isinstance(wish.answer, TaskCreated):
             self.check(made == [wish.answer.task_id], f"{wish.input_key} was created once, as answered: {made}")
         elif wish.answer is not None:
             self.check(not made, f"{wish.input_key} was refused, and left {made}")

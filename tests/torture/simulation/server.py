@@ -13,12 +13,14 @@ from actors.auth.messages import LogIn, SendCode
 from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.tokens import Tokens
 from actors.errors import CommitFailed, StorageError
-from actors.membership.actor import GetOrder, GetStatus, ListOrders, Notify, Purchase
+from actors.membership.messages import GetMembershipStatus, GetOrder, HandleNotification, ListOrders, Purchase
 from actors.membership.plans import Plan
 from actors.membership.settings import MembershipSettings
-from actors.quota.actor import Adjust, GetBalance, Refund
-from actors.runtime import Actor, Message
-from actors.task.actor import CreateTask, GetTask, ListTasks, Report
+from actors.message import Message
+from actors.quota.commands import Adjust, Refund
+from actors.quota.messages import GetBalance
+from actors.runtime import Actor
+from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus
 from storage.engine.database import Database
 from tests.torture.simulation.mutants import Variant
 from tests.torture.simulation.oracle import Witness
@@ -112,8 +114,8 @@ class Server:
         routes: Mapping[Actor, tuple[type[Message[Any]], ...]] = {
             self.quota: (Adjust, Refund, GetBalance),
             self.auth: (SendCode, LogIn),
-            self.membership: (Purchase, Notify, GetStatus, GetOrder, ListOrders),
-            self.tasks: (CreateTask, GetTask, ListTasks, Report),
+            self.membership: (Purchase, HandleNotification, GetMembershipStatus, GetOrder, ListOrders),
+            self.tasks: (CreateTask, GetTask, ListTasks, ReportStatus),
         }
         return next(actor for actor, kinds in routes.items() if isinstance(message, kinds))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from actors.auth.messages import LogIn, Login, SendCode
+from actors.auth.messages import LogIn, LoginResult, SendCode
 from actors.errors import (
     DomainError,
     IdempotencyKeyReused,
@@ -13,10 +13,11 @@ from actors.errors import (
     QuotaInsufficient,
 )
 from actors.idempotency import IdempotencyKey
-from actors.membership.actor import GetOrder, GetStatus, ListOrders, Purchase, Purchased
+from actors.membership.messages import GetMembershipStatus, GetOrder, ListOrders, PlacedOrder, Purchase
 from actors.ports import PaymentState, PictureTemplate
-from actors.quota.actor import Adjust, GetBalance
-from actors.task.actor import Created, CreateTask, GetTask, ListTasks, TaskFilter
+from actors.quota.commands import Adjust
+from actors.quota.messages import GetBalance
+from actors.task.messages import CreateTask, GetTask, ListTasks, TaskCreated, TaskFilter
 from storage.quota.adjustments import Adjustment
 from storage.quota.ledger import EntryKind
 from tests.torture.simulation.clients import NO_ANSWER, NOTHING_DONE, TRIES, UNKNOWN, Outside, adjusted
@@ -69,7 +70,7 @@ class Person:
             return
         attempt = LogIn(self.phone, self._outside.sms.codes[self.phone])
 
-        async def try_once() -> Login | None:
+        async def try_once() -> LoginResult | None:
             return await self._outside.ask(attempt)
 
         logins = [login for login in await asyncio.gather(try_once(), try_once(), try_once()) if login is not None]
@@ -131,7 +132,7 @@ class Person:
         if wish is None or wish.key is None:
             return
         other = replace(wish.key, digest=b"another body")
-        got: Created | DomainError
+        got: TaskCreated | DomainError
         try:
             got = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, PictureTemplate.ALL, other))
         except NO_ANSWER:
@@ -145,7 +146,7 @@ class Person:
         return self._script.random.choice(known) if known else None
 
     async def _look_at_tasks(self) -> None:
-        mine = [wish.answer for wish in self._wishes if isinstance(wish.answer, Created)]
+        mine = [wish.answer for wish in self._wishes if isinstance(wish.answer, TaskCreated)]
         page = await self._outside.ask(ListTasks(TaskFilter(self.user_id), 100, 0))
         if page is not None:
             (kept,) = self._witness.rows("SELECT COUNT(*) FROM tasks WHERE user_id = ?", self.user_id)
@@ -162,7 +163,7 @@ class Person:
         if self._script.chance(0.5):
             balance = await self._outside.ask(GetBalance(self.user_id))
         else:
-            status = await self._outside.ask(GetStatus(self.user_id))
+            status = await self._outside.ask(GetMembershipStatus(self.user_id))
             balance = status.balance if status else None
         if balance is not None:
             self._witness.balance_read(self.user_id, confirmed, balance)
@@ -189,10 +190,10 @@ class Person:
         self._keys += 1
         return IdempotencyKey(f"order {self._keys}", b"body") if self._script.chance(0.6) else None
 
-    async def _ordered(self, wanted: Purchase) -> Purchased | None:
+    async def _ordered(self, wanted: Purchase) -> PlacedOrder | None:
         """With a key: twice at once, and again until somebody answers. Whoever answers names the same order."""
 
-        async def try_once() -> Purchased | None:
+        async def try_once() -> PlacedOrder | None:
             return await self._outside.ask(wanted)
 
         if wanted.key is None:

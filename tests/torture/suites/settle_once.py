@@ -12,22 +12,11 @@ from random import Random
 from actors.errors import TaskFinished
 from actors.ids import new_id
 from actors.ports import PictureTemplate
-from actors.quota.actor import Adjust, Quota
-from actors.task.actor import (
-    BASIC_CLEAN,
-    LEASE,
-    OUTSIDE_LEASE,
-    CreateTask,
-    Fail,
-    Finish,
-    GetTask,
-    Release,
-    Sweep,
-    Task,
-    Tasks,
-    TaskStatus,
-)
-from actors.task.actor import Report as Reported
+from actors.quota.actor import Quota
+from actors.quota.commands import Adjust
+from actors.task.actor import BASIC_CLEAN, LEASE, OUTSIDE_LEASE, Tasks
+from actors.task.messages import CreateTask, FailTask, FinishTask, GetTask, ReleaseTask, Sweep, Task, TaskStatus
+from actors.task.messages import ReportStatus as Reported
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
 from storage.auth import users
@@ -143,7 +132,7 @@ class Contest:
 
     async def _holder_says(self, lease: Task) -> None:
         """The lease may be over, and others may have ended the task: then this changes nothing."""
-        says = [Finish(lease, ["output/1.png"]), Fail(lease, "internal"), Release(lease, interrupted=True)]
+        says = [FinishTask(lease, ["output/1.png"]), FailTask(lease, "internal"), ReleaseTask(lease, interrupted=True)]
         await self.tasks.ask(self.random.choice(says))
 
     async def observe(self, ids: Sequence[str]) -> None:
