@@ -17,16 +17,16 @@ async def test_after_a_kill_everything_that_was_answered_is_there(tmp_path: Path
     async with http_client() as http:
         async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
-            member = await api.member()
-            image_url = await api.uploaded(member, shirt())
-            created = [await api.create(member, image_url) for _ in range(5)]
-            unpaid = (await api.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
+            member = await api.new_member()
+            image_url = await api.upload(member, shirt())
+            created = [await api.create_task(member, image_url) for _ in range(5)]
+            unpaid = (await api.post("/api/membership/purchase", {"channel": "alipay"}, user=member)).data
             await server.end(signal.SIGKILL)
 
         async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
             assert await api.remaining(member) == 95, "the token is still good, too"
-            listed = (await api.get("/api/task/list", who=member)).data["tasks"]
+            listed = (await api.get("/api/task/list", user=member)).data["tasks"]
             assert [task["id"] for task in listed] == [answer["taskId"] for answer in reversed(created)]
             assert (await api.post("/sandbox/pay", {"orderId": unpaid["orderId"]})).data["state"] == "paid"
             assert await api.remaining(member) == 195
@@ -39,15 +39,15 @@ async def test_a_task_that_was_under_way_is_made_again_and_charged_once(tmp_path
     async with http_client() as http:
         async with server_process(data) as server:
             api = Api(server.base, http)
-            member = await api.member()
-            created = await api.create(member, await api.uploaded(member, shirt(3000)))
-            task = await api.reached(member, created["taskId"], "processing", "success")
+            member = await api.new_member()
+            created = await api.create_task(member, await api.upload(member, shirt(3000)))
+            task = await api.wait_for_status(member, created["taskId"], "processing", "success")
             assert task["status"] == "processing", "the kill has to come while the picture is being made"
             await server.end(signal.SIGKILL)
 
         async with server_process(data) as server:
             api = Api(server.base, http)
-            task = await api.finished(member, created["taskId"])
+            task = await api.wait_until_finished(member, created["taskId"])
             assert task["status"] == "success" and len(task["resultUrls"]) == 3
             assert await api.ledger(member) == [("grant", 100, 100), ("charge", -1, 99)]
             assert not any((data / "work").iterdir()), "the killed server's unfinished pictures are swept away"
@@ -60,15 +60,15 @@ async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Pa
     async with http_client() as http:
         async with server_process(data) as server:
             api = Api(server.base, http)
-            person = await api.person()
-            order_id = (await api.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
+            person = await api.new_user()
+            order_id = (await api.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data["orderId"]
             await server.end(signal.SIGKILL)
         book = data / "sandbox" / "trades" / f"{order_id}.json"
         paid = book.read_text().replace('"unpaid"', '"paid"').replace('"transaction_id": ""', '"transaction_id": "t1"')
         book.write_text(paid)
         async with server_process(data) as server:
             api = Api(server.base, http)
-            order = (await api.get(f"/api/membership/orders/{order_id}", who=person)).data
+            order = (await api.get(f"/api/membership/orders/{order_id}", user=person)).data
             assert (order["status"], order["transactionId"]) == ("paid", "t1")
             assert await api.remaining(person) == 100
     await check_sums(data)

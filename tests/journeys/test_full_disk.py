@@ -27,8 +27,8 @@ async def test_a_commit_that_fails_is_told_as_unknown_and_ends_the_process(tmp_p
     async with http_client() as http:
         async with server_process(data, TASKS__WORKERS="0") as server:
             api = Api(server.base, http)
-            member = await api.member()
-            body = {"type": "basic_clean", "inputImageUrl": await api.uploaded(member, shirt())}
+            member = await api.new_member()
+            body = {"type": "basic_clean", "inputImageUrl": await api.upload(member, shirt())}
             let_files_grow_to(server, (data / "darkroom.sqlite3-wal").stat().st_size + 400_000)
             answered, refused = await _create_until_refused(api, member, body)
             assert refused.refusal == (503, 9003) and refused.headers["Retry-After"]
@@ -44,7 +44,7 @@ async def test_a_commit_that_fails_is_told_as_unknown_and_ends_the_process(tmp_p
 async def _create_until_refused(api: Api, member: User, body: dict[str, str]) -> tuple[list[str], ApiResponse]:
     answered: list[str] = []
     while True:
-        answer = await api.post("/api/task/create", body, who=member)
+        answer = await api.post("/api/task/create", body, user=member)
         if answer.status != 200:
             return answered, answer
         answered.append(answer.data["taskId"])
@@ -54,8 +54,8 @@ async def test_an_upload_that_finds_no_room_is_no_fault_of_the_picture(tmp_path:
     data = tmp_path / "data"
     async with http_client() as http, server_process(data) as server:
         api = Api(server.base, http)
-        person = await api.person()
-        place = (await api.get("/api/media/sts?fileName=a.png", who=person)).data
+        person = await api.new_user()
+        place = (await api.get("/api/media/sts?fileName=a.png", user=person)).data
         let_files_grow_to(server, (data / "darkroom.sqlite3-wal").stat().st_size)
         padded = shirt() + bytes(900_000)
         assert (await api.put(place["uploadUrl"], raw=padded)).refusal == (503, 9003)

@@ -12,29 +12,29 @@ from tests.support.server import LocalServer
 
 
 async def test_from_login_to_three_pictures_and_the_ledger(server: LocalServer) -> None:
-    person = await server.person("13800138000")
-    me = (await server.get("/api/auth/me", who=person)).data
+    person = await server.new_user("13800138000")
+    me = (await server.get("/api/auth/me", user=person)).data
     assert (me["phone"], me["isMember"], me["quota_remaining"], me["quota_expireAt"]) == ("13800138000", False, 0, None)
 
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data
     assert (order["amount"], order["channel"]) == (9900, "wx")
     await server.post("/sandbox/pay", {"orderId": order["orderId"]})
-    status = (await server.get("/api/membership/status", who=person)).data
+    status = (await server.get("/api/membership/status", user=person)).data
     assert (status["isMember"], status["quota_remaining"], status["expireDays"]) == (True, 100, 30)
 
-    image_url = await server.uploaded(person, shirt())
-    created = await server.create(person, image_url)
+    image_url = await server.upload(person, shirt())
+    created = await server.create_task(person, image_url)
     assert (created["status"], created["quota_remaining"]) == ("pending", 99)
 
-    task = await server.finished(person, created["taskId"])
+    task = await server.wait_until_finished(person, created["taskId"])
     assert (task["status"], task["progress"], task["errorMessage"]) == ("success", 100, None)
     assert task["completedAt"] is not None
     await _check_pictures(server, task["resultUrls"])
 
     assert await server.ledger(person) == [("grant", 100, 100), ("charge", -1, 99)]
-    entries = (await server.get("/api/quota/ledger", who=person)).data["entries"]
+    entries = (await server.get("/api/quota/ledger", user=person)).data["entries"]
     assert [entry["reference"] for entry in entries] == [created["taskId"], order["orderId"]]
-    listed = (await server.get("/api/task/list", who=person)).data
+    listed = (await server.get("/api/task/list", user=person)).data
     assert (listed["total"], listed["tasks"][0]["id"]) == (1, created["taskId"])
 
 
@@ -51,21 +51,21 @@ async def _check_pictures(server: LocalServer, urls: list[str]) -> None:
 
 
 async def test_a_task_that_fails_gives_its_generation_back(server: LocalServer) -> None:
-    member = await server.member()
-    created = await server.create(member, await server.uploaded(member, blank()))
-    task = await server.finished(member, created["taskId"])
+    member = await server.new_member()
+    created = await server.create_task(member, await server.upload(member, blank()))
+    task = await server.wait_until_finished(member, created["taskId"])
     assert (task["status"], task["resultUrls"]) == ("failed", [])
     assert task["errorMessage"] == "没有在图片中找到衣物，请换一张背景简洁的图片"
-    english = await server.get(f"/api/task/{task['id']}", who=member, headers={"Accept-Language": "en"})
+    english = await server.get(f"/api/task/{task['id']}", user=member, headers={"Accept-Language": "en"})
     assert english.data["errorMessage"] == "No garment was found; try a photo on a plain background"
     assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
 async def test_each_template_gives_its_picture(server: LocalServer) -> None:
-    member = await server.member("alipay")
-    image_url = await server.uploaded(member, shirt())
+    member = await server.new_member("alipay")
+    image_url = await server.upload(member, shirt())
     for template, name in (("matting", "matting.png"), ("white_bg", "white-bg.png"), ("enhanced", "enhanced.png")):
-        created = await server.create(member, image_url, template=template)
-        task = await server.finished(member, created["taskId"])
+        created = await server.create_task(member, image_url, template=template)
+        task = await server.wait_until_finished(member, created["taskId"])
         assert [url.partition("?")[0].rpartition("/")[2] for url in task["resultUrls"]] == [name]
     assert await server.remaining(member) == 97

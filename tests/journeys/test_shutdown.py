@@ -15,13 +15,13 @@ async def test_a_picture_under_way_is_finished_first(tmp_path: Path) -> None:
     async with http_client() as http:
         async with server_process(data) as server:
             api = Api(server.base, http)
-            member = await api.member()
-            created = await api.create(member, await api.uploaded(member, shirt(1500)))
-            task = await api.reached(member, created["taskId"], "processing", "success")
+            member = await api.new_member()
+            created = await api.create_task(member, await api.upload(member, shirt(1500)))
+            task = await api.wait_for_status(member, created["taskId"], "processing", "success")
             assert task["status"] == "processing", "the end has to come while the picture is being made"
             assert await server.end(signal.SIGTERM) == 0
         async with server_process(data, TASKS__WORKERS="0") as server:
-            task = await Api(server.base, http).finished(member, created["taskId"])
+            task = await Api(server.base, http).wait_until_finished(member, created["taskId"])
             assert task["status"] == "success", "no worker runs now: it was finished before the end"
 
 

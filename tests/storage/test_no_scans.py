@@ -105,11 +105,11 @@ async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatementLog:
 
 
 async def every_login(server: LocalServer) -> None:
-    person, phone = await server.person("13800138000"), "13900139000"
-    wrong = f"{(int(await server.code(phone)) + 1) % 1_000_000:06}"
+    person, phone = await server.new_user("13800138000"), "13900139000"
+    wrong = f"{(int(await server.request_code(phone)) + 1) % 1_000_000:06}"
     assert (await server.post("/api/auth/login", {"phone": phone, "code": wrong})).status == 400
     login = (
-        await server.post("/api/auth/login", {"phone": "13700137000", "code": await server.code("13700137000")})
+        await server.post("/api/auth/login", {"phone": "13700137000", "code": await server.request_code("13700137000")})
     ).data
     for status in (200, 401):
         assert (await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
@@ -127,15 +127,15 @@ async def every_login(server: LocalServer) -> None:
 
 
 async def every_call(server: LocalServer) -> None:
-    member = await server.member("alipay")
-    image_url = await server.uploaded(member, shirt(200))
+    member = await server.new_member("alipay")
+    image_url = await server.upload(member, shirt(200))
     body = {"type": "basic_clean", "inputImageUrl": image_url}
     for key in ("once", "once", "twice"):
-        created = (await server.post("/api/task/create", body, who=member, headers={"Idempotency-Key": key})).data
-    task = await server.finished(member, created["taskId"])
+        created = (await server.post("/api/task/create", body, user=member, headers={"Idempotency-Key": key})).data
+    task = await server.wait_until_finished(member, created["taskId"])
     assert task["status"] == "success"
     again = {"Idempotency-Key": "once"}
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=member, headers=again)).data[
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member, headers=again)).data[
         "orderId"
     ]
     for path in (
@@ -144,13 +144,13 @@ async def every_call(server: LocalServer) -> None:
         *("/api/membership/orders", f"/api/task/list?cursor={task['id']}", "/api/task/list?type=basic_clean"),
         *("/api/task/list?status=failed", "/api/task/list?status=failed&type=basic_clean&offset=5"),
     ):
-        assert (await server.get(path, who=member)).status == 200, path
+        assert (await server.get(path, user=member)).status == 200, path
 
 
 async def every_batch(server: LocalServer) -> None:
     """Run batches of several rows. Their statements may have another plan than those for one row."""
     server.system._tasks.drain()
-    people = [await server.member(), await server.member()]
+    people = [await server.new_member(), await server.new_member()]
     keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
     asked = [CreateTask(p.id, "basic_clean", "input", PictureTemplate.ALL, key) for p in people for key in keys]
     made = await asyncio.gather(*map(server.system._tasks.ask, asked))
@@ -169,9 +169,9 @@ async def every_batch(server: LocalServer) -> None:
 
 async def every_repair(server: LocalServer) -> None:
     """Let outside workers report, a lease expire, a task be released, a balance be adjusted and a membership end."""
-    member = await server.member()
-    image_url = await server.uploaded(member, shirt(200))
-    tasks = [(await server.create(member, image_url))["taskId"] for _ in range(3)]
+    member = await server.new_member()
+    image_url = await server.upload(member, shirt(200))
+    tasks = [(await server.create_task(member, image_url))["taskId"] for _ in range(3)]
     assert await report(server, tasks[0], status="processing") == 200
     assert await report(server, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
     assert await report(server, tasks[1], status="failed") == 200
@@ -180,7 +180,7 @@ async def every_repair(server: LocalServer) -> None:
         ReleaseTask(await server.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True)
     )
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
-    assert (await server.post("/api/membership/purchase", {"channel": "wx"}, who=member)).status == 200
+    assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member)).status == 200
     server.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
     for repair, actor in ((Sweep(), server.system._tasks), (ExpireDueMemberships(), server.system._quota)):
         await actor.ask(repair)

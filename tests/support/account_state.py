@@ -15,21 +15,21 @@ class AccountState:
     orders: list[tuple[str, str]]
 
 
-async def account_state(server: LocalServer, who: User) -> AccountState:
-    tasks = (await server.get("/api/task/list?limit=100", who=who)).data
-    orders = (await server.get("/api/membership/orders?limit=100", who=who)).data
+async def account_state(server: LocalServer, user: User) -> AccountState:
+    tasks = (await server.get("/api/task/list?limit=100", user=user)).data
+    orders = (await server.get("/api/membership/orders?limit=100", user=user)).data
     assert tasks["total"] <= 100 and orders["total"] <= 100, "all of it is on one page"
     return AccountState(
-        remaining=await server.remaining(who),
-        ledger=await server.ledger(who),
+        remaining=await server.remaining(user),
+        ledger=await server.ledger(user),
         tasks=[(task["id"], task["status"]) for task in tasks["tasks"]],
         orders=[(order["orderId"], order["status"]) for order in orders["orders"]],
     )
 
 
-async def stored_picture(server: LocalServer, who: User) -> str:
+async def store_picture(server: LocalServer, user: User) -> str:
     """The address of a file that lies where an upload would have put it."""
-    place = (await server.get("/api/media/sts?fileName=photo.png", who=who)).data
+    place = (await server.get("/api/media/sts?fileName=photo.png", user=user)).data
     path = server.data / "pictures" / place["key"]
     path.parent.mkdir(parents=True)
     path.write_bytes(b"stands for a picture that was admitted")

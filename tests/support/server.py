@@ -77,12 +77,12 @@ class Api:
     http: aiohttp.ClientSession
 
     async def call(
-        self, method: str, path: str, body: object = None, *, who: User | None = None, **more: Any
+        self, method: str, path: str, body: object = None, *, user: User | None = None, **more: Any
     ) -> ApiResponse:
         """`body` is sent as JSON; `raw` as the bytes it is; `path` may be a whole address."""
         headers = dict(more.get("headers", {}))
-        if who is not None:
-            headers["Authorization"] = f"Bearer {who.token}"
+        if user is not None:
+            headers["Authorization"] = f"Bearer {user.token}"
         content = more.get("raw", None if body is None else json.dumps(body).encode())
         url = path if path.startswith("http") else self.base + path
         async with self.http.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
@@ -90,64 +90,64 @@ class Api:
             parsed = json.loads(raw) if raw and response.content_type == "application/json" else None
             return ApiResponse(response.status, response.headers, raw, parsed)
 
-    async def get(self, path: str, *, who: User | None = None, **more: Any) -> ApiResponse:
-        return await self.call("GET", path, who=who, **more)
+    async def get(self, path: str, *, user: User | None = None, **more: Any) -> ApiResponse:
+        return await self.call("GET", path, user=user, **more)
 
-    async def post(self, path: str, body: object = None, *, who: User | None = None, **more: Any) -> ApiResponse:
-        return await self.call("POST", path, body, who=who, **more)
+    async def post(self, path: str, body: object = None, *, user: User | None = None, **more: Any) -> ApiResponse:
+        return await self.call("POST", path, body, user=user, **more)
 
-    async def put(self, path: str, body: object = None, *, who: User | None = None, **more: Any) -> ApiResponse:
-        return await self.call("PUT", path, body, who=who, **more)
+    async def put(self, path: str, body: object = None, *, user: User | None = None, **more: Any) -> ApiResponse:
+        return await self.call("PUT", path, body, user=user, **more)
 
-    async def code(self, phone: str) -> str:
+    async def request_code(self, phone: str) -> str:
         """Ask for a login code and read it in the sandbox's inbox."""
         assert (await self.post("/api/auth/send-code", {"phone": phone})).data == {"expireIn": 300}
         messages = (await self.get(f"/sandbox/sms?phone={phone}")).data["messages"]
         return str(messages[0]["code"])
 
-    async def person(self, phone: str | None = None) -> User:
-        """Somebody who has just logged in."""
+    async def new_user(self, phone: str | None = None) -> User:
+        """Somebody user has just logged in."""
         phone = phone or f"138{next(_numbers):08}"
-        login = (await self.post("/api/auth/login", {"phone": phone, "code": await self.code(phone)})).data
+        login = (await self.post("/api/auth/login", {"phone": phone, "code": await self.request_code(phone)})).data
         return User(login["user"]["id"], phone, login["token"])
 
-    async def member(self, channel: str = "wx") -> User:
-        """Somebody who has just paid for a membership."""
-        person = await self.person()
-        order = (await self.post("/api/membership/purchase", {"channel": channel}, who=person)).data
+    async def new_member(self, channel: str = "wx") -> User:
+        """Somebody user has just paid for a membership."""
+        person = await self.new_user()
+        order = (await self.post("/api/membership/purchase", {"channel": channel}, user=person)).data
         paid = (await self.post("/sandbox/pay", {"orderId": order["orderId"]})).data
         assert paid == {"orderId": order["orderId"], "state": "paid", "notified": True}
         return person
 
-    async def uploaded(self, who: User, picture: bytes, name: str = "photo.png") -> str:
+    async def upload(self, user: User, picture: bytes, name: str = "photo.png") -> str:
         """Put a picture where the server says; the address to create a task with."""
-        place = (await self.get(f"/api/media/sts?fileName={name}", who=who)).data
+        place = (await self.get(f"/api/media/sts?fileName={name}", user=user)).data
         stored = await self.call(place["method"], place["uploadUrl"], raw=picture, headers=place["headers"])
         assert stored.status == 200, stored.content
         return str(place["inputImageUrl"])
 
-    async def create(self, who: User, image_url: str, **params: str) -> Any:
+    async def create_task(self, user: User, image_url: str, **params: str) -> Any:
         body = {"type": "basic_clean", "inputImageUrl": image_url, "params": params}
-        return (await self.post("/api/task/create", body, who=who)).data
+        return (await self.post("/api/task/create", body, user=user)).data
 
-    async def finished(self, who: User, task_id: str) -> Any:
+    async def wait_until_finished(self, user: User, task_id: str) -> Any:
         """The task when it has reached a final state."""
-        return await self.reached(who, task_id, "success", "failed")
+        return await self.wait_for_status(user, task_id, "success", "failed")
 
-    async def reached(self, who: User, task_id: str, *states: str) -> Any:
+    async def wait_for_status(self, user: User, task_id: str, *states: str) -> Any:
         """The task when it is in one of these states; asked again and again, since nothing tells of it yet."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
-                task = (await self.get(f"/api/task/{task_id}", who=who)).data
+                task = (await self.get(f"/api/task/{task_id}", user=user)).data
                 if task["status"] in states:
                     return task
 
-    async def remaining(self, who: User) -> int:
-        return int((await self.get("/api/quota", who=who)).data["remaining"])
+    async def remaining(self, user: User) -> int:
+        return int((await self.get("/api/quota", user=user)).data["remaining"])
 
-    async def ledger(self, who: User) -> list[tuple[str, int, int]]:
+    async def ledger(self, user: User) -> list[tuple[str, int, int]]:
         """(kind, amount, balance) of a person's entries, oldest first."""
-        entries = (await self.get("/api/quota/ledger?limit=100", who=who)).data["entries"]
+        entries = (await self.get("/api/quota/ledger?limit=100", user=user)).data["entries"]
         return [(entry["kind"], entry["amount"], entry["balance"]) for entry in reversed(entries)]
 
 

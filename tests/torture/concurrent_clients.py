@@ -48,7 +48,7 @@ class Crowd:
     async def gather(self, members: int) -> None:
         """Log some people in, with a membership and a picture each."""
         for _ in range(members):
-            person = await self.api.person()
+            person = await self.api.new_user()
             self.people.append(person)
             self._pictures[person.id] = place_picture(self.data, person)
             async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -121,7 +121,7 @@ class Crowd:
     async def _post_creation(self, person: User, key: str | None) -> ApiResponse:
         headers = {} if key is None else {"Idempotency-Key": key}
         body = {"type": "basic_clean", "inputImageUrl": self.picture(person)}
-        return await self.api.post("/api/task/create", body, who=person, headers=headers)
+        return await self.api.post("/api/task/create", body, user=person, headers=headers)
 
     async def _report(self, task_id: str) -> None:
         state = self.random.choice(["success", "failed"])
@@ -133,7 +133,7 @@ class Crowd:
 
     async def _buy(self, person: User) -> bool:
         """Order and pay; whether the payment has been credited."""
-        order = await self.api.post("/api/membership/purchase", {"channel": "wx"}, who=person)
+        order = await self.api.post("/api/membership/purchase", {"channel": "wx"}, user=person)
         if order.status != 200:
             self._expect(order, BUSY)
             return False

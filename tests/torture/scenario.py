@@ -47,7 +47,7 @@ class FirstStart:
             self.violations.append(f"/ready was answered {ready.status} {ready.content}")
 
     async def again(self, server: LocalServer) -> None:
-        member = await server.member()
+        member = await server.new_member()
         if (remaining := await server.remaining(member)) != 100:
             self.violations.append(f"a new member can spend {remaining}")
 

@@ -36,11 +36,11 @@ class Start:
 
     @classmethod
     async def prepare(cls, server: LocalServer) -> Start:
-        member = await server.member()
+        member = await server.new_member()
         picture = place_picture(server.data, member)
         url = _address(server, picture)
-        tasks = [(await server.create(member, url))["taskId"] for _ in range(2)]
-        order = (await server.post("/api/membership/purchase", {"channel": "alipay"}, who=member)).data
+        tasks = [(await server.create_task(member, url))["taskId"] for _ in range(2)]
+        order = (await server.post("/api/membership/purchase", {"channel": "alipay"}, user=member)).data
         return cls(server.data, member, picture, (tasks[0], tasks[1]), order["orderId"])
 
 
@@ -68,7 +68,7 @@ class Errands:
         await self._side_by_side(self._keyed(server, "a"), self._keyed(server, "b"), failed, self._purchase(server, 1))
         await self._side_by_side(self._keyed(server, "c"), self._plain(server, 1), succeeded, self._payment(server))
         for path in ("/api/quota", "/api/quota/ledger", "/api/task/list", f"/api/task/{self.start.tasks[0]}"):
-            self._judge(f"read {path}", await read(path, who=self.start.member))
+            self._judge(f"read {path}", await read(path, user=self.start.member))
         await self._side_by_side(self._keyed(server, "d"), self._purchase(server, 2), self._plain(server, 2))
 
     async def again(self, server: LocalServer) -> None:
@@ -137,7 +137,7 @@ class Errands:
 
     async def _create(self, server: LocalServer, name: str, headers: dict[str, str]) -> None:
         body = {"type": "basic_clean", "inputImageUrl": _address(server, self.start.picture)}
-        self._judge(name, await server.post("/api/task/create", body, who=self.start.member, headers=headers))
+        self._judge(name, await server.post("/api/task/create", body, user=self.start.member, headers=headers))
 
     def _reports(self, server: LocalServer) -> Sequence[Callable[[], Awaitable[None]]]:
         async def send(task_id: str, state: str) -> None:
@@ -153,7 +153,7 @@ class Errands:
 
     def _purchase(self, server: LocalServer, number: int) -> Callable[[], Awaitable[None]]:
         async def send() -> None:
-            answer = await server.post("/api/membership/purchase", {"channel": "wx"}, who=self.start.member)
+            answer = await server.post("/api/membership/purchase", {"channel": "wx"}, user=self.start.member)
             self._judge(f"purchase {number}", answer)
 
         return send

@@ -87,15 +87,15 @@ async def test_beside_a_server_that_writes(tmp_path: Path) -> None:
     data, done = tmp_path / "data", asyncio.Event()
     async with http_client() as http, server_process(data, TASKS__WORKERS="0") as server:
         api = Api(server.base, http)
-        members = [await api.member() for _ in range(8)]
-        urls = [await api.uploaded(member, shirt(64)) for member in members]
+        members = [await api.new_member() for _ in range(8)]
+        urls = [await api.upload(member, shirt(64)) for member in members]
 
         async def write(number: int) -> int:
             """Create and buy, again and again; how often."""
             rounds = 0
             while not done.is_set():
-                await api.create(members[number], urls[number])
-                order = (await api.post("/api/membership/purchase", {"channel": "wx"}, who=members[number])).data
+                await api.create_task(members[number], urls[number])
+                order = (await api.post("/api/membership/purchase", {"channel": "wx"}, user=members[number])).data
                 await api.post("/sandbox/pay", {"orderId": order["orderId"]})
                 rounds += 1
             return rounds
@@ -113,8 +113,8 @@ async def test_after_a_kill_what_is_in_the_wal_only_is_audited_and_left_there(tm
     data = tmp_path / "data"
     async with http_client() as http, server_process(data, TASKS__WORKERS="0") as server:
         api = Api(server.base, http)
-        member = await api.member()
-        await api.create(member, await api.uploaded(member, shirt(64)))
+        member = await api.new_member()
+        await api.create_task(member, await api.upload(member, shirt(64)))
         await server.end(signal.SIGKILL)
     files = [data / "darkroom.sqlite3", data / "darkroom.sqlite3-wal"]
     before = [file.read_bytes() for file in files]

@@ -16,7 +16,7 @@ from server.http import runner
 from server.http.admission import Admission
 from server.http.app import ADMISSIONS
 from storage.engine.connection import Connection
-from tests.support.account_state import stored_picture, task_body
+from tests.support.account_state import store_picture, task_body
 from tests.support.raw_http import TIMEOUT_SECONDS, begun, exchange, status
 from tests.support.server import LocalServer, User
 
@@ -114,18 +114,18 @@ async def is_answered(before: float) -> bool:
 
 
 async def test_one_more_than_may_be_under_way_is_refused_and_the_rest_is_carried_out(server: LocalServer) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     admission(server).limit = 2
     async with writer_held(server):
-        waiting = [asyncio.create_task(server.post(CREATE, body, who=member)) for _ in range(2)]
+        waiting = [asyncio.create_task(server.post(CREATE, body, user=member)) for _ in range(2)]
         await until_under_way(server, 2)
-        refused = await server.post(CREATE, body, who=member)
+        refused = await server.post(CREATE, body, user=member)
         assert refused.refusal == (503, 9003) and refused.headers["Retry-After"] == "1"
-        assert (await server.get("/api/task/list", who=member)).status == 200, "other calls are not refused"
+        assert (await server.get("/api/task/list", user=member)).status == 200, "other calls are not refused"
     assert [(await answer).status for answer in waiting] == [200, 200]
     assert admission(server).under_way == 0
-    assert (await server.post(CREATE, body, who=member)).status == 200, "room again"
+    assert (await server.post(CREATE, body, user=member)).status == 200, "room again"
     assert await server.remaining(member) == 97
 
 
@@ -169,8 +169,8 @@ async def test_answers_keep_their_order_on_a_connection(server: LocalServer) -> 
 
 
 async def test_nothing_overtakes_a_request_that_waited_behind_another(server: LocalServer) -> None:
-    member = await server.member()
-    body = json.dumps(task_body(await stored_picture(server, member))).encode()
+    member = await server.new_member()
+    body = json.dumps(task_body(await store_picture(server, member))).encode()
     host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -200,8 +200,8 @@ async def test_an_upgrade_that_nobody_offers_leaves_the_connection_as_it_was(ser
 
 
 async def test_what_is_not_all_there_goes_the_ordinary_way_and_holds_no_place(server: LocalServer) -> None:
-    member = await server.member()
-    body = json.dumps(task_body(await stored_picture(server, member))).encode()
+    member = await server.new_member()
+    body = json.dumps(task_body(await store_picture(server, member))).encode()
     admission(server).limit = 0
     host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -247,16 +247,16 @@ async def test_a_refusal_keeps_its_connection_open_like_any_answer(
 
 
 async def test_whatever_becomes_of_a_request_its_place_is_free_again(server: LocalServer) -> None:
-    member = await server.member()
+    member = await server.new_member()
     wrong: list[tuple[object, User | None]] = [({}, member), ({}, None), (task_body("http://elsewhere/x.png"), member)]
-    for body, who in wrong:
-        assert (await server.post(CREATE, body, who=who)).status in (400, 401)
+    for body, user in wrong:
+        assert (await server.post(CREATE, body, user=user)).status in (400, 401)
         assert admission(server).under_way == 0
     await exchange(server, asked(b"{}", "Connection: close"))
     await exchange(server, asked(b"[", "Expect: else", "Connection: close"))
     await exchange(server, asked(b"{}")[:-1], then_hang_up=True)  # it hangs up before its body has come
     assert admission(server).under_way == 0
-    body = task_body(await stored_picture(server, member))
+    body = task_body(await store_picture(server, member))
     async with writer_held(server):
         host, port = server.base.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))

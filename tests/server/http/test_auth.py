@@ -60,7 +60,7 @@ async def test_what_is_no_phone_gets_no_code_and_no_login(server: LocalServer) -
 
 
 async def test_what_is_no_code_is_refused_and_takes_no_try(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     for wrong in (*NO_CODES, *NO_TEXT):
         assert (await server.post(LOGIN, {"phone": PHONE, "code": wrong})).refusal == (400, 2002), repr(wrong)
     assert (await server.post(LOGIN, {"phone": PHONE})).refusal == (400, 2002)
@@ -70,7 +70,7 @@ async def test_what_is_no_code_is_refused_and_takes_no_try(server: LocalServer) 
 
 @pytest.mark.parametrize("written", ["+8613800138000", "+86 138 0013 8000", " 138 0013 8000 ", "13800138000"])
 async def test_one_person_is_one_number_however_written(server: LocalServer, written: str) -> None:
-    first = await server.person(PHONE)
+    first = await server.new_user(PHONE)
     await server.post(SEND, {"phone": written})
     code = (await server.get(f"/sandbox/sms?phone={PHONE}")).data["messages"][0]["code"]
     again = (await server.post(LOGIN, {"phone": written, "code": code})).data["user"]
@@ -78,7 +78,7 @@ async def test_one_person_is_one_number_however_written(server: LocalServer, wri
 
 
 async def test_a_code_is_good_once(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     assert await login(server, PHONE, code) == (200, 0)
     assert await login(server, PHONE, code) == (400, 2001)
     assert kept(server, "sessions") == 1
@@ -90,7 +90,7 @@ async def test_a_phone_that_was_sent_nothing_has_no_code(server: LocalServer) ->
 
 
 async def test_a_code_lives_five_minutes(server: LocalServer) -> None:
-    late, in_time = await server.code(PHONE), await server.code("13900139000")
+    late, in_time = await server.request_code(PHONE), await server.request_code("13900139000")
     server.clock.advance(seconds=299.999)
     assert await login(server, "13900139000", in_time) == (200, 0)
     server.clock.advance(seconds=0.001)
@@ -98,7 +98,7 @@ async def test_a_code_lives_five_minutes(server: LocalServer) -> None:
 
 
 async def test_a_newer_code_ends_the_older(server: LocalServer) -> None:
-    older, newer = await server.code(PHONE), await server.code(PHONE)
+    older, newer = await server.request_code(PHONE), await server.request_code(PHONE)
     if older != newer:
         assert await login(server, PHONE, older) == (400, 2001)
     assert await login(server, PHONE, newer) == (200, 0)
@@ -106,30 +106,30 @@ async def test_a_newer_code_ends_the_older(server: LocalServer) -> None:
 
 
 async def test_a_code_is_for_its_own_phone(server: LocalServer) -> None:
-    mine, theirs = await server.code(PHONE), await server.code("13900139000")
+    mine, theirs = await server.request_code(PHONE), await server.request_code("13900139000")
     if mine != theirs:
         assert await login(server, "13900139000", mine) == (400, 2001)
     assert await login(server, "13900139000", theirs) == (200, 0)
 
 
 async def test_the_sixth_guess_fails_even_if_right(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     for _ in range(5):
         assert await login(server, PHONE, other(code)) == (400, 2001)
     assert await login(server, PHONE, code) == (400, 2001)
     assert (kept(server, "users"), kept(server, "sessions")) == (0, 0)
-    assert await login(server, PHONE, await server.code(PHONE)) == (200, 0), "a new code has new tries"
+    assert await login(server, PHONE, await server.request_code(PHONE)) == (200, 0), "a new code has new tries"
 
 
 async def test_the_fifth_guess_may_be_right(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     for _ in range(4):
         assert await login(server, PHONE, other(code)) == (400, 2001)
     assert await login(server, PHONE, code) == (200, 0)
 
 
 async def test_guesses_at_the_same_moment_are_counted_too(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     outcomes = await asyncio.gather(*(login(server, PHONE, other(code)) for _ in range(20)))
     assert outcomes == [(400, 2001)] * 20
     assert await login(server, PHONE, code) == (400, 2001)
@@ -138,7 +138,7 @@ async def test_guesses_at_the_same_moment_are_counted_too(server: LocalServer) -
 async def test_tries_survive_a_restart(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock, tasks={"workers": 0}) as server:
-        code = await server.code(PHONE)
+        code = await server.request_code(PHONE)
         for _ in range(5):
             await login(server, PHONE, other(code))
     async with running_server(tmp_path, clock, tasks={"workers": 0}) as server:
@@ -146,9 +146,9 @@ async def test_tries_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_what_else_a_login_says_of_the_user_is_passed_over(server: LocalServer) -> None:
-    first = await server.person("13900139000")
+    first = await server.new_user("13900139000")
     claims = {"id": first.id, "userId": first.id, "isMember": True, "quota_remaining": 9, "role": "admin"}
-    data = (await server.post(LOGIN, {"phone": PHONE, "code": await server.code(PHONE), **claims})).data
+    data = (await server.post(LOGIN, {"phone": PHONE, "code": await server.request_code(PHONE), **claims})).data
     assert data["user"]["id"] != first.id
     assert (data["user"]["isMember"], data["user"]["quota_remaining"]) == (False, 0)
     assert data["expiresIn"] == 7 * 86_400
@@ -186,8 +186,8 @@ async def test_known_and_unknown_phones_cannot_be_told_apart(tmp_path: Path, mon
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Noting))
     async with running_server(tmp_path, auth={**HIGH_LIMITS, "failures": 3, "phone_per_hour": 2}) as server:
         for phone in ("13800138000", "13800138001"):
-            await server.person(phone)
-        banned = await server.person("13800138002")
+            await server.new_user(phone)
+        banned = await server.new_user("13800138002")
         await server.system._auth.ask(Ban(banned.id))
         server.clock.advance(days=1)
         sides = [await everything_refused(server, f"1380013800{last}") for last in (0, 1, 2, 3)]
@@ -215,7 +215,7 @@ async def everything_refused(server: LocalServer, phone: str) -> list[object]:
 
 
 async def test_of_a_hundred_right_logins_at_once_one_wins(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     outcomes = await asyncio.gather(*(login(server, PHONE, code) for _ in range(100)))
     assert sorted(outcomes) == [(200, 0)] + [(400, 2001)] * 99
     assert (kept(server, "users"), kept(server, "sessions")) == (1, 1)
@@ -233,7 +233,7 @@ async def test_a_try_is_on_disk_before_its_code_is_compared(
             counted.extend(connection.execute("SELECT tries, failures FROM codes JOIN login_failures USING (phone)"))
         return compare(kept_digest, digest)
 
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     with monkeypatch.context() as patched:
         patched.setattr("actors.auth.login_codes.hmac.compare_digest", look)
         assert await login(server, PHONE, other(code)) == (400, 2001)
@@ -243,7 +243,7 @@ async def test_a_try_is_on_disk_before_its_code_is_compared(
 
 
 async def test_a_code_is_not_kept_and_neither_is_a_hash_that_could_be_searched(server: LocalServer) -> None:
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     (digest,) = await server.system._db.read(lambda c: c.execute("SELECT digest FROM codes").fetchone())
     plain = f"{PHONE}:{code}".encode()
     for name in ("sha256", "sha1", "md5", "sha512", "blake2b"):
@@ -253,7 +253,7 @@ async def test_a_code_is_not_kept_and_neither_is_a_hash_that_could_be_searched(s
 
 async def test_codes_have_six_digits_and_none_is_likelier(server: LocalServer) -> None:
     """Two hundred codes: of each first digit some, which chance denies once in a hundred million runs."""
-    codes = [await server.code(f"139{number:08}") for number in range(200)]
+    codes = [await server.request_code(f"139{number:08}") for number in range(200)]
     assert all(re.fullmatch(r"[0-9]{6}", code) for code in codes)
     assert {code[0] for code in codes} == set("0123456789")
     assert len(set(codes)) > 190

@@ -66,7 +66,7 @@ MALFORMED = (
 
 
 async def test_what_is_no_json_object_is_refused_everywhere(server: LocalServer) -> None:
-    member = await server.member()
+    member = await server.new_member()
     before = await account_state(server, member)
     for body in MALFORMED:
         for path in (
@@ -76,7 +76,7 @@ async def test_what_is_no_json_object_is_refused_everywhere(server: LocalServer)
             "/api/membership/purchase",
             "/api/media/validate",
         ):
-            answer = await server.post(path, raw=body, who=member)
+            answer = await server.post(path, raw=body, user=member)
             assert answer.refusal == (400, 4001), (path, body[:60])
             assert len(answer.raw) < 1000, "nothing long is sent back"
     assert await account_state(server, member) == before
@@ -91,7 +91,7 @@ async def test_the_content_type_does_not_matter(server: LocalServer, content_typ
     assert answer.data == {"expireIn": 300}
 
 
-async def nested(server: LocalServer, who: User, depth: int) -> set[tuple[int, int]]:
+async def nested(server: LocalServer, user: User, depth: int) -> set[tuple[int, int]]:
     """How bodies of this depth are refused, whatever holds the nesting."""
     found = set()
     for deep in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
@@ -104,12 +104,12 @@ async def nested(server: LocalServer, who: User, depth: int) -> set[tuple[int, i
         ):
             fields = json.dumps({"type": "basic_clean", "inputImageUrl": "x"})[:-1]
             whole = f"{fields}, {(form % deep)[1:]}" if '"type"' not in form else form % deep
-            found.add((await server.post(CREATE, raw=whole.encode(), who=who)).refusal)
+            found.add((await server.post(CREATE, raw=whole.encode(), user=user)).refusal)
     return found
 
 
 async def test_nesting_of_any_depth_is_refused(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for depth in (1, 10, 90, 110, 190, 230, 260, 400, 700, *range(900, 1010, 10), 2000, 5000):
         assert await nested(server, person, depth) == {(400, 4001)}, depth
 
@@ -134,13 +134,13 @@ SIZES = (
 
 
 async def test_a_size_is_a_positive_integer(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for size in SIZES:
         body = f'{{"fileName": "a.png", "fileSize": {size}}}'.encode()
-        assert (await server.post("/api/media/validate", raw=body, who=person)).refusal == (400, 4001), size
+        assert (await server.post("/api/media/validate", raw=body, user=person)).refusal == (400, 4001), size
     for size in (str(2**63), str(2**64), "9" * 30, "9" * 4000):
         body = f'{{"fileName": "a.png", "fileSize": {size}}}'.encode()
-        assert (await server.post("/api/media/validate", raw=body, who=person)).refusal == (413, 4013), size
+        assert (await server.post("/api/media/validate", raw=body, user=person)).refusal == (413, 4013), size
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(GOOD), gzip.compress(b" " * 30_000_000), b"garbage"])
@@ -187,9 +187,9 @@ async def test_brackets_in_strings_are_no_depth(server: LocalServer) -> None:
 
 
 async def test_a_query_parameter_that_is_given_twice_is_refused(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for path in ("/api/task/list?limit=1&limit=2", "/api/quota/ledger?cursor=a&limit=1&cursor=b"):
-        assert (await server.get(path, who=person)).refusal == (400, 4001)
+        assert (await server.get(path, user=person)).refusal == (400, 4001)
 
 
 @pytest.mark.parametrize(("model", "field"), [(SendCodeBody, "phone"), (LoginBody, "code"), (PurchaseBody, "plan")])

@@ -47,9 +47,9 @@ async def test_a_body_over_the_limit_is_413(server: LocalServer) -> None:
     fits = json.dumps({"phone": "1" * 65_000, "code": ""}).encode()
     assert (await server.post("/api/auth/login", raw=fits.ljust(65_536))).refusal == (400, 2000)
     assert (await server.post("/api/auth/login", raw=fits.ljust(65_537))).refusal == (413, 4013)
-    person = await server.person()
+    person = await server.new_user()
     for path in ("/api/task/create", "/api/media/validate", "/api/membership/purchase"):
-        assert (await server.post(path, {"x": "y" * 70_000}, who=person)).refusal == (413, 4013)
+        assert (await server.post(path, {"x": "y" * 70_000}, user=person)).refusal == (413, 4013)
     assert (await server.post("/api/membership/payment-callback/wx", raw=b"x" * 70_000)).refusal == (413, 4013)
     assert (await server.put("/api/task/x/status", raw=b"x" * 70_000)).refusal == (413, 4013)
 
@@ -77,7 +77,7 @@ async def test_every_answer_says_not_to_guess_its_type(server: LocalServer) -> N
 
 
 async def test_head_is_get_without_a_body(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for path, expected in (
         ("/health", 200),
         ("/ready", 200),
@@ -85,7 +85,7 @@ async def test_head_is_get_without_a_body(server: LocalServer) -> None:
         ("/api/task/list", 200),
         ("/x", 404),
     ):
-        head, get = await server.call("HEAD", path, who=person), await server.get(path, who=person)
+        head, get = await server.call("HEAD", path, user=person), await server.get(path, user=person)
         assert (head.status, head.raw, get.status) == (expected, b"", expected)
         assert head.headers["Content-Length"] == get.headers["Content-Length"] != "0"
     assert (await server.call("HEAD", "/api/quota")).status == 401
@@ -136,11 +136,11 @@ async def test_what_is_no_http_is_refused(server: LocalServer, request_: bytes) 
 
 async def test_an_unforeseen_fault_is_told_without_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running_server(tmp_path, ManualClock(), tasks={"workers": 0}) as server:
-        person = await server.person()
+        person = await server.new_user()
         with sqlite3.connect(tmp_path / "darkroom.sqlite3") as connection:
             connection.execute("ALTER TABLE users RENAME TO lost")
         connection.close()
-        answer = await server.get("/api/auth/me", who=person)
+        answer = await server.get("/api/auth/me", user=person)
         assert answer.refusal == (500, 9999)
         assert answer.content["error"]["message"] == "服务器内部错误"
         assert b"users" not in answer.raw and b"sqlite" not in answer.raw
@@ -161,16 +161,16 @@ def assert_told_in_full(caplog: pytest.LogCaptureFixture, request_id: str) -> No
 async def test_the_log_has_nobodys_secrets(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
     """What the calls themselves write, before anything is masked."""
     caplog.set_level(logging.DEBUG)
-    old_code, code = await server.code("13912345678"), await server.code("13912345678")
+    old_code, code = await server.request_code("13912345678"), await server.request_code("13912345678")
     await server.post("/api/auth/login", {"phone": "13912345678", "code": old_code})
     login = (await server.post("/api/auth/login", {"phone": "13912345678", "code": code})).data
     person = User(login["user"]["id"], "13912345678", login["token"])
-    place = (await server.get("/api/media/sts", who=person)).data
+    place = (await server.get("/api/media/sts", user=person)).data
     await server.put(place["uploadUrl"], raw=b"no picture")
     for _ in range(2):
         renewed = await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})
     assert renewed.status == 401 and "a refresh token was used twice" in caplog.text
-    await server.post("/api/auth/logout", who=person)
+    await server.post("/api/auth/logout", user=person)
     await exchange(server, bare("GET", "/api/quota", f"Authorization: Bearer {person.token}\x00"))
     await exchange(server, f"GET {place['uploadUrl']} \xff HTTP/1.1\r\n\r\n".encode("latin-1"))
     signature = place["uploadUrl"].partition("signature=")[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from server.http.app import ADMISSIONS
-from tests.support.account_state import stored_picture
+from tests.support.account_state import store_picture
 from tests.support.raw_http import bare, exchange, post, put, status
 from tests.support.server import LocalServer, User, running_server
 
@@ -58,10 +58,10 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def built(server: LocalServer, standing: dict[str, str]) -> Site:
     """Somebody who has just had a login code, uploaded and ordered, where no more tasks are taken."""
-    person = await server.person()
-    picture = (await stored_picture(server, person)).removeprefix(server.base)
-    place = (await server.get("/api/media/sts?fileName=photo.png", who=person)).data["uploadUrl"]
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
+    person = await server.new_user()
+    picture = (await store_picture(server, person)).removeprefix(server.base)
+    place = (await server.get("/api/media/sts?fileName=photo.png", user=person)).data["uploadUrl"]
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data["orderId"]
     cashier = f"/sandbox/cashier/{order}"
     page = (await server.get(cashier)).raw.decode()
     admission = server.app[ADMISSIONS]["POST", CREATE]

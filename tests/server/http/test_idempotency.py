@@ -7,28 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account_state import account_state, stored_picture, task_body
+from tests.support.account_state import account_state, store_picture, task_body
 from tests.support.server import ApiResponse, LocalServer, ManualClock, User, running_server
 
 
-async def create(server: LocalServer, who: User, body: object, key: str) -> ApiResponse:
-    return await server.post("/api/task/create", body, who=who, headers={"Idempotency-Key": key})
+async def create(server: LocalServer, user: User, body: object, key: str) -> ApiResponse:
+    return await server.post("/api/task/create", body, user=user, headers={"Idempotency-Key": key})
 
 
 async def test_the_same_key_gives_the_same_answer_and_one_charge(server: LocalServer) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     first = await create(server, member, body, "key")
     server.clock.advance(seconds=90)
-    await server.create(member, await stored_picture(server, member))
+    await server.create_task(member, await store_picture(server, member))
     assert (await create(server, member, body, "key")).data == first.data, "the balance and the time of then"
     after = await account_state(server, member)
     assert (after.remaining, len(after.tasks)) == (98, 2)
 
 
 async def test_twenty_at_once_are_one(server: LocalServer) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     answers = await asyncio.gather(*(create(server, member, body, "key") for _ in range(20)))
     assert {answer.raw for answer in answers} == {answers[0].raw}
     after = await account_state(server, member)
@@ -39,8 +39,8 @@ async def test_twenty_at_once_are_one(server: LocalServer) -> None:
 async def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock, tasks={"workers": 0}) as server:
-        member = await server.member()
-        body = task_body(await stored_picture(server, member))
+        member = await server.new_member()
+        body = task_body(await store_picture(server, member))
         first = await create(server, member, body, "key")
         port = int(server.base.rpartition(":")[2])
     clock.advance(seconds=90)
@@ -54,12 +54,12 @@ async def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
 
 async def test_the_same_wish_in_other_words_is_the_same(server: LocalServer) -> None:
     """The default said aloud, a field nobody reads, and the same picture under an address signed later."""
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     first = await create(server, member, body, "key")
-    task = (await server.get(f"/api/task/{first.data['taskId']}", who=member)).data
+    task = (await server.get(f"/api/task/{first.data['taskId']}", user=member)).data
     server.clock.advance(seconds=60)
-    signed_later = (await server.get(f"/api/task/{task['id']}", who=member)).data["inputImageUrl"]
+    signed_later = (await server.get(f"/api/task/{task['id']}", user=member)).data["inputImageUrl"]
     assert signed_later != body["inputImageUrl"]
     for change in ({"params": {"template": "all"}}, {"note": "again"}, {"inputImageUrl": signed_later}):
         again = await create(server, member, {**body, **change}, "key")
@@ -71,10 +71,10 @@ async def test_the_same_wish_in_other_words_is_the_same(server: LocalServer) -> 
     "change", [{"params": {"template": "matting"}}, {"params": {"template": "white_bg"}}, {"inputImageUrl": None}]
 )
 async def test_another_body_under_the_same_key_is_refused(server: LocalServer, change: dict[str, object]) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     if "inputImageUrl" in change:
-        change = {"inputImageUrl": await stored_picture(server, member)}
+        change = {"inputImageUrl": await store_picture(server, member)}
     assert (await create(server, member, body, "key")).status == 200
     before = await account_state(server, member)
     assert (await create(server, member, {**body, **change}, "key")).refusal == (422, 4022)
@@ -82,25 +82,25 @@ async def test_another_body_under_the_same_key_is_refused(server: LocalServer, c
 
 
 async def test_other_bodies_at_once_are_one_task(server: LocalServer) -> None:
-    member = await server.member()
-    bodies = [task_body(await stored_picture(server, member)) for _ in range(10)]
+    member = await server.new_member()
+    bodies = [task_body(await store_picture(server, member)) for _ in range(10)]
     answers = await asyncio.gather(*(create(server, member, body, "key") for body in bodies))
     assert sorted(answer.status for answer in answers) == [200] + [422] * 9
     assert len((await account_state(server, member)).tasks) == 1
 
 
 async def test_the_order_of_the_fields_is_not_another_body(server: LocalServer) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member), params={"template": "matting"})
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member), params={"template": "matting"})
     first = await create(server, member, body, "key")
     assert (await create(server, member, dict(reversed(body.items())), "key")).data == first.data
 
 
 async def test_a_refusal_is_kept_like_an_answer(server: LocalServer) -> None:
-    person = await server.person()
-    body = task_body(await stored_picture(server, person))
+    person = await server.new_user()
+    body = task_body(await store_picture(server, person))
     assert (await create(server, person, body, "key")).refusal == (403, 1002)
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, who=person)).data["orderId"]
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data["orderId"]
     await server.post("/sandbox/pay", {"orderId": order})
     assert (await create(server, person, body, "key")).refusal == (403, 1002)
     assert (await create(server, person, body, "another")).status == 200
@@ -108,25 +108,25 @@ async def test_a_refusal_is_kept_like_an_answer(server: LocalServer) -> None:
 
 
 async def test_a_request_that_was_never_understood_spends_no_key(server: LocalServer) -> None:
-    member = await server.member()
-    place = (await server.get("/api/media/sts", who=member)).data
+    member = await server.new_member()
+    place = (await server.get("/api/media/sts", user=member)).data
     for wrong in ({}, task_body("x"), task_body(place["inputImageUrl"]), task_body("x", type="model_pose12")):
         assert (await create(server, member, wrong, "key")).status in (400, 404)
-    assert (await create(server, member, task_body(await stored_picture(server, member)), "key")).status == 200
+    assert (await create(server, member, task_body(await store_picture(server, member)), "key")).status == 200
 
 
 async def test_keys_of_two_people_are_two_keys(server: LocalServer) -> None:
-    one, two = await server.member(), await server.member()
-    first = (await create(server, one, task_body(await stored_picture(server, one)), "key")).data
-    second = (await create(server, two, task_body(await stored_picture(server, two)), "key")).data
+    one, two = await server.new_member(), await server.new_member()
+    first = (await create(server, one, task_body(await store_picture(server, one)), "key")).data
+    second = (await create(server, two, task_body(await store_picture(server, two)), "key")).data
     assert first["taskId"] != second["taskId"]
-    assert [await server.remaining(who) for who in (one, two)] == [99, 99]
+    assert [await server.remaining(user) for user in (one, two)] == [99, 99]
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "", "é", "钥匙", "a\tb", "k" * 4000])
 async def test_a_key_has_bounds(server: LocalServer, key: str) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     before = await account_state(server, member)
     assert (await create(server, member, body, key)).refusal == (400, 4001)
     assert await account_state(server, member) == before
@@ -134,8 +134,8 @@ async def test_a_key_has_bounds(server: LocalServer, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["k" * 255, "a b", "'; DROP TABLE tasks; --", "~"])
 async def test_any_printable_key_is_good(server: LocalServer, key: str) -> None:
-    member = await server.member()
-    body = task_body(await stored_picture(server, member))
+    member = await server.new_member()
+    body = task_body(await store_picture(server, member))
     answers = [await create(server, member, body, key) for _ in range(2)]
     assert answers[0].data == answers[1].data
     assert await server.remaining(member) == 99

@@ -29,24 +29,24 @@ async def fail(server: LocalServer, times: int, phone: str = PHONE) -> None:
     """That many wrong codes, over as few codes as there have to be."""
     for number in range(times):
         if number % 5 == 0:
-            code = await server.code(phone)
+            code = await server.request_code(phone)
         assert (await login(server, other(code), phone)).refusal == (400, 2001)
 
 
 async def test_too_many_wrong_codes_in_a_row_lock_a_phone_for_an_hour(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=SEVEN) as server:
         await fail(server, 5)
-        code = await server.code(PHONE)
+        code = await server.request_code(PHONE)
         for _ in range(2):
             assert (await login(server, other(code))).refusal == (400, 2001)
         refused = await login(server, code)
         assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2007), "3600")
         assert (await server.post(SEND, {"phone": PHONE})).refusal == (429, 2007), "nor is a code paid for"
-        assert (await server.person("13900139000")).token, "another phone is not concerned"
+        assert (await server.new_user("13900139000")).token, "another phone is not concerned"
         server.clock.advance(seconds=3599)
         assert (await server.post(SEND, {"phone": PHONE})).headers["Retry-After"] == "1"
         server.clock.advance(seconds=1)
-        assert (await login(server, await server.code(PHONE))).status == 200
+        assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
 async def test_the_lock_survives_a_restart_and_so_does_the_count(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ async def test_a_right_code_starts_the_count_anew(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=SEVEN) as server:
         for _ in range(3):
             await fail(server, 6)
-            assert (await login(server, await server.code(PHONE))).status == 200
+            assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
 async def test_after_the_lock_the_count_starts_anew_and_not_before(tmp_path: Path) -> None:
@@ -73,13 +73,13 @@ async def test_after_the_lock_the_count_starts_anew_and_not_before(tmp_path: Pat
         assert (await login(server, "000000")).refusal == (429, 2007), "waiting does not make them fewer"
         server.clock.advance(seconds=3600)
         await fail(server, 6)
-        assert (await login(server, await server.code(PHONE))).status == 200
+        assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
 async def test_guesses_at_the_same_moment_are_counted_too(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=SEVEN) as server:
         for _ in range(2):
-            code = await server.code(PHONE)
+            code = await server.request_code(PHONE)
             answers = await asyncio.gather(*(login(server, other(code)) for _ in range(40)))
             assert {answer.status for answer in answers} <= {400, 429}
         assert (await login(server, code)).refusal == (429, 2007)
@@ -90,7 +90,7 @@ async def test_guessing_where_there_is_no_code_locks_nobody_out(tmp_path: Path) 
     async with running_server(tmp_path, auth=SEVEN) as server:
         for _ in range(50):
             assert (await login(server, "123456")).refusal == (400, 2001)
-        code = await server.code(PHONE)
+        code = await server.request_code(PHONE)
         assert (await login(server, code)).status == 200
 
 
@@ -100,7 +100,7 @@ async def test_an_operator_lifts_the_lock(tmp_path: Path) -> None:
         assert (await login(server, "000000")).refusal == (429, 2007)
         assert await server.system._auth.ask(Unlock(PHONE)) is True
         assert await server.system._auth.ask(Unlock(PHONE)) is False
-        assert (await login(server, await server.code(PHONE))).status == 200
+        assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
 async def test_a_clock_that_was_far_ahead_locks_nobody_for_long(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ async def test_a_clock_that_was_far_ahead_locks_nobody_for_long(tmp_path: Path) 
         await fail(server, 7)
         assert (await login(server, "000000")).refusal == (429, 2007)
         server.clock.advance(days=-400)
-        assert (await login(server, await server.code(PHONE))).status == 200
+        assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
 @pytest.mark.parametrize("language, words", [("", "请在 3600 秒后重试"), ("en", "try again in 3600 s")])

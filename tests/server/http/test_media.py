@@ -7,7 +7,7 @@ import re
 import pytest
 from yarl import URL
 
-from tests.support.account_state import stored_picture
+from tests.support.account_state import store_picture
 from tests.support.pictures import shirt
 from tests.support.server import LocalServer
 
@@ -38,8 +38,8 @@ async def raw_status(server: LocalServer, method: str, address: str) -> int:
 
 
 async def test_the_place_is_ones_own(server: LocalServer) -> None:
-    person = await server.person()
-    place = (await server.get(f"/api/media/sts?fileName=My%20Shirt.JPEG&taskId={ID}&userId=x", who=person)).data
+    person = await server.new_user()
+    place = (await server.get(f"/api/media/sts?fileName=My%20Shirt.JPEG&taskId={ID}&userId=x", user=person)).data
     prefix = f"input/{person.id}/{ID}/"
     assert (place["taskId"], place["allowPrefix"], place["method"]) == (ID, prefix, "PUT")
     assert re.fullmatch(re.escape(prefix) + r"[0-9a-f]{32}\.jpg", place["key"]), "nothing of the person's own name"
@@ -49,15 +49,17 @@ async def test_the_place_is_ones_own(server: LocalServer) -> None:
 
 
 async def test_a_name_no_file_should_have_gets_no_place(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for names, refusal in ((NO_NAMES, (400, 4001)), (NO_PICTURES, (415, 4015))):
         for name in names:
-            place = await server.get(str(URL("/api/media/sts").with_query(fileName=name)), who=person)
-            said = await server.post("/api/media/validate", {"fileName": name, "fileSize": 1}, who=person)
+            place = await server.get(str(URL("/api/media/sts").with_query(fileName=name)), user=person)
+            said = await server.post("/api/media/validate", {"fileName": name, "fileSize": 1}, user=person)
             assert place.refusal == refusal, repr(name)
             assert said.refusal == ((400, 4001) if name == "" else refusal), repr(name)
     for nothing in (*NO_TEXT, "\ud800.png"):
-        assert (await server.post("/api/media/validate", {"fileName": nothing, "fileSize": 1}, who=person)).refusal == (
+        assert (
+            await server.post("/api/media/validate", {"fileName": nothing, "fileSize": 1}, user=person)
+        ).refusal == (
             400,
             4001,
         )
@@ -67,23 +69,23 @@ async def test_a_name_no_file_should_have_gets_no_place(server: LocalServer) -> 
     "task", ["", "x", "..", "%2e%2e%2f", "A" * 32, "0" * 31, "0" * 33, ID + "%0A", "%EF%BC%90" * 32]
 )
 async def test_a_task_id_is_never_a_path(server: LocalServer, task: str) -> None:
-    person = await server.person()
-    assert (await server.get(f"/api/media/sts?taskId={task}", who=person)).refusal == (400, 4001)
+    person = await server.new_user()
+    assert (await server.get(f"/api/media/sts?taskId={task}", user=person)).refusal == (400, 4001)
 
 
 @pytest.mark.parametrize("size, refusal", [(0, (400, 4001)), (-1, (400, 4001)), (10 * 2**20 + 1, (413, 4013))])
 async def test_sizes(server: LocalServer, size: int, refusal: tuple[int, int]) -> None:
-    person = await server.person()
+    person = await server.new_user()
     assert (
-        await server.post("/api/media/validate", {"fileName": "a.png", "fileSize": size}, who=person)
+        await server.post("/api/media/validate", {"fileName": "a.png", "fileSize": size}, user=person)
     ).refusal == refusal
 
 
 async def test_ten_megabytes_are_fine(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for name in ("a.png", "A.JPG", "衣服.jpeg", "a b.png", "...png.png", "a" * 251 + ".png"):
         assert (
-            await server.post("/api/media/validate", {"fileName": name, "fileSize": 10 * 2**20}, who=person)
+            await server.post("/api/media/validate", {"fileName": name, "fileSize": 10 * 2**20}, user=person)
         ).status == 200
 
 
@@ -120,9 +122,9 @@ def altered(url: str, owner: str, other: str) -> list[str]:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 async def test_an_altered_address_opens_nothing(server: LocalServer, method: str) -> None:
-    owner, other = await server.person(), await server.person()
-    url = await stored_picture(server, owner)
-    place = (await server.get("/api/media/sts?fileName=a.png", who=owner)).data
+    owner, other = await server.new_user(), await server.new_user()
+    url = await store_picture(server, owner)
+    place = (await server.get("/api/media/sts?fileName=a.png", user=owner)).data
     good = place["uploadUrl"] if method == "PUT" else url
     for address in altered(good, owner.id, other.id):
         assert await raw_status(server, method, address) in (403, 404), address
@@ -130,12 +132,12 @@ async def test_an_altered_address_opens_nothing(server: LocalServer, method: str
 
 
 async def test_an_address_is_for_its_own_method(server: LocalServer) -> None:
-    person = await server.person()
-    url = await stored_picture(server, person)
+    person = await server.new_user()
+    url = await store_picture(server, person)
     before = (await server.get(url)).raw
     assert (await server.put(url, raw=b"x")).refusal == (403, 4003)
     assert (await server.get(url)).raw == before
-    place = (await server.get("/api/media/sts", who=person)).data
+    place = (await server.get("/api/media/sts", user=person)).data
     assert (await server.get(place["uploadUrl"])).refusal == (403, 4003)
     assert (await server.call("DELETE", url)).refusal == (405, 405)
 
@@ -157,9 +159,9 @@ async def test_traversal_leads_nowhere(server: LocalServer, path: str) -> None:
 
 
 async def test_both_links_end_after_half_an_hour(server: LocalServer) -> None:
-    person = await server.person()
-    url = await stored_picture(server, person)
-    place = (await server.get("/api/media/sts", who=person)).data
+    person = await server.new_user()
+    url = await store_picture(server, person)
+    place = (await server.get("/api/media/sts", user=person)).data
     server.clock.advance(seconds=1799)
     assert (await server.get(url)).status == 200
     assert (await server.put(place["uploadUrl"], raw=b"no picture")).refusal == (415, 4015), "open still"
@@ -170,7 +172,7 @@ async def test_both_links_end_after_half_an_hour(server: LocalServer) -> None:
 
 
 async def test_a_download_is_private_and_ranges_are_harmless(server: LocalServer) -> None:
-    url = await stored_picture(server, await server.person())
+    url = await store_picture(server, await server.new_user())
     whole = await server.get(url)
     assert (whole.headers["Cache-Control"], whole.headers["Content-Type"]) == ("private, max-age=600", "image/png")
     for value in ("bytes=0-3", "bytes=-5", "bytes=9-2", "bytes=99999999999999999999-", "bytes=x", "bytes=0-1,3-4", "é"):
@@ -180,13 +182,13 @@ async def test_a_download_is_private_and_ranges_are_harmless(server: LocalServer
 
 
 async def test_a_signed_address_of_nothing_is_404(server: LocalServer) -> None:
-    person = await server.person()
-    place = (await server.get("/api/media/sts", who=person)).data
+    person = await server.new_user()
+    place = (await server.get("/api/media/sts", user=person)).data
     assert (await server.get(place["inputImageUrl"])).refusal == (404, 4004)
 
 
 async def test_a_picture_is_given_whole_whatever_part_is_asked_for(server: LocalServer) -> None:
-    url = await server.uploaded(await server.person(), shirt(200))
+    url = await server.upload(await server.new_user(), shirt(200))
     whole = (await server.get(url)).raw
     for name, value in (("Range", "bytes=99999999-"), ("Range", "bytes=0-1"), ("If-Match", '"x"')):
         answer = await server.get(url, headers={name: value})

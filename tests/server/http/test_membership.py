@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.support.account_state import AccountState, account_state, stored_picture, task_body
+from tests.support.account_state import AccountState, account_state, store_picture, task_body
 from tests.support.server import LocalServer, User, running_server
 
 PURCHASE = "/api/membership/purchase"
@@ -23,8 +23,8 @@ def plan(**terms: object) -> dict[str, object]:
     return {"id": "monthly", "name": "Monthly", "price": 9900, "quota": 100, "days": 30, **terms}
 
 
-async def buy(server: LocalServer, who: User, **wanted: object) -> str:
-    order = (await server.post(PURCHASE, {"channel": "wx", **wanted}, who=who)).data["orderId"]
+async def buy(server: LocalServer, user: User, **wanted: object) -> str:
+    order = (await server.post(PURCHASE, {"channel": "wx", **wanted}, user=user)).data["orderId"]
     assert (await server.post("/sandbox/pay", {"orderId": order})).data["notified"] is True
     return str(order)
 
@@ -44,34 +44,34 @@ async def test_the_plans_are_public(server: LocalServer) -> None:
 
 
 async def test_an_unknown_channel_sells_nothing(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     names = ("", "WX", "Alipay", "paypal", "wx\n", " wx", "wx\x00", "ｗｘ", "\ud800", "{0}", "w" * 60_000)
     for channel in (*names, None, *NO_TEXT):
-        assert (await server.post(PURCHASE, {"channel": channel}, who=person)).refusal == (400, 5003), repr(channel)
-    assert (await server.post(PURCHASE, {}, who=person)).refusal == (400, 5003)
+        assert (await server.post(PURCHASE, {"channel": channel}, user=person)).refusal == (400, 5003), repr(channel)
+    assert (await server.post(PURCHASE, {}, user=person)).refusal == (400, 5003)
     assert await account_state(server, person) == NOTHING
 
 
 async def test_an_unknown_plan_sells_nothing(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     for name in ("gold", "Monthly", "monthly\n", "monthly ", "\ud800", "{known}", "' --", "m" * 60_000, *NO_TEXT):
-        answer = await server.post(PURCHASE, {"channel": "wx", "plan": name}, who=person)
+        answer = await server.post(PURCHASE, {"channel": "wx", "plan": name}, user=person)
         assert answer.refusal == (400, 5003), repr(name)
     assert await account_state(server, person) == NOTHING
 
 
 @pytest.mark.parametrize("renew", [None, 0, 1, "true", "", [], {}])
 async def test_auto_renew_is_a_boolean(server: LocalServer, renew: object) -> None:
-    person = await server.person()
-    answer = await server.post(PURCHASE, {"channel": "wx", "autoRenew": renew}, who=person)
+    person = await server.new_user()
+    answer = await server.post(PURCHASE, {"channel": "wx", "autoRenew": renew}, user=person)
     assert answer.refusal == (400, 4001)
     assert await account_state(server, person) == NOTHING
 
 
 @pytest.mark.parametrize("name, channel", [("wx", "wx"), ("wechat", "wx"), ("alipay", "alipay")])
 async def test_each_channel_has_its_own_parameters(server: LocalServer, name: str, channel: str) -> None:
-    person = await server.person()
-    order = (await server.post(PURCHASE, {"channel": name, "plan": "monthly"}, who=person)).data
+    person = await server.new_user()
+    order = (await server.post(PURCHASE, {"channel": name, "plan": "monthly"}, user=person)).data
     assert (order["channel"], order["amount"], order["expireAt"]) == (channel, 9900, "2026-11-23T08:30:00.000Z")
     if channel == "wx":
         assert set(order["payParams"]) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
@@ -83,69 +83,69 @@ async def test_each_channel_has_its_own_parameters(server: LocalServer, name: st
 
 
 async def test_amounts_and_owners_a_client_sends_are_passed_over(server: LocalServer) -> None:
-    victim, person = await server.person(), await server.person()
+    victim, person = await server.new_user(), await server.new_user()
     lies = {"amount": 1, "price": 1, "quota": 9999, "days": 9999, "userId": victim.id, "status": "paid"}
-    order = (await server.post(PURCHASE, {"channel": "wx", **lies}, who=person)).data
+    order = (await server.post(PURCHASE, {"channel": "wx", **lies}, user=person)).data
     assert order["amount"] == 9900
-    (listed,) = (await server.get("/api/membership/orders", who=person)).data["orders"]
+    (listed,) = (await server.get("/api/membership/orders", user=person)).data["orders"]
     told = (listed["amount"], listed["quota"], listed["days"], listed["status"])
     assert told == (9900, 100, 30, "pending")
     assert await account_state(server, victim) == NOTHING
 
 
 async def test_somebody_elses_order_is_like_none(server: LocalServer) -> None:
-    owner, other = await server.person(), await server.person()
+    owner, other = await server.new_user(), await server.new_user()
     mine = await buy(server, owner)
-    pending = (await server.post(PURCHASE, {"channel": "wx"}, who=owner)).data["orderId"]
+    pending = (await server.post(PURCHASE, {"channel": "wx"}, user=owner)).data["orderId"]
     for order in (mine, pending, mine.upper(), "0" * 32, "x", "%00", "..%2f..", "%ff", "' --", "1" * 5000):
-        answer = await server.get(f"/api/membership/orders/{order}", who=other)
+        answer = await server.get(f"/api/membership/orders/{order}", user=other)
         assert answer.refusal == (404, 5002), order
-    assert (await server.get(f"/api/membership/orders/{mine}", who=owner)).data["status"] == "paid"
-    assert (await server.get("/api/membership/orders", who=other)).data == {
+    assert (await server.get(f"/api/membership/orders/{mine}", user=owner)).data["status"] == "paid"
+    assert (await server.get("/api/membership/orders", user=other)).data == {
         **{"orders": [], "total": 0},
         **{"limit": 10, "offset": 0},
     }
 
 
 async def test_orders_come_newest_first_in_pages(server: LocalServer) -> None:
-    person = await server.person()
-    bought = [(await server.post(PURCHASE, {"channel": "wx"}, who=person)).data["orderId"] for _ in range(5)]
+    person = await server.new_user()
+    bought = [(await server.post(PURCHASE, {"channel": "wx"}, user=person)).data["orderId"] for _ in range(5)]
     found: list[str] = []
     for offset in (0, 2, 4, 6):
-        page = (await server.get(f"/api/membership/orders?limit=2&offset={offset}", who=person)).data
+        page = (await server.get(f"/api/membership/orders?limit=2&offset={offset}", user=person)).data
         assert (page["total"], page["limit"], page["offset"]) == (5, 2, offset)
         found += [order["orderId"] for order in page["orders"]]
     assert found == bought[::-1]
 
 
 async def test_a_purchase_that_is_refused_under_load_leaves_no_order(server: LocalServer) -> None:
-    person = await server.person()
-    answers = await asyncio.gather(*(server.post(PURCHASE, {"channel": "wx"}, who=person) for _ in range(100)))
+    person = await server.new_user()
+    answers = await asyncio.gather(*(server.post(PURCHASE, {"channel": "wx"}, user=person) for _ in range(100)))
     refused = [answer for answer in answers if answer.status != 200]
     assert {answer.refusal for answer in refused} <= {(503, 9003)}
     assert all(answer.headers["Retry-After"] for answer in refused)
-    orders = (await server.get("/api/membership/orders", who=person)).data
+    orders = (await server.get("/api/membership/orders", user=person)).data
     assert orders["total"] == 100 - len(refused)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=٣", "offset=-1", "limit="])
 async def test_a_page_has_bounds(server: LocalServer, query: str) -> None:
-    person = await server.person()
-    assert (await server.get(f"/api/membership/orders?{query}", who=person)).refusal == (400, 4001)
+    person = await server.new_user()
+    assert (await server.get(f"/api/membership/orders?{query}", user=person)).refusal == (400, 4001)
 
 
 async def test_a_membership_ends_and_takes_its_quota_with_it(server: LocalServer) -> None:
-    member = await server.member()
-    url = await stored_picture(server, member)
+    member = await server.new_member()
+    url = await store_picture(server, member)
     server.clock.advance(days=30, seconds=-1)
-    member = await server.person(member.phone)  # a token lives shorter than a membership
-    status = (await server.get("/api/membership/status", who=member)).data
+    member = await server.new_user(member.phone)  # a token lives shorter than a membership
+    status = (await server.get("/api/membership/status", user=member)).data
     assert (status["isMember"], status["quota_remaining"], status["expireDays"]) == (True, 100, 1)
     server.clock.advance(seconds=1)
-    status = (await server.get("/api/membership/status", who=member)).data
+    status = (await server.get("/api/membership/status", user=member)).data
     assert (status["isMember"], status["quota_remaining"], status["quota_expireAt"]) == (False, 0, None)
     assert (status["expireDays"], status["plan"]) == (0, "monthly")
-    assert (await server.post("/api/task/create", task_body(url), who=member)).refusal == (403, 1002)
+    assert (await server.post("/api/task/create", task_body(url), user=member)).refusal == (403, 1002)
     after = await account_state(server, member)
     assert (after.remaining, after.tasks) == (0, [])
     assert after.ledger == [("grant", 100, 100), ("expire", -100, 0)]
@@ -153,12 +153,12 @@ async def test_a_membership_ends_and_takes_its_quota_with_it(server: LocalServer
 
 async def spent_and_renewed(server: LocalServer) -> tuple[User, Any]:
     """A member who spends one generation and renews ten days early."""
-    member = await server.member()
-    await server.create(member, await stored_picture(server, member))
+    member = await server.new_member()
+    await server.create_task(member, await store_picture(server, member))
     server.clock.advance(days=20)
-    member = await server.person(member.phone)
+    member = await server.new_user(member.phone)
     await buy(server, member, channel="alipay")
-    return member, (await server.get("/api/membership/status", who=member)).data
+    return member, (await server.get("/api/membership/status", user=member)).data
 
 
 async def test_an_early_renewal_adds_days_and_keeps_the_quota(server: LocalServer) -> None:
@@ -175,11 +175,11 @@ async def test_without_rollover_the_old_quota_lapses(lapsing: LocalServer) -> No
 
 
 async def test_a_late_renewal_starts_anew(server: LocalServer) -> None:
-    member = await server.member()
+    member = await server.new_member()
     server.clock.advance(days=45)
-    member = await server.person(member.phone)
+    member = await server.new_user(member.phone)
     await buy(server, member)
-    status = (await server.get("/api/membership/status", who=member)).data
+    status = (await server.get("/api/membership/status", user=member)).data
     assert (status["quota_remaining"], status["expireDays"]) == (100, 30)
     assert await server.ledger(member) == [("grant", 100, 100), ("expire", -100, 0), ("grant", 100, 100)]
 
@@ -190,8 +190,8 @@ async def test_a_token_that_outlived_its_person_finds_nobody(tmp_path: Path) -> 
         pass
     shutil.copytree(tmp_path / "data", tmp_path / "backup")
     async with running_server(tmp_path / "data") as server:
-        gone = await server.person()
+        gone = await server.new_user()
     async with running_server(tmp_path / "backup") as server:
-        assert (await server.get("/api/auth/me", who=gone)).refusal == (404, 1004)
-        assert (await server.post("/api/membership/purchase", {"channel": "wx"}, who=gone)).refusal == (404, 1004)
+        assert (await server.get("/api/auth/me", user=gone)).refusal == (404, 1004)
+        assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=gone)).refusal == (404, 1004)
         assert await server.remaining(gone) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.account_state import stored_picture, task_body
+from tests.support.account_state import store_picture, task_body
 from tests.support.raw_http import bare, exchange, status
 from tests.support.server import LocalServer, running_server
 
@@ -25,10 +25,10 @@ async def samples(server: LocalServer, **headers: str) -> dict[tuple[str, ...], 
 
 async def test_charges_refusals_and_commits_are_counted(server: LocalServer) -> None:
     before = await samples(server)
-    member = await server.member()
-    await server.create(member, await stored_picture(server, member))
-    beggar = await server.person()
-    poor = await server.post("/api/task/create", task_body(await stored_picture(server, beggar)), who=beggar)
+    member = await server.new_member()
+    await server.create_task(member, await store_picture(server, member))
+    beggar = await server.new_user()
+    poor = await server.post("/api/task/create", task_body(await store_picture(server, beggar)), user=beggar)
     assert poor.refusal == (403, 1002)
     after = await samples(server)
 
@@ -50,10 +50,10 @@ async def test_charges_refusals_and_commits_are_counted(server: LocalServer) -> 
 
 
 async def test_a_request_is_counted_under_its_template_and_a_known_method(server: LocalServer) -> None:
-    person = await server.person()
+    person = await server.new_user()
     before = await samples(server)
     for number, odd in enumerate(("LOCK", "PROPFIND", "DELETE")):
-        assert (await server.get(f"/api/task/{number:032}", who=person)).status == 404
+        assert (await server.get(f"/api/task/{number:032}", user=person)).status == 404
         assert (await server.get(f"/nowhere/{number}")).status == 404
         assert status(await exchange(server, bare(odd, "/health"))) == 405
         assert status(await exchange(server, b"no http\r\n\r\n")) == 400

@@ -13,7 +13,7 @@ from actors.runtime import YIELDS_BEFORE_TURN
 from actors.task.messages import CreateTask, TaskCreated
 from storage.engine.connection import Connection
 from storage.task.tasks import FailedTask
-from tests.support.account_state import stored_picture, task_body
+from tests.support.account_state import store_picture, task_body
 from tests.support.server import LocalServer
 
 ROOM = 1024
@@ -21,9 +21,9 @@ ROOM = 1024
 
 async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: LocalServer) -> None:
     """The writer is held up, so that nothing gets done while more and more is asked for."""
-    member = await server.member()
-    url = await stored_picture(server, member)
-    failing = (await server.post("/api/task/create", task_body(url), who=member)).data["taskId"]
+    member = await server.new_member()
+    url = await store_picture(server, member)
+    failing = (await server.post("/api/task/create", task_body(url), user=member)).data["taskId"]
     tasks, quota, let_go, held = server.system._tasks, server.system._quota, threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -47,10 +47,10 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
         waiting = [asyncio.create_task(create(number)) for number in range(1, ROOM + 1)]
         await asyncio.sleep(0)
         for _ in range(3):
-            refused = await server.post("/api/task/create", task_body(url), who=member)
+            refused = await server.post("/api/task/create", task_body(url), user=member)
             assert refused.refusal == (503, 9003) and refused.headers["Retry-After"] == "1"
         assert (await server.get("/health")).status == 200
-        listed = await server.get("/api/task/list", who=member)
+        listed = await server.get("/api/task/list", user=member)
         assert listed.data["total"] == 1, "reads do not wait for the writer"
         refund = asyncio.create_task(quota.ask(Refund(FailedTask(failing, member.id, "internal"))))
         await asyncio.sleep(0)
@@ -61,5 +61,5 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
     assert told == {TaskCreated: 99, QuotaInsufficient: ROOM - 98}
     assert await refund, "money owed is not kept out by those who want to spend some"
     await holding
-    assert (await server.post("/api/task/create", task_body(url), who=member)).status == 200, "room again"
+    assert (await server.post("/api/task/create", task_body(url), user=member)).status == 200, "room again"
     assert await server.remaining(member) == 0

@@ -22,7 +22,7 @@ NO_TEXT: tuple[object, ...] = (None, 5, True, [], {}, ["rt_"], "x" * 257, "rt_\n
 
 
 async def log_in(server: LocalServer, phone: str = PHONE) -> Any:
-    return (await server.post("/api/auth/login", {"phone": phone, "code": await server.code(phone)})).data
+    return (await server.post("/api/auth/login", {"phone": phone, "code": await server.request_code(phone)})).data
 
 
 async def refresh(server: LocalServer, token: str) -> ApiResponse:
@@ -123,7 +123,7 @@ async def test_a_ban_ends_every_session_and_keeps_out(server: LocalServer) -> No
     for login in logins:
         assert not await works(server, login)
         assert (await refresh(server, login["refreshToken"])).refusal == (401, 1001)
-    answer = await server.post("/api/auth/login", {"phone": PHONE, "code": await server.code(PHONE)})
+    answer = await server.post("/api/auth/login", {"phone": PHONE, "code": await server.request_code(PHONE)})
     assert answer.refusal == (403, 1005)
     assert await server.system._db.read(lambda c: c.execute("SELECT * FROM codes").fetchall()) == [], (
         "the code is spent"
@@ -137,7 +137,7 @@ async def test_a_ban_ends_every_session_and_keeps_out(server: LocalServer) -> No
 
 async def test_a_login_and_a_ban_at_once_leave_no_session(server: LocalServer) -> None:
     user = (await log_in(server))["user"]["id"]
-    code = await server.code(PHONE)
+    code = await server.request_code(PHONE)
     answer, _ = await asyncio.gather(
         server.post("/api/auth/login", {"phone": PHONE, "code": code}), server.system._auth.ask(Ban(user))
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.account_state import AccountState, account_state, stored_picture, task_body
+from tests.support.account_state import AccountState, account_state, store_picture, task_body
 from tests.support.server import LocalServer, User
 
 CREATE, LIST = "/api/task/create", "/api/task/list"
@@ -14,17 +14,17 @@ NO_TEXT: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})
 ABSENT = "0" * 32
 
 
-async def refused(server: LocalServer, who: User, body: object) -> tuple[int, int]:
+async def refused(server: LocalServer, user: User, body: object) -> tuple[int, int]:
     """How a task_body is refused, having changed nothing."""
-    before = await account_state(server, who)
-    refusal = (await server.post(CREATE, body, who=who)).refusal
-    assert await account_state(server, who) == before, body
+    before = await account_state(server, user)
+    refusal = (await server.post(CREATE, body, user=user)).refusal
+    assert await account_state(server, user) == before, body
     return refusal
 
 
 async def test_an_unknown_type_costs_nothing(server: LocalServer) -> None:
-    member = await server.member()
-    url = await stored_picture(server, member)
+    member = await server.new_member()
+    url = await store_picture(server, member)
     names = (
         "",
         "model_pose12",
@@ -42,8 +42,8 @@ async def test_an_unknown_type_costs_nothing(server: LocalServer) -> None:
 
 
 async def test_parameters_that_are_not_its_own_cost_nothing(server: LocalServer) -> None:
-    member = await server.member()
-    url = await stored_picture(server, member)
+    member = await server.new_member()
+    url = await store_picture(server, member)
     templates = ("", "ALL", "all\n", "everything", "\ud800", "４", "a" * 60_000, *NO_TEXT)
     params: list[object] = [{"template": template} for template in templates]
     params += [{"scene": "street"}, {"amount": 0}, {"": 1}, {"\ud800": 1}, {"a\n\x00": 1}, {"__class__": {}}]
@@ -52,8 +52,8 @@ async def test_parameters_that_are_not_its_own_cost_nothing(server: LocalServer)
 
 
 async def test_an_image_that_is_not_ours_costs_nothing(server: LocalServer) -> None:
-    member = await server.member()
-    base, url = server.base, await stored_picture(server, member)
+    member = await server.new_member()
+    base, url = server.base, await store_picture(server, member)
     foreign = (
         *("", "x", "/media/x", "http://", "file:///etc/passwd", "javascript:alert(1)", "data:image/png;base64,AAAA"),
         *("https://example.com/a.png", "http://169.254.169.254/latest/meta-data/", "http://[::1]/media/x.png"),
@@ -68,18 +68,18 @@ async def test_an_image_that_is_not_ours_costs_nothing(server: LocalServer) -> N
 
 
 async def test_somebody_elses_upload_costs_nothing(server: LocalServer) -> None:
-    owner, member = await server.member(), await server.member()
-    url = await stored_picture(server, owner)
+    owner, member = await server.new_member(), await server.new_member()
+    url = await store_picture(server, owner)
     assert await refused(server, member, task_body(url)) == (403, 4003)
     assert await refused(server, member, task_body(url.replace(owner.id, member.id))) == (403, 4003)
     assert await refused(server, owner, task_body(url.replace("/input/", "/output/"))) == (403, 4003)
-    assert (await server.create(owner, url))["quota_remaining"] == 99
+    assert (await server.create_task(owner, url))["quota_remaining"] == 99
 
 
 async def test_an_altered_address_costs_nothing(server: LocalServer) -> None:
-    member = await server.member()
-    place = (await server.get("/api/media/sts", who=member)).data
-    url = await stored_picture(server, member)
+    member = await server.new_member()
+    place = (await server.get("/api/media/sts", user=member)).data
+    url = await store_picture(server, member)
     plain, _, query = url.partition("?")
     for altered in (
         plain,
@@ -95,49 +95,49 @@ async def test_an_altered_address_costs_nothing(server: LocalServer) -> None:
 
 
 async def test_an_upload_that_never_came_costs_nothing(server: LocalServer) -> None:
-    member = await server.member()
-    place = (await server.get("/api/media/sts", who=member)).data
+    member = await server.new_member()
+    place = (await server.get("/api/media/sts", user=member)).data
     assert await refused(server, member, task_body(place["inputImageUrl"])) == (404, 4004)
 
 
 async def test_who_is_no_member_creates_nothing(server: LocalServer) -> None:
-    person = await server.person()
-    assert await refused(server, person, task_body(await stored_picture(server, person))) == (403, 1002)
+    person = await server.new_user()
+    assert await refused(server, person, task_body(await store_picture(server, person))) == (403, 1002)
     assert await account_state(server, person) == AccountState(0, [], [], [])
 
 
 async def test_costs_and_owners_a_client_sends_are_passed_over(server: LocalServer) -> None:
-    victim, member = await server.member(), await server.member()
+    victim, member = await server.new_member(), await server.new_member()
     lies = {"cost": 0, "amount": -5, "userId": victim.id, "status": "success", "taskId": ABSENT, "quota": 1e6}
-    created = (await server.post(CREATE, task_body(await stored_picture(server, member), **lies), who=member)).data
+    created = (await server.post(CREATE, task_body(await store_picture(server, member), **lies), user=member)).data
     assert (created["status"], created["quota_remaining"]) == ("pending", 99)
     assert created["taskId"] != ABSENT
     assert await server.remaining(victim) == 100
 
 
 async def test_somebody_elses_task_shows_nothing(server: LocalServer) -> None:
-    owner, other = await server.member(), await server.member()
-    task = (await server.create(owner, await stored_picture(server, owner)))["taskId"]
-    answer = await server.get(f"/api/task/{task}", who=other)
+    owner, other = await server.new_member(), await server.new_member()
+    task = (await server.create_task(owner, await store_picture(server, owner)))["taskId"]
+    answer = await server.get(f"/api/task/{task}", user=other)
     assert answer.refusal == (403, 4003)
     assert owner.id.encode() not in answer.raw and task.encode() not in answer.raw
-    assert (await server.get(f"{LIST}?userId={owner.id}&cursor={'f' * 32}", who=other)).data["total"] == 0
-    assert (await server.get(f"/api/task/{task}", who=owner)).data["id"] == task
+    assert (await server.get(f"{LIST}?userId={owner.id}&cursor={'f' * 32}", user=other)).data["total"] == 0
+    assert (await server.get(f"/api/task/{task}", user=owner)).data["id"] == task
 
 
 @pytest.mark.parametrize(
     "task", [ABSENT, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]
 )
 async def test_an_unknown_task_is_not_found(server: LocalServer, task: str) -> None:
-    person = await server.person()
-    assert (await server.get(f"/api/task/{task}", who=person)).refusal == (404, 4004)
+    person = await server.new_user()
+    assert (await server.get(f"/api/task/{task}", user=person)).refusal == (404, 4004)
 
 
 async def five_tasks(server: LocalServer) -> tuple[User, list[str]]:
     """A member and their tasks, newest first."""
-    member = await server.member()
-    url = await stored_picture(server, member)
-    return member, [(await server.create(member, url))["taskId"] for _ in range(5)][::-1]
+    member = await server.new_member()
+    url = await store_picture(server, member)
+    return member, [(await server.create_task(member, url))["taskId"] for _ in range(5)][::-1]
 
 
 def ids(page: Any) -> list[str]:
@@ -146,31 +146,31 @@ def ids(page: Any) -> list[str]:
 
 async def test_list_is_no_task(server: LocalServer) -> None:
     member, made = await five_tasks(server)
-    page = (await server.get(LIST, who=member)).data
+    page = (await server.get(LIST, user=member)).data
     assert (ids(page), page["total"], page["limit"], page["offset"]) == (made, 5, 10, 0)
     assert page["nextCursor"] is None
 
 
 async def test_pages_by_cursor_and_by_offset_show_each_task_once(server: LocalServer) -> None:
     member, made = await five_tasks(server)
-    by_offset = [ids((await server.get(f"{LIST}?limit=2&offset={n}", who=member)).data) for n in (0, 2, 4, 6)]
+    by_offset = [ids((await server.get(f"{LIST}?limit=2&offset={n}", user=member)).data) for n in (0, 2, 4, 6)]
     assert by_offset == [made[:2], made[2:4], made[4:], []]
     found, path = [], f"{LIST}?limit=2"
     while path:
-        page = (await server.get(path, who=member)).data
+        page = (await server.get(path, user=member)).data
         assert page["total"] == 5
         found += ids(page)
         path = page["nextCursor"] and f"{LIST}?limit=2&cursor={page['nextCursor']}"
     assert found == made
-    edge_case = (await server.get(f"{LIST}?limit=5", who=member)).data
+    edge_case = (await server.get(f"{LIST}?limit=5", user=member)).data
     assert edge_case["nextCursor"] is None, "a page that is just full has no next"
 
 
 async def test_a_new_task_does_not_shift_the_pages_of_a_cursor(server: LocalServer) -> None:
     member, made = await five_tasks(server)
-    first = (await server.get(f"{LIST}?limit=2", who=member)).data
-    await server.create(member, await stored_picture(server, member))
-    second = (await server.get(f"{LIST}?limit=2&cursor={first['nextCursor']}", who=member)).data
+    first = (await server.get(f"{LIST}?limit=2", user=member)).data
+    await server.create_task(member, await store_picture(server, member))
+    second = (await server.get(f"{LIST}?limit=2&cursor={first['nextCursor']}", user=member)).data
     assert ids(first) + ids(second) == made[:4]
 
 
@@ -184,7 +184,7 @@ async def test_a_new_task_does_not_shift_the_pages_of_a_cursor(server: LocalServ
 )
 async def test_filters(server: LocalServer, query: str, count: int) -> None:
     member, _ = await five_tasks(server)
-    page = (await server.get(f"{LIST}?{query}", who=member)).data
+    page = (await server.get(f"{LIST}?{query}", user=member)).data
     assert len(page["tasks"]) == count
     assert page["total"] == (5 if "offset" in query else count)
 
@@ -209,5 +209,5 @@ async def test_filters(server: LocalServer, query: str, count: int) -> None:
     ],
 )
 async def test_a_list_has_bounds(server: LocalServer, query: str) -> None:
-    person = await server.person()
-    assert (await server.get(f"{LIST}?{query}", who=person)).refusal == (400, 4001)
+    person = await server.new_user()
+    assert (await server.get(f"{LIST}?{query}", user=person)).refusal == (400, 4001)

@@ -36,7 +36,7 @@ async def test_a_test_number_gets_no_message_and_logs_in_with_its_code(tmp_path:
             assert await send(server) == 200
             assert await login(server) == (200, 0)
         assert await messages(server) == []
-        assert (await server.person("13900139000")).token, "any other phone is as ever"
+        assert (await server.new_user("13900139000")).token, "any other phone is as ever"
 
 
 async def test_its_code_is_like_any_other_but_for_being_known(tmp_path: Path) -> None:

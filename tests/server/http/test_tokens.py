@@ -42,7 +42,7 @@ def part(content: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Forger:
-    """Somebody who knows the server's newest key."""
+    """Somebody user knows the server's newest key."""
 
     key: Key
 
@@ -69,8 +69,8 @@ async def forger(server: LocalServer) -> Forger:
     return Forger(Key(keys[-1].id, derive_key(SECRETS["token"].encode(), keys[-1].salt)))
 
 
-def claims_of(who: User) -> dict[str, Any]:
-    return dict(jwt.decode(who.token, options={"verify_signature": False}))
+def claims_of(user: User) -> dict[str, Any]:
+    return dict(jwt.decode(user.token, options={"verify_signature": False}))
 
 
 async def tried(server: LocalServer, authorization: str | None) -> tuple[int, int]:
@@ -85,7 +85,7 @@ async def test_no_token_no_answer(server: LocalServer, method: str, path: str) -
 
 
 async def test_the_claims_are_as_the_contract_says(server: LocalServer, forger: Forger) -> None:
-    person = await server.person("13800138000")
+    person = await server.new_user("13800138000")
     claims = claims_of(person)
     assert (claims["userId"], claims["phone"]) == (person.id, "13800138000")
     assert claims["exp"] - claims["iat"] == 7 * DAY
@@ -96,7 +96,7 @@ async def test_the_claims_are_as_the_contract_says(server: LocalServer, forger: 
 
 
 async def test_another_algorithm_or_secret_is_refused(server: LocalServer, forger: Forger) -> None:
-    claims = claims_of(await server.person())
+    claims = claims_of(await server.new_user())
     unsigned = [f"{part({**forger.header, 'alg': name})}.{part(claims)}." for name in ("none", "None", "nOnE", "")]
     named_only = [
         forger.by_hand({"alg": name}, claims) for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
@@ -116,7 +116,7 @@ async def test_another_algorithm_or_secret_is_refused(server: LocalServer, forge
 
 @pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"])
 async def test_a_claim_that_is_missing_or_null_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
-    claims = claims_of(await server.person())
+    claims = claims_of(await server.new_user())
     del claims[missing]
     assert await tried(server, f"Bearer {forger.signed(claims)}") == (401, 1001)
     if missing not in ("userId", "phone", "sid"):  # which are read only after everything else was right
@@ -138,7 +138,7 @@ async def test_a_claim_that_is_missing_or_null_makes_it_none(server: LocalServer
 async def test_a_claim_with_another_value_makes_it_none(
     server: LocalServer, forger: Forger, claim: str, values: list[object]
 ) -> None:
-    claims = claims_of(await server.person())
+    claims = claims_of(await server.new_user())
     for value in values:
         forged = forger.by_hand({"alg": "HS256"}, {**claims, claim: value})
         assert await tried(server, f"Bearer {forged}") == (401, 1001), value
@@ -157,7 +157,7 @@ async def test_a_header_with_another_value_makes_it_none(
     server: LocalServer, forger: Forger, header: dict[str, object]
 ) -> None:
     """Another kind of token, or one that names another key, however well it is signed."""
-    claims = claims_of(await server.person())
+    claims = claims_of(await server.new_user())
     assert await tried(server, f"Bearer {forger.by_hand({}, claims)}") == (200, 0)
     assert await tried(server, f"Bearer {forger.by_hand(header, claims)}") == (401, 1001)
 
@@ -165,11 +165,11 @@ async def test_a_header_with_another_value_makes_it_none(
 @pytest.mark.parametrize("missing", ["alg", "typ", "kid"])
 async def test_a_header_that_lacks_something_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
     header = {name: value for name, value in forger.header.items() if name != missing}
-    assert await tried(server, f"Bearer {forger.exactly(header, claims_of(await server.person()))}") == (401, 1001)
+    assert await tried(server, f"Bearer {forger.exactly(header, claims_of(await server.new_user()))}") == (401, 1001)
 
 
 async def test_a_token_lives_seven_days_and_never_longer(server: LocalServer, forger: Forger) -> None:
-    person = await server.person()
+    person = await server.new_user()
     claims = claims_of(person)
     for changed in ({"exp": claims["exp"] + 1}, {"exp": claims["exp"] + 3650 * DAY}, {"iat": claims["iat"] + 3600}):
         assert await tried(server, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
@@ -180,18 +180,18 @@ async def test_a_token_lives_seven_days_and_never_longer(server: LocalServer, fo
 
 
 async def test_nobody_becomes_somebody_else(server: LocalServer) -> None:
-    victim, attacker = await server.person(), await server.person()
+    victim, attacker = await server.new_user(), await server.new_user()
     header, _, signature = attacker.token.split(".")
     stolen = f"{header}.{part({**claims_of(attacker), 'userId': victim.id})}.{signature}"
     assert await tried(server, f"Bearer {stolen}") == (401, 1001)
 
 
 async def test_other_secrets_of_ours_are_no_token(server: LocalServer, forger: Forger) -> None:
-    await server.code("13800138000")
-    person = await server.person("13900139000")
-    code = await server.code("13900139000")
+    await server.request_code("13800138000")
+    person = await server.new_user("13900139000")
+    code = await server.request_code("13900139000")
     login = (await server.post("/api/auth/login", {"phone": "13900139000", "code": code})).data
-    place = (await server.get("/api/media/sts", who=person)).data
+    place = (await server.get("/api/media/sts", user=person)).data
     signature = place["uploadUrl"].partition("signature=")[2]
     media = forger.by_hand({"alg": "HS256"}, place["key"])
     for other in (login["refreshToken"], signature, media, code, person.id, person.phone, *SECRETS.values()):
@@ -199,7 +199,7 @@ async def test_other_secrets_of_ours_are_no_token(server: LocalServer, forger: F
 
 
 async def test_garbage_is_no_token(server: LocalServer, forger: Forger) -> None:
-    person = await server.person()
+    person = await server.new_user()
     deep, long = part(b"[" * 4500), part(b'{"alg":"HS256","kid":"' + b"9" * 4000 + b'"}')
     garbage = (
         *("a", ".", "..", "...", "a.b.c", "é.é.é", "null", "." * 5000, "A" * 7000),

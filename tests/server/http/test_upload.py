@@ -76,9 +76,9 @@ TOO_LARGE = {
 }
 
 
-async def place_for(server: LocalServer, who: User, name: str = "a.png") -> tuple[str, str]:
+async def place_for(server: LocalServer, user: User, name: str = "a.png") -> tuple[str, str]:
     """(where to put it, how to name it)."""
-    place = (await server.get(f"/api/media/sts?fileName={name}", who=who)).data
+    place = (await server.get(f"/api/media/sts?fileName={name}", user=user)).data
     return place["uploadUrl"], place["inputImageUrl"]
 
 
@@ -89,11 +89,11 @@ def stored(server: LocalServer) -> list[Path]:
 
 async def refused(server: LocalServer, content: bytes, name: str, **headers: str) -> tuple[int, int]:
     """How an upload is refused; nothing of it stays, and no task can be made of it."""
-    member = await server.member()
+    member = await server.new_member()
     target, url = await place_for(server, member, name)
     refusal = (await server.put(target, raw=io.BytesIO(content), headers=headers)).refusal
     assert stored(server) == []
-    assert (await server.post("/api/task/create", task_body(url), who=member)).refusal == (404, 4004)
+    assert (await server.post("/api/task/create", task_body(url), user=member)).refusal == (404, 4004)
     assert await server.remaining(member) == 100
     return refusal
 
@@ -128,14 +128,14 @@ async def test_a_packed_upload_is_not_unpacked(server: LocalServer) -> None:
         assert await refused(server, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
 
 
-async def sent(server: LocalServer, who: User, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
-    target, _ = await place_for(server, who)
+async def sent(server: LocalServer, user: User, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
+    target, _ = await place_for(server, user)
     request = bare("PUT", target.removeprefix(server.base), *headers) + body
     return await exchange(server, request, then_hang_up=then_hang_up)
 
 
 async def test_a_broken_upload_leaves_nothing(server: LocalServer) -> None:
-    person, picture = await server.person(), shirt(200)
+    person, picture = await server.new_user(), shirt(200)
     longer = f"Content-Length: {len(picture) + 1}"
     assert await sent(server, person, longer, body=picture, then_hang_up=True) == b""
     broken = b"%x\r\n%b\r\nzz\r\n" % (len(picture), picture)
@@ -146,20 +146,20 @@ async def test_a_broken_upload_leaves_nothing(server: LocalServer) -> None:
 
 
 async def test_a_length_that_is_too_large_is_refused_before_a_byte_of_it_came(server: LocalServer) -> None:
-    target, _ = await place_for(server, await server.person())
+    target, _ = await place_for(server, await server.new_user())
     request = bare("PUT", target.removeprefix(server.base), "Content-Length: 10485761")
     assert status(await exchange(server, request, until=b"4013")) == 413
     assert stored(server) == []
 
 
 async def uploaded(server: LocalServer, content: bytes, name: str = "a.png") -> ApiResponse:
-    target, url = await place_for(server, await server.person(), name)
+    target, url = await place_for(server, await server.new_user(), name)
     assert (await server.put(target, raw=content)).status == 200
     return await server.get(url)
 
 
 async def test_a_chunked_upload_is_an_upload(server: LocalServer) -> None:
-    person, picture = await server.person(), shirt(200)
+    person, picture = await server.new_user(), shirt(200)
     body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(picture), picture)
     assert status(await sent(server, person, "Transfer-Encoding: chunked", body=body)) == 200
     assert len(stored(server)) == 1
@@ -186,7 +186,7 @@ async def test_what_is_stored_is_a_fresh_encoding(server: LocalServer) -> None:
 
 
 async def test_a_second_upload_replaces_the_first_only_when_it_is_good(server: LocalServer) -> None:
-    target, url = await place_for(server, await server.person())
+    target, url = await place_for(server, await server.new_user())
     assert (await server.put(target, raw=shirt(200))).status == 200
     first = (await server.get(url)).raw
     assert (await server.put(target, raw=b"no picture")).refusal == (415, 4015)
@@ -197,7 +197,7 @@ async def test_a_second_upload_replaces_the_first_only_when_it_is_good(server: L
 
 async def test_nobody_can_fill_the_queue_of_uploads_alone(server: LocalServer) -> None:
     """Four uploads that never end are under way; the fifth is refused, somebody else's is not."""
-    greedy, other = await server.person(), await server.person()
+    greedy, other = await server.new_user(), await server.new_user()
     async with AsyncExitStack() as held:
         for _ in range(UPLOADS_PER_USER):
             target, _ = await place_for(server, greedy)
@@ -205,7 +205,7 @@ async def test_nobody_can_fill_the_queue_of_uploads_alone(server: LocalServer) -
             await held.enter_async_context(begun(server, request))
         target, _ = await place_for(server, greedy)
         assert (await server.put(target, raw=shirt(200))).refusal == (503, 9003)
-        await server.uploaded(other, shirt(200))
+        await server.upload(other, shirt(200))
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while (await server.put(target, raw=shirt(200))).status == 503:
             pass

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
-from tests.support.account_state import account_state, stored_picture
+from tests.support.account_state import account_state, store_picture
 from tests.support.server import SECRETS, ApiResponse, LocalServer, User
 
 RESULT = "https://pictures.example/white-bg.png"
@@ -31,16 +31,16 @@ async def report(server: LocalServer, task: str, content: object, **other: Any) 
 
 
 async def task_of(server: LocalServer) -> tuple[User, str]:
-    member = await server.member()
-    return member, (await server.create(member, await stored_picture(server, member)))["taskId"]
+    member = await server.new_member()
+    return member, (await server.create_task(member, await store_picture(server, member)))["taskId"]
 
 
 async def test_a_worker_reports_progress_and_success(server: LocalServer) -> None:
     member, task = await task_of(server)
     assert (await report(server, task, {"status": "processing"})).content["message"] == "任务状态已更新"
-    assert (await server.get(f"/api/task/{task}", who=member)).data["status"] == "processing"
+    assert (await server.get(f"/api/task/{task}", user=member)).data["status"] == "processing"
     assert (await report(server, task, SUCCESS)).status == 200
-    done = (await server.get(f"/api/task/{task}", who=member)).data
+    done = (await server.get(f"/api/task/{task}", user=member)).data
     assert (done["status"], done["resultUrls"], done["progress"]) == ("success", [RESULT], 100)
     assert await server.remaining(member) == 99
 
@@ -50,7 +50,7 @@ async def test_a_failure_is_refunded_once(server: LocalServer) -> None:
     failed = {"status": "failed", "errorMessage": "the vendor said no"}
     answers = await asyncio.gather(*(report(server, task, failed) for _ in range(20)))
     assert sorted(answer.status for answer in answers) == [200] + [409] * 19
-    assert (await server.get(f"/api/task/{task}", who=member)).data["errorMessage"] == "the vendor said no"
+    assert (await server.get(f"/api/task/{task}", user=member)).data["errorMessage"] == "the vendor said no"
     assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
@@ -70,7 +70,7 @@ async def test_success_and_failure_at_once_are_one(server: LocalServer) -> None:
     states = ["success", "failed"] * 10
     answers = await asyncio.gather(*(report(server, task, {**SUCCESS, "status": state}) for state in states))
     assert sorted(answer.status for answer in answers) == [200] + [409] * 19
-    won = (await server.get(f"/api/task/{task}", who=member)).data["status"]
+    won = (await server.get(f"/api/task/{task}", user=member)).data["status"]
     assert await server.remaining(member) == (100 if won == "failed" else 99)
 
 
@@ -103,17 +103,17 @@ async def test_a_person_cannot_report_on_their_own_task(server: LocalServer) -> 
     member, task = await task_of(server)
     bodies: list[object] = [{"status": "failed"}, SUCCESS, {}, []]
     for body in bodies:
-        assert (await server.put(f"/api/task/{task}/status", body, who=member)).refusal == (403, 4003)
+        assert (await server.put(f"/api/task/{task}/status", body, user=member)).refusal == (403, 4003)
     assert await server.remaining(member) == 99
 
 
 async def test_a_signature_for_one_task_is_none_for_another(server: LocalServer) -> None:
     member, task = await task_of(server)
-    other = (await server.create(member, await stored_picture(server, member)))["taskId"]
+    other = (await server.create_task(member, await store_picture(server, member)))["taskId"]
     body = json.dumps({"status": "failed"}).encode()
     headers = signature(server, (f"/api/task/{task}/status", body))
     assert (await server.put(f"/api/task/{other}/status", raw=body, headers=headers)).refusal == (403, 4003)
-    assert (await server.get(f"/api/task/{other}", who=member)).data["status"] == "pending"
+    assert (await server.get(f"/api/task/{other}", user=member)).data["status"] == "pending"
 
 
 @pytest.mark.parametrize("task", ["0" * 32, "list", "x"])
@@ -157,9 +157,9 @@ async def test_what_a_worker_says_is_checked_like_anything_else(server: LocalSer
 
 async def test_our_own_addresses_are_kept_as_keys_and_signed_afresh(server: LocalServer) -> None:
     member, task = await task_of(server)
-    own = await stored_picture(server, member)
+    own = await store_picture(server, member)
     assert (await report(server, task, {"status": "success", "resultUrls": [own]})).status == 200
     server.clock.advance(seconds=3600)
-    (url,) = (await server.get(f"/api/task/{task}", who=member)).data["resultUrls"]
+    (url,) = (await server.get(f"/api/task/{task}", user=member)).data["resultUrls"]
     assert url != own
     assert ((await server.get(own)).refusal, (await server.get(url)).status) == ((403, 4003), 200)

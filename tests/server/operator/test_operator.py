@@ -37,33 +37,33 @@ async def failing_command(cwd: Path, *words: str) -> str:
 async def test_commands_take_effect_at_once_while_a_server_runs(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        person, other = await api.person(PHONE), await api.person("13900139000")
+        person, other = await api.new_user(PHONE), await api.new_user("13900139000")
         assert await command(tmp_path, "admin", "list") == ""
         assert await command(tmp_path, "admin", "grant", "+86 138 0013 8000") == f"{PHONE} is an admin now"
         assert await command(tmp_path, "admin", "list") == f"{PHONE}  {person.id}"
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": True}, who=person)).status == 200
-        assert (await api.get("/api/quota", who=other)).status == 401
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": True}, user=person)).status == 200
+        assert (await api.get("/api/quota", user=other)).status == 401
         assert await command(tmp_path, "admin", "revoke", PHONE) == f"{PHONE} is not an admin any more"
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, who=person)).status == 403
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=person)).status == 403
         assert "signed with key" in await command(tmp_path, "keys", "rotate")
-        assert (await api.get("/api/quota", who=person)).status == 200
+        assert (await api.get("/api/quota", user=person)).status == 200
         assert await command(tmp_path, "user", "ban", PHONE) == f"{PHONE} is banned; sessions ended: 1"
-        assert (await api.get("/api/quota", who=person)).status == 401
+        assert (await api.get("/api/quota", user=person)).status == 401
 
 
 async def test_commands_work_without_a_server(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        person, other = await api.person(PHONE), await api.person("13900139000")
+        person, other = await api.new_user(PHONE), await api.new_user("13900139000")
     assert await command(tmp_path, "admin", "grant", PHONE) == f"{PHONE} is an admin now"
     assert await command(tmp_path, "admin", "list") == f"{PHONE}  {person.id}"
     assert "signed with key" in await command(tmp_path, "keys", "rotate")
     assert "is banned" in await command(tmp_path, "user", "ban", other.phone)
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        assert (await api.get("/api/quota", who=person)).status == 200, "a token from before the rotation"
-        assert (await api.get("/api/quota", who=other)).status == 401
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, who=person)).status == 200
+        assert (await api.get("/api/quota", user=person)).status == 200, "a token from before the rotation"
+        assert (await api.get("/api/quota", user=other)).status == 401
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=person)).status == 200
 
 
 async def test_a_list_may_have_hundreds_of_lines(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_a_list_may_have_hundreds_of_lines(tmp_path: Path) -> None:
 async def test_a_command_does_no_periodic_work_of_a_server(tmp_path: Path) -> None:
     """Only a server purges rows and grants gifts."""
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
-        await Api(server.base, http).person(PHONE)
+        await Api(server.base, http).new_user(PHONE)
         assert await server.end(signal.SIGTERM) == 0
     with closing(sqlite3.connect(tmp_path / "data" / "darkroom.sqlite3", isolation_level=None)) as connection:
         connection.execute("UPDATE sends SET sent_at = 0")
@@ -93,12 +93,12 @@ async def test_a_command_does_no_periodic_work_of_a_server(tmp_path: Path) -> No
 async def test_unlock_lets_a_locked_phone_try_codes_again(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data", AUTH__FAILURES="1") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        wrong = f"{(int(await api.code(PHONE)) + 1) % 1_000_000:06}"
+        wrong = f"{(int(await api.request_code(PHONE)) + 1) % 1_000_000:06}"
         for status in (400, 429):
             assert (await api.post("/api/auth/login", {"phone": PHONE, "code": wrong})).status == status
         assert await command(tmp_path, "user", "unlock", PHONE) == f"{PHONE} can try codes again"
         assert await command(tmp_path, "user", "unlock", PHONE) == f"{PHONE} has no wrong codes"
-        assert (await api.person(PHONE)).token
+        assert (await api.new_user(PHONE)).token
 
 
 async def test_a_failing_command_says_why(tmp_path: Path) -> None:

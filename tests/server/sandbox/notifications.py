@@ -26,13 +26,13 @@ class Buyer:
 
     async def status(self, server: LocalServer) -> str:
         """The order's status as Darkroom has it, without asking the gateway as GET of one order does."""
-        orders = (await server.get("/api/membership/orders?limit=100", who=self.person)).data["orders"]
+        orders = (await server.get("/api/membership/orders?limit=100", user=self.person)).data["orders"]
         return {str(order["orderId"]): str(order["status"]) for order in orders}[self.order]
 
 
 async def buyer(server: LocalServer, channel: str = "wx", person: User | None = None) -> Buyer:
-    person = person or await server.person()
-    order = (await server.post("/api/membership/purchase", {"channel": channel}, who=person)).data
+    person = person or await server.new_user()
+    order = (await server.post("/api/membership/purchase", {"channel": channel}, user=person)).data
     trade = await books(server).find(order["orderId"])
     assert trade is not None
     return Buyer(
@@ -58,7 +58,7 @@ async def notify(server: LocalServer, notification: Notification, to: str = "/wx
 async def assert_pending(server: LocalServer, who: Buyer) -> None:
     assert await who.status(server) == "pending"
     assert await server.ledger(who.person) == []
-    assert (await server.get("/api/membership/status", who=who.person)).data["isMember"] is False
+    assert (await server.get("/api/membership/status", user=who.person)).data["isMember"] is False
 
 
 async def assert_granted_once(server: LocalServer, who: Buyer) -> None:

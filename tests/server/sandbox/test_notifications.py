@@ -155,6 +155,6 @@ async def test_a_bare_call_credits_nothing(server: LocalServer) -> None:
     bodies: list[object] = [said, {}, [], None, "x"]
     for body in bodies:
         for address in ("", "/wx", "/alipay"):
-            answer = await server.post(CALLBACK + address, body, who=who.person)
+            answer = await server.post(CALLBACK + address, body, user=who.person)
             assert answer.refusal == (401, 5004)
     await assert_pending(server, who)

@@ -76,7 +76,7 @@ async def test_without_a_notification_asking_for_the_order_grants_it(server: Loc
     await books(server).pay(who.order, server.clock.now())
     server.clock.advance(seconds=3600 if late else 0)
     path = f"/api/membership/orders/{who.order}"
-    answers: list[Any] = await asyncio.gather(*(server.get(path, who=who.person) for _ in range(10)))
+    answers: list[Any] = await asyncio.gather(*(server.get(path, user=who.person) for _ in range(10)))
     assert {answer.data["status"] for answer in answers} == {"paid"}
     await assert_granted_once(server, who)
     order = answers[0].data
@@ -86,9 +86,9 @@ async def test_without_a_notification_asking_for_the_order_grants_it(server: Loc
 async def test_asking_for_an_order_that_was_not_paid_grants_nothing(server: LocalServer) -> None:
     who = await buyer(server)
     path = f"/api/membership/orders/{who.order}"
-    assert (await server.get(path, who=who.person)).data["status"] == "pending"
+    assert (await server.get(path, user=who.person)).data["status"] == "pending"
     server.clock.advance(seconds=30 * 60)
-    assert (await server.get(path, who=who.person)).data["status"] == "closed"
+    assert (await server.get(path, user=who.person)).data["status"] == "closed"
     paid = (await server.post("/sandbox/pay", {"orderId": who.order})).data
     assert paid == {"orderId": who.order, "state": "closed", "notified": False}
     assert (await notify(server, signed(server, who.paid))).refusal == (409, 4009)
@@ -101,5 +101,5 @@ async def test_a_book_with_another_amount_is_not_believed(server: LocalServer) -
     path = server.data / "sandbox" / "trades" / f"{who.order}.json"
     path.write_text(path.read_text().replace("9900", "1"))
     await books(server).pay(who.order, server.clock.now())
-    assert (await server.get(f"/api/membership/orders/{who.order}", who=who.person)).data["status"] == "pending"
+    assert (await server.get(f"/api/membership/orders/{who.order}", user=who.person)).data["status"] == "pending"
     await assert_pending(server, who)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.sandbox.notifications import buyer, notify, signed
-from tests.support.account_state import stored_picture, task_body
+from tests.support.account_state import store_picture, task_body
 from tests.support.server import LocalServer, ManualClock, User, running_server
 
 CALLS = [
@@ -28,7 +28,7 @@ async def production(tmp_path: Path) -> AsyncIterator[tuple[LocalServer, User]]:
     """Production on the data folder of a development server, and somebody who is known there."""
     clock = ManualClock()
     async with running_server(tmp_path / "data", clock, tasks={"workers": 0}) as server:
-        person = await server.member()
+        person = await server.new_member()
     async with running_server(tmp_path / "data", clock, mode="production", tasks={"workers": 0}) as server:
         yield server, person
 
@@ -36,15 +36,15 @@ async def production(tmp_path: Path) -> AsyncIterator[tuple[LocalServer, User]]:
 @pytest.mark.parametrize("method, path", CALLS)
 async def test_production_has_no_sandbox(production: tuple[LocalServer, User], method: str, path: str) -> None:
     server, person = production
-    assert (await server.call(method, path, {"orderId": "0" * 32}, who=person)).refusal == (404, 404)
+    assert (await server.call(method, path, {"orderId": "0" * 32}, user=person)).refusal == (404, 404)
 
 
 async def test_production_without_gateways_sells_and_credits_nothing(production: tuple[LocalServer, User]) -> None:
     server, person = production
     for channel in ("wx", "wechat", "alipay"):
-        answer = await server.post("/api/membership/purchase", {"channel": channel}, who=person)
+        answer = await server.post("/api/membership/purchase", {"channel": channel}, user=person)
         assert answer.refusal == (400, 5003)
-    (order,) = (await server.get("/api/membership/orders", who=person)).data["orders"]
+    (order,) = (await server.get("/api/membership/orders", user=person)).data["orders"]
     assert (await server.post("/api/membership/payment-callback", {"orderId": order["orderId"]})).refusal == (401, 5004)
     assert (await server.post("/api/membership/payment-callback/wx", {})).refusal == (400, 5003)
     assert await server.ledger(person) == [("grant", 100, 100)]
@@ -58,7 +58,7 @@ async def test_a_sandbox_notification_means_nothing_in_production(tmp_path: Path
     async with running_server(tmp_path, clock, mode="production", tasks={"workers": 0}) as server:
         assert (await notify(server, notice, "")).refusal == (401, 5004)
         assert (await notify(server, notice, "/wx")).refusal == (400, 5003)
-        assert (await server.get(f"/api/membership/orders/{who.order}", who=who.person)).data["status"] == "pending"
+        assert (await server.get(f"/api/membership/orders/{who.order}", user=who.person)).data["status"] == "pending"
         assert await server.ledger(who.person) == []
 
 
@@ -72,8 +72,8 @@ async def test_production_whose_sms_sender_cannot_be_reached_says_so(production:
 
 async def test_production_does_its_work_with_what_was_bought(production: tuple[LocalServer, User]) -> None:
     server, person = production
-    body = task_body(await stored_picture(server, person))
-    assert (await server.post("/api/task/create", body, who=person)).data["quota_remaining"] == 99
+    body = task_body(await store_picture(server, person))
+    assert (await server.post("/api/task/create", body, user=person)).data["quota_remaining"] == 99
 
 
 async def test_a_failed_sms_counts_against_the_limit(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
             async with server_process(data, program, **_SETTINGS) as server:
                 api.base = server.base
                 if life == 0:
-                    targets = [Target(phone, await api.code(phone)) for phone in _phones(random)]
+                    targets = [Target(phone, await api.request_code(phone)) for phone in _phones(random)]
                 report.add(await _guess(api, targets, random))
                 report.add(await _live(api, sessions, random))
                 server.process.kill()
@@ -111,7 +111,7 @@ async def _live(api: Api, sessions: list[Session], random: Random) -> Report:
     report = await _check_sessions(api, sessions)
     phone = f"136{random.randrange(10**8):08}"
     for _ in range(3):
-        login = (await _log_in(api, phone, await api.code(phone))).data
+        login = (await _log_in(api, phone, await api.request_code(phone))).data
         sessions.append(Session(login["token"], login["refreshToken"]))
     for session in random.sample([s for s in sessions if not s.ended], 2):
         answer = await api.post("/api/auth/refresh", {"refreshToken": session.refresh_token})

@@ -48,10 +48,10 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
         shop = Shop(Api("", http), data)
         async with server_process(data, program, **_SETTINGS) as server:
             shop.api.base = server.base
-            alone, *several = [await shop.api.member() for _ in range(5)]
+            alone, *several = [await shop.api.new_member() for _ in range(5)]
             report = await _overspend(shop, [alone], CREATIONS)
             report.add(await _overspend(shop, several, CREATIONS // len(several)))
-            keyed = await shop.api.member()
+            keyed = await shop.api.new_member()
             first = await shop.same_key(keyed, random.randint(1, SAME_KEY), server)
         async with server_process(data, program, **_SETTINGS) as server:
             shop.api.base = server.base
@@ -96,7 +96,7 @@ class Shop:
         body = {"type": "basic_clean", "inputImageUrl": self._picture(member), "params": params}
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
-                answer = await self.api.post("/api/task/create", body, who=member, headers=headers or {})
+                answer = await self.api.post("/api/task/create", body, user=member, headers=headers or {})
                 if answer.status != BUSY:
                     return answer
 

@@ -48,7 +48,7 @@ async def _round(data: Path, random: Random, program: Sequence[str]) -> Report:
     async with http_client() as http, server_process(data, program, **_SETTINGS) as server:
         crowd = Crowd(Api(server.base, http), data, SystemClock(), random)
         await crowd.gather(MEMBERS)
-        await crowd.api.uploaded(crowd.people[0], shirt())  # which starts a process that has to end, too
+        await crowd.api.upload(crowd.people[0], shirt())  # which starts a process that has to end, too
         children = _children(server.process.pid)
         found = await _write_until_stopped(crowd, server, random)
     found += [f"process {pid} was left behind" for pid in children if Path(f"/proc/{pid}/stat").exists()]
