@@ -27,7 +27,6 @@ from server.gateways.sms.settings import SANDBOX
 from server.http.address import ClientAddress
 from server.http.app import build_app
 from server.http.cors import Cors
-from server.http.metrics import MetricRoutes
 from server.http.route import AnyRoute
 from server.http.routes.admin import AdminRoutes
 from server.http.routes.auth import AuthRoutes
@@ -35,6 +34,7 @@ from server.http.routes.files import FileRoutes
 from server.http.routes.health import HealthRoutes
 from server.http.routes.media import MediaRoutes
 from server.http.routes.membership import MembershipRoutes
+from server.http.routes.metrics import MetricRoutes
 from server.http.routes.quota import QuotaRoutes
 from server.http.routes.task import TaskRoutes
 from server.http.worker_signature import WorkerSignature

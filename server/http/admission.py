@@ -1,8 +1,7 @@
-"""Shedding load: from so many requests of a call under way on, the next are refused before anything is made of them.
+"""Admission control: beyond a number of requests in flight, further ones are rejected before a handler runs.
 
-A refusal in the ordinary way takes a task, a request, an exception and a response: 57 us of the event loop's time with
-thousands of connections, a multiple of what this takes. Whoever is refused and asks again at once would otherwise take
-the loop away from those whose requests were accepted.
+Rejecting a request in the ordinary way costs a task, a request, an exception and a response. Under overload those
+rejections would take the event loop's time away from the requests that were accepted (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from aiohttp.streams import StreamReader
 
 
 @dataclass(slots=True)
-class Admission:
-    """How many requests of one call are under way, from their arrival to their answer; beyond `limit` they are refused.
+class AdmissionControl:
+    """Counts the requests of one endpoint between their arrival and their response, up to `limit`.
 
-    Counted are those that come by themselves and all at once, as clients send them. Others take the ordinary way, and
-    so may one whose client has gone: there the actor's own room decides, so this number need not be exact.
+    Only simple requests are counted (see `is_simple`). All others, and requests whose client has disconnected, are
+    limited by the actor's own capacity, so the count need not be exact.
     """
 
     limit: int
-    under_way: int = 0
+    in_flight: int = 0
 
     @property
     def is_full(self) -> bool:
-        return self.under_way >= self.limit
+        return self.in_flight >= self.limit
 
 
-Admissions = Mapping[tuple[str, str], Admission]
-"""By method and path, for calls whose path is always the same."""
+AdmissionControls = Mapping[tuple[str, str], AdmissionControl]
+"""By method and path, for routes whose path has no parameters."""
 
 
 def is_simple(message: RawRequestMessage, payload: StreamReader) -> bool:
-    """Whether a request is all there, and wants an answer on a connection that goes on, and nothing else."""
+    """Whether a request has arrived completely, keeps its connection open and expects nothing but a response."""
     return (
         payload.is_eof()
         and message.version == HttpVersion11

@@ -1,4 +1,4 @@
-"""The aiohttp application: every answer in the envelope, with a request id."""
+"""The aiohttp application: it puts every response into the envelope and gives it a request id."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pydantic_core import to_json
 
 from actors.auth.tokens import Tokens
 from actors.errors import DomainError, MissingReference, Overloaded
-from server.http.admission import Admission, Admissions
-from server.http.body import JSON_BYTES
+from server.http.admission import AdmissionControl, AdmissionControls
+from server.http.body import MAX_JSON_BYTES
 from server.http.cors import Cors
 from server.http.errors import RequestRefused, failure_of, http_failure
 from server.http.headers import DefaultHeaders
-from server.http.json_response import in_one_piece
+from server.http.json_response import serialize_response
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
 from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, wants_english
@@ -29,69 +29,73 @@ from server.logs.form import REQUEST_ID
 
 log = structlog.stdlib.get_logger("darkroom.http")
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_START, _numbers = secrets.token_hex(8), itertools.count(1)
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID_PREFIX, _id_numbers = secrets.token_hex(8), itertools.count(1)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Answer = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+ProcessRequest = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+RejectRequest = Callable[[RawRequestMessage], bytes]
 
-ANSWER: web.AppKey[Answer] = web.AppKey("answer")
-"""Goes around the whole application, where a middleware would stand: aiohttp takes 5 us more for each of those."""
+PROCESS_REQUEST: web.AppKey[ProcessRequest] = web.AppKey("process request")
+"""Wraps the whole application, as a middleware would; every aiohttp middleware costs time on each request."""
 
+REJECT_REQUEST: web.AppKey[RejectRequest] = web.AppKey("reject request")
+"""Makes the whole response, as bytes, to a request that admission control rejects."""
 
-TURN_AWAY: web.AppKey[Callable[[RawRequestMessage], bytes]] = web.AppKey("turn away")
-"""The whole answer to a request that is refused before it is one."""
+ADMISSION_CONTROLS: web.AppKey[AdmissionControls] = web.AppKey("admission controls")
 
-ADMISSIONS: web.AppKey[Admissions] = web.AppKey("admissions")
-
-STANDING: web.AppKey[DefaultHeaders] = web.AppKey("standing headers")
+DEFAULT_HEADERS: web.AppKey[DefaultHeaders] = web.AppKey("default headers")
 
 
 def build_app(
     routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors, *, https: bool = False
 ) -> web.Application:
-    """`https` is whether browsers reach the server by it alone."""
-    standing = DefaultHeaders(https=https)
+    """Build the application from its routes. `https` says whether browsers reach the server over HTTPS only."""
+    default_headers = DefaultHeaders(https=https)
 
-    def dress(asked: Mapping[str, str], answered: CIMultiDict[str], request_id: str) -> None:
-        answered["X-Request-Id"] = request_id
-        cors.add_headers(asked, answered)
+    def add_response_headers(
+        request_headers: Mapping[str, str], response_headers: CIMultiDict[str], request_id: str
+    ) -> None:
+        response_headers["X-Request-Id"] = request_id
+        cors.add_headers(request_headers, response_headers)
 
-    def turn_away(message: RawRequestMessage) -> bytes:
+    def reject(message: RawRequestMessage) -> bytes:
         request_id, english = _request_id(message.headers), prefers_english(message.headers.get("Accept-Language", ""))
         failure = failure_of(Overloaded(retry_after=1), english)
         headers = CIMultiDict(failure.headers)
-        dress(message.headers, headers, request_id)
+        add_response_headers(message.headers, headers, request_id)
         count_refusal(failure.code)
         count_request(message.method, message.path, failure.status, 0)
-        return in_one_piece(failure.status, standing, headers, to_json(failure_content(failure, request_id)))
+        body = to_json(failure_content(failure, request_id))
+        return serialize_response(failure.status, default_headers, headers, body)
 
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, request_id = time.monotonic(), _request_id(request.headers)
+    async def process(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started_at, request_id = time.monotonic(), _request_id(request.headers)
         REQUEST_ID.set(request_id)
-        # aiohttp looks for a route by trying one after the other (7 us), and sees to what a request may expect.
-        # A request that takes this short way has no match_info.
+        # Looking a fixed path up in a dict is faster than aiohttp's router, which tries one route after the other.
+        # A request with an Expect header needs aiohttp's handling of it. A request found here has no match_info.
         path = request.rel_url.raw_path
-        endpoint = fixed.get((request.method, path)) if hdrs.EXPECT not in request.headers else None
-        template = None if endpoint is None else path  # any other path has its template from aiohttp
-        response = cors.preflight(request) or await _enveloped(request, endpoint or handler, request_id, template)
+        endpoint = fixed_endpoints.get((request.method, path)) if hdrs.EXPECT not in request.headers else None
+        template = None if endpoint is None else path  # aiohttp knows the template of any other path
+        response = cors.preflight(request) or await _run_handler(request, endpoint or handler, request_id, template)
         if not response.prepared:
-            dress(request.headers, response.headers, request_id)
-        count_request(request.method, template or route_template(request), response.status, time.monotonic() - began)
+            add_response_headers(request.headers, response.headers, request_id)
+        seconds = time.monotonic() - started_at
+        count_request(request.method, template or route_template(request), response.status, seconds)
         return response
 
-    app = web.Application(client_max_size=JSON_BYTES)
-    app[ANSWER], app[TURN_AWAY], app[STANDING] = answer, turn_away, standing
-    limits = {(route.method, route.path): route.under_way for route in routes}
-    app[ADMISSIONS] = {call: Admission(limit) for call, limit in limits.items() if limit is not None}
-    fixed = add_routes(app, routes, tokens, check_admin)
+    app = web.Application(client_max_size=MAX_JSON_BYTES)
+    app[PROCESS_REQUEST], app[REJECT_REQUEST], app[DEFAULT_HEADERS] = process, reject, default_headers
+    limits = {(route.method, route.path): route.max_in_flight for route in routes}
+    app[ADMISSION_CONTROLS] = {key: AdmissionControl(limit) for key, limit in limits.items() if limit is not None}
+    fixed_endpoints = add_routes(app, routes, tokens, check_admin)
     return app
 
 
-async def _enveloped(
+async def _run_handler(
     request: web.Request, handler: Handler, request_id: str, template: str | None
 ) -> web.StreamResponse:
-    """Turn whatever goes wrong into the failure envelope; only here does an exception get its HTTP status."""
+    """Run the handler and turn every exception into a failure envelope. Only here does an exception get its status."""
     try:
         return await handler(request)
     except web.HTTPException as fault:
@@ -104,11 +108,14 @@ async def _enveloped(
         failure = failure_of(fault, wants_english(request))
     except Exception as fault:
         failure = failure_of(fault, wants_english(request))
-        log.exception("a request failed", method=request.method, route=template or route_template(request))
+        log.exception("request failed", method=request.method, route=template or route_template(request))
     count_refusal(failure.code)
     return failure_response(request, failure, request_id)
 
 
-def _request_id(asked: Mapping[str, str]) -> str:
-    given = asked.get("X-Request-Id")
-    return given if given is not None and _SANE_ID.fullmatch(given) else f"{_START}-{next(_numbers)}"
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The client's request id if it is valid, otherwise a new one."""
+    client_id = headers.get("X-Request-Id")
+    if client_id is not None and _VALID_REQUEST_ID.fullmatch(client_id):
+        return client_id
+    return f"{_ID_PREFIX}-{next(_id_numbers)}"

@@ -15,25 +15,26 @@ _ALLOWED = {
 
 
 class Cors:
-    """`origins` None allows any. Credentials are never allowed: tokens travel in a header, not in cookies.
+    """The CORS policy for `origins`; None allows every origin.
 
-    An origin is compared byte for byte, as the standard does.
+    Credentials are never allowed, because tokens are sent in a header and not in cookies. Origins are compared byte by
+    byte, as the standard requires.
     """
 
     def __init__(self, origins: Collection[str] | None) -> None:
         self._origins = origins
 
-    def add_headers(self, asked: Mapping[str, str], answer: CIMultiDict[str]) -> None:
-        """To the headers of the answer, for those of the request."""
-        origin = asked.get(hdrs.ORIGIN)
+    def add_headers(self, request_headers: Mapping[str, str], response_headers: CIMultiDict[str]) -> None:
+        """Add the CORS headers of a response."""
+        origin = request_headers.get(hdrs.ORIGIN)
         if self._origins is not None:
-            answer.add(hdrs.VARY, hdrs.ORIGIN)
+            response_headers.add(hdrs.VARY, hdrs.ORIGIN)
         if origin is not None and self._allows(origin):
-            answer[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._origins is not None else "*"
-            answer[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "X-Request-Id, Retry-After"
+            response_headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._origins is not None else "*"
+            response_headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "X-Request-Id, Retry-After"
 
     def preflight(self, request: web.Request) -> web.Response | None:
-        """The answer to the question a browser asks before the request itself; None for any other request."""
+        """Return the response to a preflight request, or None for any other request."""
         if request.method != "OPTIONS" or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
             return None
         origin = request.headers.get(hdrs.ORIGIN)

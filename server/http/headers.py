@@ -1,4 +1,4 @@
-"""Headers that every answer of the server has, whoever makes it: a route, the sandbox's page, or aiohttp itself."""
+"""The headers that every response of the server has: those of routes, of the sandbox's page and of aiohttp itself."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from typing import ClassVar
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-_STANDING = {
+_DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
-    "Referrer-Policy": "no-referrer",  # the address of a picture is a key to it
+    "X-Frame-Options": "DENY",  # for browsers that do not support frame-ancestors
+    "Referrer-Policy": "no-referrer",  # a picture's address grants access to it
     "Cache-Control": "no-store",
 }
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # a year; RFC 6797 forbids it over plain HTTP
 
 
 class DefaultHeaders:
-    """`lines` is their text, for an answer in one piece. `https` is whether the outside reaches the server by it."""
+    """The default headers of one server; `lines` is their text. `https` says whether clients use HTTPS only."""
 
     def __init__(self, *, https: bool) -> None:
-        self._headers = _STANDING | (_HTTPS_ONLY if https else {})
+        self._headers = _DEFAULTS | (_HTTPS_ONLY if https else {})
         self.lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
 
     def complete(self, headers: CIMultiDict[str]) -> None:
-        """Add those which the answer has not got a value of its own for, and take away what names our software."""
+        """Add the default headers that a response does not set itself, and remove the one that names the software."""
         for name, value in self._headers.items():
             headers.setdefault(name, value)
         headers.popall(hdrs.SERVER, None)
 
 
 class ServerRequest(web.Request):
-    """A request that completes the headers of whatever answers it, at the last moment.
+    """A request that completes the headers of its response just before they are sent.
 
-    aiohttp adds its own just before; its signal for that moment is not sent for what is no HTTP, nor on our short way.
+    aiohttp's signal for that moment (`on_response_prepare`) is not sent for malformed requests, nor for requests that
+    skip aiohttp's router.
     """
 
-    standing: ClassVar[DefaultHeaders]
+    default_headers: ClassVar[DefaultHeaders]
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
-        self.standing.complete(response.headers)
+        self.default_headers.complete(response.headers)
 
 
-def request_class(standing: DefaultHeaders) -> type[ServerRequest]:
-    """Of one server's requests. aiohttp makes them from what came over the wire, so that nothing else can be passed."""
-    return type(ServerRequest.__name__, (ServerRequest,), {"standing": standing})
+def request_class(default_headers: DefaultHeaders) -> type[ServerRequest]:
+    """Make the request class of one server. aiohttp creates the requests itself, so they can take no argument."""
+    return type(ServerRequest.__name__, (ServerRequest,), {"default_headers": default_headers})

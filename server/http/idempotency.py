@@ -14,11 +14,14 @@ from actors.idempotency import IdempotencyKey
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-def idempotency_key(request: web.Request, *wish: object) -> IdempotencyKey | None:
-    """The caller's key, if any, with a digest of what is asked, however it was written. Raises BadParameter."""
+def idempotency_key(request: web.Request, *parameters: object) -> IdempotencyKey | None:
+    """Return the caller's key with a digest of the parsed `parameters`, or None without a key. Raises BadParameter.
+
+    Two bodies with the same parameters have the same digest, however they are written.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if _KEY.fullmatch(key) is None:
         raise BadParameter(field="Idempotency-Key", problem="idempotency_key")
-    return IdempotencyKey(key, hashlib.sha256(to_json(wish)).digest())
+    return IdempotencyKey(key, hashlib.sha256(to_json(parameters)).digest())

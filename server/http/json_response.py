@@ -1,4 +1,4 @@
-"""Answers in JSON, which is nearly all of them."""
+"""Responses in JSON, which are nearly all responses."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from pydantic_core import to_json
 
 from server.http.headers import DefaultHeaders, ServerRequest
 
-_TYPE = "application/json; charset=utf-8"
+_CONTENT_TYPE = "application/json; charset=utf-8"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 def json_response(request: web.BaseRequest, content: object, status: int = 200) -> web.StreamResponse:
-    """An answer with this content, for this request."""
+    """Make the response to a request, with this content as JSON."""
     body = to_json(content)
     if request.version == HttpVersion11 and request.keep_alive and request.method != hdrs.METH_HEAD:
-        return _AtOnce(body, status)
-    return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _TYPE})
+        return _BufferedResponse(body, status)
+    return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: _CONTENT_TYPE})
 
 
-def in_one_piece(status: int, standing: DefaultHeaders, headers: Mapping[str, str], body: bytes) -> bytes:
-    """The whole answer, JSON, as it goes over the wire. `headers` holds none of the standing ones."""
+def serialize_response(status: int, default_headers: DefaultHeaders, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return a whole JSON response as bytes. `headers` must not contain any of the default headers."""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
-        f"Content-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
+        f"Content-Type: {_CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
     )
-    more = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"{head}{standing.lines}{more}\r\n".encode() + body
+    more_lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{head}{default_headers.lines}{more_lines}\r\n".encode() + body
 
 
-class _AtOnce(web.StreamResponse):
-    """Put together and sent in one piece, for a connection that goes on.
+class _BufferedResponse(web.StreamResponse):
+    """A response that is sent in a single write, for a persistent connection.
 
-    web.Response asks a dozen questions whose answers are known here: whether to compress, to cut into chunks, to send
-    cookies. Without them a bare handler's request takes 24 us of CPU instead of 37.
+    It replaces web.Response, which checks on each response whether to compress it, to send it in chunks or to set
+    cookies. Here the answer is always no, and the checks are a large part of the cost of a small request.
     """
 
     def __init__(self, body: bytes, status: int) -> None:
@@ -47,21 +47,22 @@ class _AtOnce(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        return super().keep_alive is not False  # it is, after force_close()
+        return super().keep_alive is not False  # it is False after force_close()
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """Send it all.
+        """Send the whole response.
 
-        Nothing here looks for line breaks in headers: their values are made by us, but for a request id and an origin,
-        which are compared with what they may be.
+        Header values are not checked for line breaks: they come from this server, except the request id and the
+        origin, which have been compared with what is allowed.
         """
         if not self.keep_alive:
             self.headers[hdrs.CONNECTION] = "close"
         assert isinstance(request, ServerRequest)
-        await request.writer.write_eof(in_one_piece(self.status, request.standing, self.headers, self._bytes))
-        if request.protocol.writing_paused:  # somebody asks on and on and does not read: answers must not pile up
+        response = serialize_response(self.status, request.default_headers, self.headers, self._bytes)
+        await request.writer.write_eof(response)
+        if request.protocol.writing_paused:  # the client does not read, and responses must not pile up in memory
             await request.writer.drain()
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to send."""
+        """Do nothing: `prepare` has sent everything."""

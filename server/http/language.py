@@ -1,4 +1,4 @@
-"""Words for people, in Chinese and English."""
+"""Texts for users in Chinese and English, and the choice between the two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The same sentence twice. Both may hold `{name}` places, to be filled with facts."""
+    """One sentence in both languages. Both may have `{name}` placeholders, which `render` fills with facts."""
 
     zh: str
     en: str
@@ -20,7 +20,7 @@ class Text:
 
 @lru_cache(maxsize=256)
 def prefers_english(accept_language: str) -> bool:
-    """Whether an Accept-Language header (RFC 9110, section 12.5.4) puts English before Chinese, the default."""
+    """Whether an Accept-Language header (RFC 9110, section 12.5.4) prefers English to Chinese, the default."""
     best = {"zh": 0.0, "en": 0.0}
     for item in accept_language.split(","):
         name, _, parameters = item.strip().partition(";")

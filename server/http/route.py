@@ -1,4 +1,4 @@
-"""A route is declared once: method, path, who may call it, and the models of its body and query."""
+"""Routes: each declares its method and path, who may call it, and the models of its body and its query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Q = TypeVar("Q", bound=Query)
 
 
 class Access(enum.Enum):
-    """Who may call a route: anybody, a person with an access token, or one who is an admin at this moment."""
+    """Who may call a route: everyone, users with an access token, or users who are admins at the time of the call."""
 
     PUBLIC = enum.auto()
     USER = enum.auto()
@@ -30,7 +30,7 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes into the envelope."""
+    """The content of a successful response, without its envelope."""
 
     data: object = None
     message: Text | None = None
@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Call(Generic[B, Q]):
-    """One request, parsed. `caller` exists on routes that are not public."""
+    """One parsed request. On a public route `caller` is ANONYMOUS."""
 
     request: web.Request
     caller: Caller
@@ -50,6 +50,7 @@ class Call(Generic[B, Q]):
         return wants_english(self.request)
 
     def path(self, name: str) -> str:
+        """Return the value of a path parameter."""
         return self.request.match_info[name]
 
 
@@ -66,10 +67,13 @@ ANONYMOUS = Caller(user_id="", phone="", session_id="")
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[B, Q]):
-    """`room` raises Overloaded where the handler would; asked first, so that a refusal costs little.
+    """One endpoint.
 
-    From `under_way` requests at a time on, further ones are refused before they are requests (admission.py, which says
-    what is not counted). For calls whose path is always the same.
+    `check_capacity` raises Overloaded when the actor's mailbox is full. It is called before the request is parsed, so
+    that a rejection costs little.
+
+    Beyond `max_in_flight` requests, further ones are rejected by admission control (admission.py). It is only for
+    paths without parameters.
     """
 
     method: str
@@ -78,13 +82,13 @@ class Route(Generic[B, Q]):
     access: Access = Access.USER
     body: type[B] = NoBody  # type: ignore[assignment]  # a default for a type parameter needs Python 3.13
     query: type[Q] = NoQuery  # type: ignore[assignment]
-    room: Callable[[], None] | None = None
-    under_way: int | None = None
+    check_capacity: Callable[[], None] | None = None
+    max_in_flight: int | None = None
 
 
 AnyRoute = Route[Any, Any]
 AdminCheck = Callable[[Caller], Awaitable[None]]
-"""Raises NotAllowed for whoever is not an admin."""
+"""Raises NotAllowed if the caller is not an admin."""
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -113,26 +117,26 @@ def failure_content(failure: Failure, request_id: str) -> dict[str, object]:
 def add_routes(
     app: web.Application, routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck
 ) -> dict[tuple[str, str], Endpoint]:
-    """The endpoints whose path is always the same are returned, by method and path."""
-    fixed = {}
+    """Add the routes to the application. Returns the endpoints without path parameters, by method and path."""
+    fixed_endpoints = {}
     for route in routes:
         endpoint = _endpoint(route, tokens, check_admin)
         if "{" not in route.path:
-            fixed[route.method, route.path] = endpoint
+            fixed_endpoints[route.method, route.path] = endpoint
         if route.method == "GET":
-            app.router.add_get(route.path, endpoint)  # which answers HEAD as well
+            app.router.add_get(route.path, endpoint)  # this adds HEAD as well
         else:
             app.router.add_route(route.method, route.path, endpoint)
-    return fixed
+    return fixed_endpoints
 
 
 def _endpoint(route: Route[B, Q], tokens: Tokens, check_admin: AdminCheck) -> Endpoint:
-    no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # for routes whose models are these
+    no_body, no_query = cast(B, NoBody()), cast(Q, NoQuery())  # used only where the route's models are these
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        if route.room is not None:
-            route.room()
-        caller = ANONYMOUS if route.access is Access.PUBLIC else current_user(request, tokens)
+        if route.check_capacity is not None:
+            route.check_capacity()
+        caller = ANONYMOUS if route.access is Access.PUBLIC else authenticate(request, tokens)
         if route.access is Access.ADMIN:
             await check_admin(caller)
         query = no_query if route.query is NoQuery else read_query(request, route.query)
@@ -143,8 +147,8 @@ def _endpoint(route: Route[B, Q], tokens: Tokens, check_admin: AdminCheck) -> En
     return endpoint
 
 
-def current_user(request: web.Request, tokens: Tokens) -> Caller:
-    """Who the bearer token (RFC 6750) belongs to. Raises NotLoggedIn."""
+def authenticate(request: web.Request, tokens: Tokens) -> Caller:
+    """Return the user of the request's bearer token (RFC 6750). Raises NotLoggedIn."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotLoggedIn

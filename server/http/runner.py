@@ -1,4 +1,4 @@
-"""aiohttp's server, taught to answer in the envelope even where no request could be made of what arrived."""
+"""aiohttp's server, changed so that malformed requests are answered in the envelope and overload is shed early."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from actors.ids import new_id
-from server.http.admission import Admission, Admissions, is_simple
-from server.http.app import ADMISSIONS, ANSWER, STANDING, TURN_AWAY
+from server.http.admission import AdmissionControl, AdmissionControls, is_simple
+from server.http.app import ADMISSION_CONTROLS, DEFAULT_HEADERS, PROCESS_REQUEST, REJECT_REQUEST, RejectRequest
 from server.http.errors import http_failure
 from server.http.headers import request_class
 from server.http.language import prefers_english
@@ -25,17 +25,17 @@ from server.http.route import failure_response
 
 log = structlog.stdlib.get_logger("darkroom.http")
 
-SHUTDOWN_SECONDS = 3  # what requests under way get to be answered; aiohttp waits for it twice at most
-HEAD_SECONDS = 20  # what a new connection gets for the head of its first request
-IDLE_SECONDS = 75  # what a connection gets between requests
+SHUTDOWN_SECONDS = 3  # the time that requests in flight get to finish; aiohttp waits at most twice this long
+HEAD_SECONDS = 20  # the time a new connection has to send its first request head
+IDLE_SECONDS = 75  # the time a connection may stay idle between requests
 
 
 class EnvelopeRunner(web.AppRunner):
     """Runs an application as production does.
 
-    A handler goes on when its client has gone, and bodies are never unpacked. There is no access log: a line for each
-    request costs a third of a bare handler's throughput. Requests are counted (metrics.py), and what goes wrong has its
-    line with the request's id.
+    A handler continues when its client has disconnected, and compressed bodies are not decompressed. There is no
+    access log, because a line for each request is expensive. Requests are counted instead (metrics.py), and failures
+    are logged with their request id.
     """
 
     def __init__(self, app: web.Application, shutdown_seconds: float = SHUTDOWN_SECONDS) -> None:
@@ -49,31 +49,32 @@ class EnvelopeRunner(web.AppRunner):
         )
 
     async def _make_server(self) -> web.Server:  # aiohttp has no public way to choose the protocol
-        made = await super()._make_server()
-        answer = self.app[ANSWER]
+        original = await super()._make_server()
+        process = self.app[PROCESS_REQUEST]
 
         async def handle(request: BaseRequest) -> web.StreamResponse:
             assert isinstance(request, web.Request)
-            return await answer(request, made.request_handler)
+            return await process(request, original.request_handler)
 
-        factory = partial(self.app._make_request, _cls=request_class(self.app[STANDING]))
-        server = _Server(handle, request_factory=factory, **made._kwargs)
-        server.admissions, server.turn_away = self.app[ADMISSIONS], self.app[TURN_AWAY]
+        factory = partial(self.app._make_request, _cls=request_class(self.app[DEFAULT_HEADERS]))
+        server = _Server(handle, request_factory=factory, **original._kwargs)
+        server.admission_controls, server.reject = self.app[ADMISSION_CONTROLS], self.app[REJECT_REQUEST]
         return server
 
 
 class _Server(web.Server):
-    admissions: Admissions
-    turn_away: Callable[[RawRequestMessage], bytes]
+    admission_controls: AdmissionControls
+    reject: RejectRequest
 
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(RequestHandler):
-    """Answers what is not HTTP, or has a line or header past the limits (RFC 9112), without a traceback in the log.
+    """One connection.
 
-    A connection that does not bring a request in time is closed: whoever holds many of them shuts others out.
+    It answers malformed HTTP, and request lines or headers that are too long (RFC 9112), without a traceback in the
+    log. It closes a connection that sends no request in time, because idle connections keep other clients out.
     """
 
     __slots__ = ("_admission", "_head_timer", "_is_busy", "_server")
@@ -82,24 +83,24 @@ class _Protocol(RequestHandler):
     def __init__(self, manager: _Server, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._server = manager
-        self._admission: Admission | None = None  # where the request under way is counted
-        self._is_busy = False  # with a request that was passed on to aiohttp and is not answered yet
+        self._admission: AdmissionControl | None = None  # the one that counts the request in flight
+        self._is_busy = False  # whether aiohttp has a request of this connection that is not answered yet
         parser = cast(HttpRequestParser, self._parser)
-        self._parser = cast(HttpRequestParser, _Sieve(parser, self._turns_away))
+        self._parser = cast(HttpRequestParser, FilteringParser(parser, self._reject_if_full))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._head_timer = self._loop.call_later(HEAD_SECONDS, self._close_if_silent, transport)
+        self._head_timer = self._loop.call_later(HEAD_SECONDS, self._close_without_request, transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_timer.cancel()
-        self._leave()
+        self._release_admission()
         super().connection_lost(exc)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        self._leave()  # it is carried out; how long the client takes to read the answer is the client's affair
+        self._release_admission()  # the work is done; a client that reads slowly must not occupy capacity
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -109,38 +110,39 @@ class _Protocol(RequestHandler):
         super().data_received(data)
         self._is_busy = self._is_busy or bool(self._messages)
 
-    def _turns_away(self, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Whether this request was answered here and now. Answers keep their order: only if no other is under way.
+    def _reject_if_full(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Reject the request if its endpoint is full, otherwise count it. Returns whether it was rejected.
 
-        Nor is anything written to somebody who does not read: aiohttp waits until they do.
+        Responses must keep the order of requests, so nothing is rejected here while an earlier request of this
+        connection is in flight. Nothing is written to a client that does not read; aiohttp waits until it does.
         """
         if self._is_busy or not is_simple(message, payload):
             return False
-        admission = self._server.admissions.get((message.method, message.path))
+        admission = self._server.admission_controls.get((message.method, message.path))
         if admission is None:
             return False
         if admission.is_full and not self.writing_paused:
             assert self.transport is not None
-            self.transport.write(self._server.turn_away(message))
-            self._keep_open()
+            self.transport.write(self._server.reject(message))
+            self._restart_idle_timer()
             return True
-        admission.under_way += 1
+        admission.in_flight += 1
         self._admission = admission
         return False
 
-    def _keep_open(self) -> None:
-        """What aiohttp does after an answer: the connection may wait for the next request, but not for ever."""
+    def _restart_idle_timer(self) -> None:
+        """Do what aiohttp does after a response: the connection may wait for its next request for IDLE_SECONDS."""
         self._request_count += 1
         self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _leave(self) -> None:
+    def _release_admission(self) -> None:
         if self._admission is not None:
-            self._admission.under_way -= 1
+            self._admission.in_flight -= 1
         self._admission = None
 
-    def _close_if_silent(self, transport: asyncio.BaseTransport) -> None:
+    def _close_without_request(self, transport: asyncio.BaseTransport) -> None:
         if not self._request_count:
             transport.close()
 
@@ -150,36 +152,34 @@ class _Protocol(RequestHandler):
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         request_id = new_id()
-        log.info("refused what is not a request", request_id=request_id, fault=type(exc).__name__)
-        return _refused(request, status, "Bad Request", request_id)
+        log.info("malformed HTTP request", request_id=request_id, fault=type(exc).__name__)
+        return _malformed_request_response(request, status, request_id)
 
 
-class _Sieve:
-    """A parser of requests that keeps back those which `turns_away` has answered; aiohttp does not hear of them.
+class FilteringParser:
+    """An HTTP request parser that drops the requests which `reject` has answered, so that aiohttp never sees them.
 
-    Only a request that comes by itself: what follows it in the same bytes, an upgrade among it, is aiohttp's business.
+    It only filters a request that arrives alone. Pipelined requests and upgrades are left to aiohttp.
     """
 
-    def __init__(
-        self, parser: HttpRequestParser, turns_away: Callable[[RawRequestMessage, StreamReader], bool]
-    ) -> None:
-        self._parser, self._turns_away = parser, turns_away
-        self.message_consumed = parser.message_consumed  # asked for each request, so not by __getattr__
+    def __init__(self, parser: HttpRequestParser, reject: Callable[[RawRequestMessage, StreamReader], bool]) -> None:
+        self._parser, self._reject = parser, reject
+        self.message_consumed = parser.message_consumed  # aiohttp calls it for each request; __getattr__ is slower
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
         messages, upgraded, tail = self._parser.feed_data(data)
-        if len(messages) == 1 and not upgraded and self._turns_away(*messages[0]):
+        if len(messages) == 1 and not upgraded and self._reject(*messages[0]):
             self.message_consumed()
             messages = []
         return messages, upgraded, tail
 
 
-def _refused(request: BaseRequest, status: int, reason: str, request_id: str) -> web.StreamResponse:
+def _malformed_request_response(request: BaseRequest, status: int, request_id: str) -> web.StreamResponse:
     english = prefers_english(request.headers.get("Accept-Language", ""))
-    failure = http_failure(status, reason, english)
+    failure = http_failure(status, "Bad Request", english)
     count_refusal(failure.code)
     count_request(request.method, NO_ROUTE, status, 0)
     response = failure_response(request, failure, request_id)

@@ -1,4 +1,4 @@
-"""Times on the wire."""
+"""Times in requests and responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def iso(milliseconds: None) -> None: ...
 @overload
 def iso(milliseconds: int | None) -> str | None: ...
 def iso(milliseconds: int | None) -> str | None:
-    """Epoch milliseconds as ISO 8601 in UTC: `2026-11-23T08:00:00.000Z`."""
+    """Format epoch milliseconds as ISO 8601 in UTC: `2026-11-23T08:00:00.000Z`."""
     if milliseconds is None:
         return None
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"

@@ -1,4 +1,4 @@
-"""The signature of internal calls: HMAC-SHA256 by a secret that only the operator's own workers know."""
+"""The signature of calls from external workers: HMAC-SHA256 with a secret that only the operator's workers know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.errors import NotAllowed
 from actors.ports import Clock
 
 TIMESTAMP, SIGNATURE = "X-Darkroom-Timestamp", "X-Darkroom-Signature"
-MAX_AGE = 300  # seconds
+MAX_AGE_SECONDS = 300
 
 
 class WorkerSignature:
@@ -20,19 +20,19 @@ class WorkerSignature:
         self._secret, self._clock = secret.encode(), clock
 
     def check(self, request: web.Request, body: bytes) -> None:
-        """Raises NotAllowed for a call that is not signed, signed otherwise, or signed more than five minutes ago."""
+        """Raises NotAllowed if the signature is missing, invalid, or five minutes old or older."""
         timestamp = request.headers.get(TIMESTAMP, "")
         if re.fullmatch(r"[0-9]{1,12}", timestamp) is None:
             raise NotAllowed
         expected = sign(self._secret, timestamp, request.method, request.path, body)
-        given = request.headers.get(SIGNATURE, "")
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
+        signature = request.headers.get(SIGNATURE, "")
+        if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
             raise NotAllowed
-        if abs(self._clock.now() // 1000 - int(timestamp)) >= MAX_AGE:
+        if abs(self._clock.now() // 1000 - int(timestamp)) >= MAX_AGE_SECONDS:
             raise NotAllowed
 
 
 def sign(secret: bytes, timestamp: str, method: str, path: str, body: bytes) -> str:
-    """Hexadecimal HMAC over the lines timestamp (epoch seconds), method, path and body."""
-    signed = f"{timestamp}\n{method}\n{path}\n".encode() + body
-    return hmac.new(secret, signed, hashlib.sha256).hexdigest()
+    """Return the hexadecimal HMAC over the lines timestamp (epoch seconds), method, path and body."""
+    content = f"{timestamp}\n{method}\n{path}\n".encode() + body
+    return hmac.new(secret, content, hashlib.sha256).hexdigest()

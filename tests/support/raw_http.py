@@ -11,16 +11,16 @@ from tests.support.server import LocalServer
 TIMEOUT_SECONDS = 20  # only so that a server that never answers fails the test
 
 
-async def exchange(server: LocalServer, request: bytes, *, then_hang_up: bool = False, until: bytes = b"") -> bytes:
+async def exchange(server: LocalServer, request: bytes, *, half_close: bool = False, until: bytes = b"") -> bytes:
     """Send bytes and read `until` these come, or the server closes.
 
-    With `then_hang_up`, the server is told that nothing more will come from this side.
+    With `half_close`, the server is told that nothing more will come from this side.
     """
     host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(request)
-        if then_hang_up:
+        if half_close:
             writer.write_eof()
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await reader.readuntil(until) if until else await reader.read()
@@ -29,7 +29,7 @@ async def exchange(server: LocalServer, request: bytes, *, then_hang_up: bool = 
 
 
 @asynccontextmanager
-async def begun(
+async def started_request(
     server: LocalServer, request: bytes
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A request whose head the server has taken (it says 100 Continue), and whose body has yet to come."""

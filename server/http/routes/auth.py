@@ -1,4 +1,4 @@
-"""Routes: login by phone and code."""
+"""Routes: login by phone and code, and the sessions that follow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actors.phones import canonical
 from actors.quota.actor import Quota
 from actors.quota.messages import Balance, GetBalance
 from server.http.address import ClientAddress
-from server.http.body import Body, Line, Refusals
+from server.http.body import Body, FieldErrors, Line
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
@@ -23,12 +23,12 @@ _CODE = re.compile(r"[0-9]{6}")
 
 
 class SendCodeBody(Body):
-    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid}
+    field_errors: ClassVar[FieldErrors] = {"phone": PhoneInvalid}
     phone: str
 
 
 class LoginBody(Body):
-    refusals: ClassVar[Refusals] = {"phone": PhoneInvalid, "code": CodeInvalid}
+    field_errors: ClassVar[FieldErrors] = {"phone": PhoneInvalid, "code": CodeInvalid}
     phone: str
     code: str
 
@@ -46,8 +46,8 @@ class UserWire(TypedDict):
 
 
 class AuthRoutes:
-    def __init__(self, auth: Auth, quota: Quota, address: ClientAddress) -> None:
-        self._auth, self._quota, self._address = auth, quota, address
+    def __init__(self, auth: Auth, quota: Quota, client_address: ClientAddress) -> None:
+        self._auth, self._quota, self._client_address = auth, quota, client_address
 
     def routes(self) -> list[AnyRoute]:
         return [
@@ -59,37 +59,37 @@ class AuthRoutes:
         ]
 
     async def _send_code(self, call: Call[SendCodeBody, NoQuery]) -> Reply:
-        expire_in = await self._auth.ask(SendCode(canonical(call.body.phone), self._address.of(call.request)))
+        expire_in = await self._auth.ask(SendCode(canonical(call.body.phone), self._client_address.of(call.request)))
         return Reply({"expireIn": expire_in}, Text("验证码已发送", "Code sent"))
 
     async def _login(self, call: Call[LoginBody, NoQuery]) -> Reply:
         phone = canonical(call.body.phone)
         if _CODE.fullmatch(call.body.code) is None:
             raise CodeInvalid
-        return await self._logged_in(await self._auth.ask(LogIn(phone, call.body.code)))
+        return await self._login_reply(await self._auth.ask(LogIn(phone, call.body.code)))
 
     async def _refresh(self, call: Call[RefreshBody, NoQuery]) -> Reply:
-        return await self._logged_in(await self._auth.ask(Refresh(call.body.refreshToken)))
+        return await self._login_reply(await self._auth.ask(Refresh(call.body.refreshToken)))
 
     async def _log_out(self, call: Call[NoBody, NoQuery]) -> Reply:
         await self._auth.ask(LogOut(call.caller.session_id))
         return Reply(None, Text("已退出登录", "Logged out"))
 
-    async def _logged_in(self, login: LoginResult) -> Reply:
+    async def _login_reply(self, login: LoginResult) -> Reply:
         return Reply(
             {
                 "token": login.token,
                 "refreshToken": login.refresh_token,
                 "expiresIn": login.expires_in,
-                "user": await self._wire(login.user),
+                "user": await self._user_wire(login.user),
             }
         )
 
     async def _me(self, call: Call[NoBody, NoQuery]) -> Reply:
         user = await self._auth.ask(GetUser(call.caller.user_id))
-        return Reply({**await self._wire(user), "createdAt": iso(user.created_at)})
+        return Reply({**await self._user_wire(user), "createdAt": iso(user.created_at)})
 
-    async def _wire(self, user: User) -> UserWire:
+    async def _user_wire(self, user: User) -> UserWire:
         balance: Balance = await self._quota.ask(GetBalance(user.id))
         return {
             "id": user.id,

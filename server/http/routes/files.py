@@ -1,4 +1,4 @@
-"""Routes: the local object store's own upload and download, by signed address only."""
+"""Routes: upload to and download from the local object store, with signed addresses only."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from aiohttp.web_request import BaseRequest
 from actors.errors import Overloaded, StorageError, TooLarge
 from actors.ports import CONTENT_TYPES, PictureWorkers
 from actors.task.media import MAX_BYTES, owner_of
-from server.http.body import arriving
+from server.http.body import receiving_body
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 
-UPLOAD_SECONDS = 120
-MAX_STORED = 40 * 1024 * 1024  # encoded anew; noise of 7.9 MB as JPEG was measured to be 118 MB as PNG
-UPLOADS_PER_USER = 4  # at a time
-CHUNK = 64 * 1024
+UPLOAD_SECONDS = 120  # the time an upload has to arrive
+MAX_STORED_BYTES = 40 * 1024 * 1024  # of the re-encoded picture, which can be many times larger than the upload
+UPLOADS_PER_USER = 4  # at the same time
+CHUNK_BYTES = 64 * 1024
 
-_CONDITIONS = ("range", "if-range", "if-match", "if-unmodified-since")
+_CONDITIONAL_HEADERS = ("range", "if-range", "if-match", "if-unmodified-since")
 
 
 class SignedFiles(Protocol):
-    """What these routes need of the store behind them."""
+    """The part of the local object store that these routes need."""
 
     def check(self, method: str, key: str, expires: str, signature: str) -> None:
         """Raises LinkInvalid."""
 
     def path(self, key: str) -> Path:
-        """Where the object is. Raises FileMissing."""
+        """Return the path of an object. Raises FileMissing."""
 
     def incoming(self, suffix: str) -> Path:
-        """A fresh path for bytes on their way in."""
+        """Return an unused path for an incoming file."""
 
     async def put(self, key: str, source: Path) -> None: ...
 
 
 class _WholeFile(web.FileResponse):
-    """A picture is given whole: a part it does not have, or a condition, is no reason for an empty answer."""
+    """A response that always sends the whole file: range and conditional headers of the request are ignored."""
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        kept = {name: value for name, value in request.headers.items() if name.lower() not in _CONDITIONS}
-        return await super().prepare(request.clone(headers=kept))
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _CONDITIONAL_HEADERS}
+        return await super().prepare(request.clone(headers=headers))
 
 
 class FileRoutes:
     def __init__(self, files: SignedFiles, pictures: PictureWorkers) -> None:
         self._files, self._pictures = files, pictures
-        self._under_way: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()  # uploads by user id
 
     def routes(self) -> list[AnyRoute]:
         return [
@@ -63,38 +63,38 @@ class FileRoutes:
         ]
 
     async def _upload(self, call: Call[NoBody, NoQuery]) -> Reply:
-        """Take a picture in: what is stored is a fresh encoding of it, never the bytes that came."""
+        """Receive a picture and store a new encoding of it, never the uploaded bytes (docs/decisions/0004)."""
         request, key = call.request, self._checked_key(call.request)
         if (request.content_length or 0) > MAX_BYTES:
             raise TooLarge(limit="10 MB")
-        with self._one_of_few(owner_of(key)):
-            await self._take_in(request, key)
+        with self._limit_uploads(owner_of(key)):
+            await self._receive_and_store(request, key)
         return Reply(message=Text("上传成功", "Uploaded"))
 
-    async def _take_in(self, request: web.Request, key: str) -> None:
+    async def _receive_and_store(self, request: web.Request, key: str) -> None:
         suffix = Path(key).suffix
         try:
-            async with self._scratch(suffix) as received, self._scratch(suffix) as admitted:
+            async with self._temporary_path(suffix) as received, self._temporary_path(suffix) as encoded:
                 await _receive(request, received)
-                await self._pictures.admit(received, admitted)
-                if admitted.stat().st_size > MAX_STORED:
+                await self._pictures.admit(received, encoded)
+                if encoded.stat().st_size > MAX_STORED_BYTES:
                     raise TooLarge(limit="40 MB")
-                await self._files.put(key, admitted)
-        except OSError as fault:  # a full disk is no fault of the picture
+                await self._files.put(key, encoded)
+        except OSError as fault:  # the disk is full: the picture is not to blame
             raise StorageError(f"an upload could not be stored: {fault}") from fault
 
     @contextmanager
-    def _one_of_few(self, user_id: str) -> Iterator[None]:
-        """Nobody can fill the queue of uploads alone. Raises Overloaded."""
-        if self._under_way[user_id] >= UPLOADS_PER_USER:
+    def _limit_uploads(self, user_id: str) -> Iterator[None]:
+        """Limit the uploads of a user, so that one user cannot fill the queue alone. Raises Overloaded."""
+        if self._in_flight[user_id] >= UPLOADS_PER_USER:
             raise Overloaded(retry_after=1)
-        self._under_way[user_id] += 1
+        self._in_flight[user_id] += 1
         try:
             yield
         finally:
-            self._under_way[user_id] -= 1
-            if not self._under_way[user_id]:
-                del self._under_way[user_id]
+            self._in_flight[user_id] -= 1
+            if not self._in_flight[user_id]:
+                del self._in_flight[user_id]
 
     async def _download(self, call: Call[NoBody, NoQuery]) -> web.FileResponse:
         key = self._checked_key(call.request)
@@ -110,7 +110,7 @@ class FileRoutes:
         return key
 
     @asynccontextmanager
-    async def _scratch(self, suffix: str) -> AsyncIterator[Path]:
+    async def _temporary_path(self, suffix: str) -> AsyncIterator[Path]:
         path = self._files.incoming(suffix)
         try:
             yield path
@@ -119,12 +119,12 @@ class FileRoutes:
 
 
 async def _receive(request: web.Request, target: Path) -> None:
-    """Write the body to a file. Raises TooLarge past the limit, and what `arriving` raises."""
-    received = 0
-    async with arriving(request, UPLOAD_SECONDS):
+    """Write the body to a file. Raises TooLarge above the limit, and what `receiving_body` raises."""
+    received_bytes = 0
+    async with receiving_body(request, UPLOAD_SECONDS):
         with target.open("wb") as file:
-            async for chunk in request.content.iter_chunked(CHUNK):
-                received += len(chunk)
-                if received > MAX_BYTES:
+            async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+                received_bytes += len(chunk)
+                if received_bytes > MAX_BYTES:
                     raise TooLarge(limit="10 MB")
                 await asyncio.to_thread(file.write, chunk)

@@ -1,4 +1,4 @@
-"""Routes: is the process up, and can it do its work."""
+"""Routes: whether the process is up, and whether it is ready for requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Check = Callable[[], Awaitable[object]]
 
 
 class HealthRoutes:
-    """`checks` by name: each returns when its part works, and raises when it does not."""
+    """Serves /health and /ready. Each of `checks`, by name, raises if its part of the server does not work."""
 
     def __init__(self, checks: dict[str, Check]) -> None:
         self._checks, self._version = checks, version("darkroom")

@@ -1,4 +1,4 @@
-"""Routes: where to put a picture, and whether it would be taken."""
+"""Routes: the address to upload a picture to, and the check of a file before its upload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes: plans, purchase, orders, and the gateways' notifications."""
+"""Routes: plans, purchases, orders, the membership, and the payment callbacks of gateways."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from actors.membership.messages import (
     Order,
     Purchase,
 )
+from actors.membership.plans import Plan
 from actors.ports import Channel, Clock, Notification
-from server.http.body import Body, Line, Query, QueryInteger, Refusals, read_bytes
+from server.http.body import Body, FieldErrors, Line, Query, QueryInteger, read_bytes
 from server.http.idempotency import idempotency_key
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 
 _CHANNELS = {"wx": Channel.WX, "wechat": Channel.WX, "alipay": Channel.ALIPAY}
-DAY = 86_400_000
+DAY_MS = 86_400_000
 
 
 class PurchaseBody(Body):
-    refusals: ClassVar[Refusals] = {
+    field_errors: ClassVar[FieldErrors] = {
         "channel": partial(UnknownChannel, channel="?", known=", ".join(_CHANNELS)),
         "plan": partial(UnknownPlan, plan="?", known="GET /api/membership/plans"),
     }
@@ -49,51 +50,50 @@ class MembershipRoutes:
         self._membership, self._clock = membership, clock
 
     def routes(self) -> list[AnyRoute]:
-        notify = "/api/membership/payment-callback"
+        callback = "/api/membership/payment-callback"
+        status_capacity = partial(self._membership.check_capacity, GetMembershipStatus)
         return [
             Route("GET", "/api/membership/plans", self._plans, Access.PUBLIC),
             Route("POST", "/api/membership/purchase", self._purchase, body=PurchaseBody),
-            Route("POST", notify, self._notified, Access.PUBLIC),
-            Route("POST", f"{notify}/{{channel}}", self._notified_by, Access.PUBLIC),
-            Route(
-                "GET",
-                "/api/membership/status",
-                self._status,
-                room=partial(self._membership.check_capacity, GetMembershipStatus),
-            ),
+            Route("POST", callback, self._callback, Access.PUBLIC),
+            Route("POST", f"{callback}/{{channel}}", self._channel_callback, Access.PUBLIC),
+            Route("GET", "/api/membership/status", self._status, check_capacity=status_capacity),
             Route("GET", "/api/membership/orders", self._orders, query=OrdersQuery),
             Route("GET", "/api/membership/orders/{orderId}", self._order),
         ]
 
     async def _plans(self, call: Call[NoBody, NoQuery]) -> Reply:
         plans = await self._membership.ask(GetPlans())
-        return Reply([{"id": p.id, "name": p.name, "price": p.price, "quota": p.quota, "days": p.days} for p in plans])
+        return Reply([_plan_wire(plan) for plan in plans])
 
     async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Reply:
         body = call.body
         channel = _channel(body.channel)
         key = idempotency_key(call.request, channel, body.plan, body.autoRenew)
-        wanted = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
-        bought = await self._membership.ask(wanted)
+        purchase = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
+        purchased = await self._membership.ask(purchase)
         return Reply(
             {
-                "orderId": bought.order.id,
-                "amount": bought.order.amount,
-                "channel": bought.order.channel,
-                "payParams": bought.form.pay_params,
-                "qrcodeUrl": bought.form.qrcode_url,
-                "expireAt": iso(bought.order.expires_at),
+                "orderId": purchased.order.id,
+                "amount": purchased.order.amount,
+                "channel": purchased.order.channel,
+                "payParams": purchased.form.pay_params,
+                "qrcodeUrl": purchased.form.qrcode_url,
+                "expireAt": iso(purchased.order.expires_at),
             }
         )
 
-    async def _notified(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        return await self._notify(call.request, None)
+    async def _callback(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._handle_callback(call.request, None)
 
-    async def _notified_by(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        return await self._notify(call.request, _channel(call.path("channel")))
+    async def _channel_callback(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return await self._handle_callback(call.request, _channel(call.path("channel")))
 
-    async def _notify(self, request: web.Request, channel: Channel | None) -> web.Response:
-        """A gateway calls: it is answered in its own terms, refused in the envelope (any 4xx makes it try again)."""
+    async def _handle_callback(self, request: web.Request, channel: Channel | None) -> web.Response:
+        """Pass a gateway's notification on. A success is answered in the gateway's own format.
+
+        A failure is answered in the envelope: its 4xx status makes the gateway try again.
+        """
         headers = {name.lower(): value for name, value in request.headers.items()}
         notification = Notification(headers, await read_bytes(request))
         acknowledgement = await self._membership.ask(HandleNotification(channel, notification))
@@ -102,13 +102,13 @@ class MembershipRoutes:
     async def _status(self, call: Call[NoBody, NoQuery]) -> Reply:
         status = await self._membership.ask(GetMembershipStatus(call.caller.user_id))
         balance = status.balance
-        left = 0 if balance.expires_at is None else balance.expires_at - self._clock.now()
+        remaining_ms = 0 if balance.expires_at is None else balance.expires_at - self._clock.now()
         return Reply(
             {
                 "isMember": balance.is_member,
                 "quota_remaining": balance.remaining,
                 "quota_expireAt": iso(balance.expires_at),
-                "expireDays": max(0, -(-left // DAY)),
+                "expireDays": max(0, -(-remaining_ms // DAY_MS)),
                 "price": status.price,
                 "plan": status.plan,
                 "autoRenew": status.auto_renew,
@@ -120,7 +120,7 @@ class MembershipRoutes:
         page = await self._membership.ask(ListOrders(call.caller.user_id, query.limit, query.offset))
         return Reply(
             {
-                "orders": [_wire(order) for order in page.orders],
+                "orders": [_order_wire(order) for order in page.orders],
                 "total": page.total,
                 "limit": query.limit,
                 "offset": query.offset,
@@ -128,7 +128,7 @@ class MembershipRoutes:
         )
 
     async def _order(self, call: Call[NoBody, NoQuery]) -> Reply:
-        return Reply(_wire(await self._membership.ask(GetOrder(call.caller.user_id, call.path("orderId")))))
+        return Reply(_order_wire(await self._membership.ask(GetOrder(call.caller.user_id, call.path("orderId")))))
 
 
 def _channel(name: str) -> Channel:
@@ -137,7 +137,11 @@ def _channel(name: str) -> Channel:
     return _CHANNELS[name]
 
 
-def _wire(order: Order) -> dict[str, str | int | bool | None]:
+def _plan_wire(plan: Plan) -> dict[str, str | int]:
+    return {"id": plan.id, "name": plan.name, "price": plan.price, "quota": plan.quota, "days": plan.days}
+
+
+def _order_wire(order: Order) -> dict[str, str | int | bool | None]:
     return {
         "orderId": order.id,
         "channel": order.channel,

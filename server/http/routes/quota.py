@@ -1,4 +1,4 @@
-"""Routes: what a person has left, and how it came about."""
+"""Routes: the caller's balance and ledger."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ class QuotaRoutes:
 
     async def _ledger(self, call: Call[NoBody, LedgerQuery]) -> Reply:
         page = await self._quota.ask(GetLedger(call.caller.user_id, call.query.limit, call.query.cursor))
-        return Reply({"entries": [_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)})
+        return Reply(
+            {"entries": [_entry_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)}
+        )
 
 
-def _wire(entry: LedgerEntry) -> dict[str, str | int]:
+def _entry_wire(entry: LedgerEntry) -> dict[str, str | int]:
     return {
         "id": str(entry.id),
         "kind": entry.kind.value,

@@ -1,4 +1,4 @@
-"""Routes: tasks."""
+"""Routes: creating and reading tasks, and the status reports of external workers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus, T
 from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
 from server.http.language import Text
-from server.http.messages import task_failure
+from server.http.messages import task_failure_text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
 from server.http.times import iso
 from server.http.worker_signature import WorkerSignature
 
-CREATIONS = 1024  # under way at a time: as many as the quota actor has room for
+MAX_CREATIONS_IN_FLIGHT = 1024  # the capacity of the quota actor
 
 _PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
 
@@ -36,7 +36,7 @@ _DEFAULTS = BasicCleanParams()
 class CreateBody(Body):
     type: Annotated[Line, Field(min_length=1, max_length=64)]
     inputImageUrl: Annotated[Line, Field(min_length=1, max_length=2048)]
-    params: Annotated[dict[str, object], Field(default_factory=dict)]  # pydantic copies a plain default deeply, 3 us
+    params: Annotated[dict[str, object], Field(default_factory=dict)]  # pydantic would deep-copy a plain default
 
 
 class ReportBody(Body):
@@ -68,22 +68,26 @@ class TaskWire(TypedDict):
 
 
 class TaskRoutes:
-    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, signature: WorkerSignature) -> None:
-        self._tasks, self._media, self._store, self._signature = tasks, media, store, signature
+    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, worker_signature: WorkerSignature) -> None:
+        self._tasks, self._media, self._store, self._worker_signature = tasks, media, store, worker_signature
 
     def routes(self) -> list[AnyRoute]:
-        room = self._tasks.check_capacity
+        check_capacity = self._tasks.check_capacity
         return [
             Route(
                 "POST",
                 "/api/task/create",
                 self._create,
                 body=CreateBody,
-                room=partial(room, CreateTask),
-                under_way=CREATIONS,
+                check_capacity=partial(check_capacity, CreateTask),
+                max_in_flight=MAX_CREATIONS_IN_FLIGHT,
             ),
-            Route("GET", "/api/task/list", self._list, query=ListQuery, room=partial(room, ListTasks)),
-            Route("GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, room=partial(room, GetTask)),
+            Route(
+                "GET", "/api/task/list", self._list, query=ListQuery, check_capacity=partial(check_capacity, ListTasks)
+            ),
+            Route(
+                "GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, check_capacity=partial(check_capacity, GetTask)
+            ),
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 
@@ -107,15 +111,15 @@ class TaskRoutes:
 
     async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
         task = await self._tasks.ask(GetTask(call.caller.user_id, call.path("taskId")))
-        return Reply(self._wire(task, call.english))
+        return Reply(self._task_wire(task, call.english))
 
     async def _list(self, call: Call[NoBody, ListQuery]) -> Reply:
         query = call.query
-        wanted = TaskFilter(call.caller.user_id, query.status, query.type, query.cursor)
-        page = await self._tasks.ask(ListTasks(wanted, query.limit, query.offset))
+        task_filter = TaskFilter(call.caller.user_id, query.status, query.type, query.cursor)
+        page = await self._tasks.ask(ListTasks(task_filter, query.limit, query.offset))
         return Reply(
             {
-                "tasks": [self._wire(task, call.english) for task in page.tasks],
+                "tasks": [self._task_wire(task, call.english) for task in page.tasks],
                 "total": page.total,
                 "limit": query.limit,
                 "offset": query.offset,
@@ -124,9 +128,9 @@ class TaskRoutes:
         )
 
     async def _report(self, call: Call[NoBody, NoQuery]) -> Reply:
-        """A worker outside this process reports; its signature is checked before a word of it is read."""
+        """Take the report of an external worker. Its signature is checked before its body is parsed."""
         raw = await read_bytes(call.request)
-        self._signature.check(call.request, raw)
+        self._worker_signature.check(call.request, raw)
         body = parse_body(raw, ReportBody)
         if body.status is TaskStatus.PENDING:
             raise BadParameter(field="status", problem="report_status")
@@ -136,20 +140,20 @@ class TaskRoutes:
         await self._tasks.ask(ReportStatus(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
         return Reply(message=Text("任务状态已更新", "Task status updated"))
 
-    def _wire(self, task: Task, english: bool) -> TaskWire:
+    def _task_wire(self, task: Task, english: bool) -> TaskWire:
         return {
             "id": task.id,
             "type": task.type,
             "status": task.status.value,
             "inputImageUrl": self._store.sign_download(task.input_key),
             "params": task.params,
-            "resultUrls": [self._address(result) for result in task.results],
-            "errorMessage": None if task.error is None else task_failure(task.error, english),
+            "resultUrls": [self._result_url(result) for result in task.results],
+            "errorMessage": None if task.error is None else task_failure_text(task.error, english),
             "progress": _PROGRESS[task.status],
             "createdAt": iso(task.created_at),
             "updatedAt": iso(task.updated_at),
             "completedAt": iso(task.completed_at),
         }
 
-    def _address(self, result: str) -> str:
+    def _result_url(self, result: str) -> str:
         return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)

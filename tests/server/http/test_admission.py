@@ -13,11 +13,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from server.http import runner
-from server.http.admission import Admission
-from server.http.app import ADMISSIONS
+from server.http.admission import AdmissionControl
+from server.http.app import ADMISSION_CONTROLS
 from storage.engine.connection import Connection
 from tests.support.account_state import store_picture, task_body
-from tests.support.raw_http import TIMEOUT_SECONDS, begun, exchange, status
+from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status
 from tests.support.server import LocalServer, User
 
 CREATE = "/api/task/create"
@@ -26,8 +26,8 @@ ENOUGH = 100_000  # refusals, of some 400 bytes: more than the sockets' buffers 
 LAST = b"GET /health HTTP/1.1\r\nHost: darkroom\r\nConnection: close\r\n\r\n"
 
 
-def admission(server: LocalServer) -> Admission:
-    return server.app[ADMISSIONS]["POST", CREATE]
+def admission(server: LocalServer) -> AdmissionControl:
+    return server.app[ADMISSION_CONTROLS]["POST", CREATE]
 
 
 def asked(body: bytes, *headers: str, version: str = "1.1") -> bytes:
@@ -78,7 +78,7 @@ async def writer_held(server: LocalServer) -> AsyncIterator[None]:
 
 async def until_under_way(server: LocalServer, count: int) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while admission(server).under_way != count:  # noqa: ASYNC110  # a plain number, which tells nobody that it changed
+        while admission(server).in_flight != count:  # noqa: ASYNC110  # a plain number, which tells nobody that it changed
             await asyncio.sleep(0)
 
 
@@ -124,7 +124,7 @@ async def test_one_more_than_may_be_under_way_is_refused_and_the_rest_is_carried
         assert refused.refusal == (503, 9003) and refused.headers["Retry-After"] == "1"
         assert (await server.get("/api/task/list", user=member)).status == 200, "other calls are not refused"
     assert [(await answer).status for answer in waiting] == [200, 200]
-    assert admission(server).under_way == 0
+    assert admission(server).in_flight == 0
     assert (await server.post(CREATE, body, user=member)).status == 200, "room again"
     assert await server.remaining(member) == 97
 
@@ -213,13 +213,13 @@ async def test_what_is_not_all_there_goes_the_ordinary_way_and_holds_no_place(se
     writer.close()
     admission(server).limit = 1
     who = f"Authorization: Bearer {member.token}"
-    async with begun(
+    async with started_request(
         server, asked(b"", "Expect: 100-continue", who).replace(b"Length: 0", b"Length: %d" % len(body))
     ) as (
         reader,
         writer,
     ):
-        assert admission(server).under_way == 0
+        assert admission(server).in_flight == 0
         writer.write(body)
         async with asyncio.timeout(TIMEOUT_SECONDS):
             assert status(await reader.readuntil(b"\r\n\r\n")) == 200
@@ -236,7 +236,7 @@ async def test_a_refusal_keeps_its_connection_open_like_any_answer(
     writer.write(asked(b"{}"))
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert status(await reader.readuntil(b"}}")) == 503
-        lines[0]._close_if_silent(lines[0].transport)  # as when its 20 seconds are over
+        lines[0]._close_without_request(lines[0].transport)  # as when its 20 seconds are over
         writer.write(asked(b"{}"))
         assert status(await reader.readuntil(b"}}")) == 503
         lines[0]._keepalive_handle.cancel()
@@ -251,11 +251,11 @@ async def test_whatever_becomes_of_a_request_its_place_is_free_again(server: Loc
     wrong: list[tuple[object, User | None]] = [({}, member), ({}, None), (task_body("http://elsewhere/x.png"), member)]
     for body, user in wrong:
         assert (await server.post(CREATE, body, user=user)).status in (400, 401)
-        assert admission(server).under_way == 0
+        assert admission(server).in_flight == 0
     await exchange(server, asked(b"{}", "Connection: close"))
     await exchange(server, asked(b"[", "Expect: else", "Connection: close"))
-    await exchange(server, asked(b"{}")[:-1], then_hang_up=True)  # it hangs up before its body has come
-    assert admission(server).under_way == 0
+    await exchange(server, asked(b"{}")[:-1], half_close=True)  # it hangs up before its body has come
+    assert admission(server).in_flight == 0
     body = task_body(await store_picture(server, member))
     async with writer_held(server):
         host, port = server.base.removeprefix("http://").split(":")

@@ -163,7 +163,7 @@ async def test_a_caller_that_hangs_up_in_the_middle_changes_nothing(server: Loca
     short = post("/api/auth/send-code", GOOD, length=len(GOOD) + 1)
     chunked = bare("POST", "/api/auth/send-code", "Transfer-Encoding: chunked") + b"18\r\n" + GOOD + b"\r\n"
     for request in (short, chunked, bare("POST", "/api/auth/send-code", "Content-Length: 5")):
-        await exchange(server, request, then_hang_up=True)
+        await exchange(server, request, half_close=True)
     assert not (server.data / "sandbox" / "sms").exists()
     assert (await server.get("/health")).status == 200
 

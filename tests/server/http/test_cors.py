@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.http.app import ADMISSIONS
+from server.http.app import ADMISSION_CONTROLS
 from tests.support.raw_http import exchange
 from tests.support.server import LocalServer, running_server
 
@@ -101,8 +101,8 @@ async def test_options_that_is_no_preflight_is_just_a_method(server: LocalServer
 
 
 async def test_whoever_is_turned_away_may_read_that_too(production: LocalServer) -> None:
-    admission = production.app[ADMISSIONS]["POST", CREATE]
-    admission.under_way = admission.limit
+    admission = production.app[ADMISSION_CONTROLS]["POST", CREATE]
+    admission.in_flight = admission.limit
     for origin, allowed in ((ORIGIN, True), (f"{ORIGIN}.evil.example", False)):
         request = f"POST {CREATE} HTTP/1.1\r\nHost: d\r\nOrigin: {origin}\r\nContent-Length: 2\r\n\r\n{{}}"
         answer = await exchange(production, request.encode(), until=b"\r\n\r\n")

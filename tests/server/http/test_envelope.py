@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.logs.form import line_format
-from tests.support.raw_http import TIMEOUT_SECONDS, bare, begun, exchange, post, status
+from tests.support.raw_http import TIMEOUT_SECONDS, bare, exchange, post, started_request, status
 from tests.support.server import LocalServer, ManualClock, User, running_server
 
 
@@ -151,7 +151,7 @@ async def test_an_unforeseen_fault_is_told_without_detail(tmp_path: Path, caplog
 def assert_told_in_full(caplog: pytest.LogCaptureFixture, request_id: str) -> None:
     (record,) = [record for record in caplog.records if record.name == "darkroom.http"]
     line = json.loads(line_format(production=True).format(record))
-    assert (line["level"], line["event"], line["request_id"]) == ("error", "a request failed", request_id)
+    assert (line["level"], line["event"], line["request_id"]) == ("error", "request failed", request_id)
     assert (line["method"], line["route"]) == ("GET", "/api/auth/me")
     assert "Traceback" in line["exception"] and "no such table" in line["exception"]
     read = line_format(production=False).format(record)
@@ -192,7 +192,7 @@ async def test_a_connection_that_brings_no_request_is_closed(
 async def test_a_connection_that_brought_one_is_kept(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.http.runner.HEAD_SECONDS", 0.01)
     head = bare("POST", "/api/auth/login", "Content-Length: 2", "Expect: 100-continue")
-    async with begun(server, head) as (reader, writer):
+    async with started_request(server, head) as (reader, writer):
         assert await exchange(server, b"") == b"", "one that was opened later has been closed by now"
         writer.write(b"{}")
         async with asyncio.timeout(TIMEOUT_SECONDS):

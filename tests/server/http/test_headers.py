@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from server.http.app import ADMISSIONS
+from server.http.app import ADMISSION_CONTROLS
 from tests.support.account_state import store_picture
 from tests.support.raw_http import bare, exchange, post, put, status
 from tests.support.server import LocalServer, User, running_server
@@ -64,8 +64,8 @@ async def built(server: LocalServer, standing: dict[str, str]) -> Site:
     order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data["orderId"]
     cashier = f"/sandbox/cashier/{order}"
     page = (await server.get(cashier)).raw.decode()
-    admission = server.app[ADMISSIONS]["POST", CREATE]
-    admission.under_way = admission.limit
+    admission = server.app[ADMISSION_CONTROLS]["POST", CREATE]
+    admission.in_flight = admission.limit
     return Site(server, standing, person, picture, place.removeprefix(server.base), cashier, page)
 
 

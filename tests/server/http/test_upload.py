@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 from server.http.routes.files import UPLOADS_PER_USER
 from tests.support.account_state import task_body
 from tests.support.pictures import encoded, shirt
-from tests.support.raw_http import TIMEOUT_SECONDS, bare, begun, exchange, status
+from tests.support.raw_http import TIMEOUT_SECONDS, bare, exchange, started_request, status
 from tests.support.server import ApiResponse, LocalServer, User
 
 MARK = b"<script>alert('darkroom')</script>"
@@ -128,16 +128,16 @@ async def test_a_packed_upload_is_not_unpacked(server: LocalServer) -> None:
         assert await refused(server, packed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
 
 
-async def sent(server: LocalServer, user: User, *headers: str, body: bytes, then_hang_up: bool = False) -> bytes:
+async def sent(server: LocalServer, user: User, *headers: str, body: bytes, half_close: bool = False) -> bytes:
     target, _ = await place_for(server, user)
     request = bare("PUT", target.removeprefix(server.base), *headers) + body
-    return await exchange(server, request, then_hang_up=then_hang_up)
+    return await exchange(server, request, half_close=half_close)
 
 
 async def test_a_broken_upload_leaves_nothing(server: LocalServer) -> None:
     person, picture = await server.new_user(), shirt(200)
     longer = f"Content-Length: {len(picture) + 1}"
-    assert await sent(server, person, longer, body=picture, then_hang_up=True) == b""
+    assert await sent(server, person, longer, body=picture, half_close=True) == b""
     broken = b"%x\r\n%b\r\nzz\r\n" % (len(picture), picture)
     assert status(await sent(server, person, "Transfer-Encoding: chunked", body=broken)) == 400
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -202,7 +202,7 @@ async def test_nobody_can_fill_the_queue_of_uploads_alone(server: LocalServer) -
         for _ in range(UPLOADS_PER_USER):
             target, _ = await place_for(server, greedy)
             request = bare("PUT", target.removeprefix(server.base), "Content-Length: 1000", "Expect: 100-continue")
-            await held.enter_async_context(begun(server, request))
+            await held.enter_async_context(started_request(server, request))
         target, _ = await place_for(server, greedy)
         assert (await server.put(target, raw=shirt(200))).refusal == (503, 9003)
         await server.upload(other, shirt(200))
