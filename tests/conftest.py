@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.support.server import LocalServer, running_server
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
-    """A development server with one picture worker, on an empty data folder and a clock that stands still."""
+    """A development server with one picture worker, on an empty data folder, with a manual clock."""
     async with running_server(tmp_path / "data") as server:
         yield server

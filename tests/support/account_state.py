@@ -1,4 +1,4 @@
-"""What a person has, compared before and after a refusal; and pictures put in place without a worker's time."""
+"""The state of a user's account, to compare before and after a request, and pictures stored without an upload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from tests.support.server import LocalServer, User
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
+    """`ledger` has (kind, amount, balance), `tasks` and `orders` have (id, status)."""
+
     remaining: int
     ledger: list[tuple[str, int, int]]
     tasks: list[tuple[str, str]]
@@ -18,7 +20,7 @@ class AccountState:
 async def account_state(server: LocalServer, user: User) -> AccountState:
     tasks = (await server.get("/api/task/list?limit=100", user=user)).data
     orders = (await server.get("/api/membership/orders?limit=100", user=user)).data
-    assert tasks["total"] <= 100 and orders["total"] <= 100, "all of it is on one page"
+    assert tasks["total"] <= 100 and orders["total"] <= 100, "everything is on one page"
     return AccountState(
         remaining=await server.remaining(user),
         ledger=await server.ledger(user),
@@ -28,13 +30,14 @@ async def account_state(server: LocalServer, user: User) -> AccountState:
 
 
 async def store_picture(server: LocalServer, user: User) -> str:
-    """The address of a file that lies where an upload would have put it."""
-    place = (await server.get("/api/media/sts?fileName=photo.png", user=user)).data
-    path = server.data / "pictures" / place["key"]
+    """Put a file where an upload would be stored, and return the address to create a task with."""
+    target = (await server.get("/api/media/sts?fileName=photo.png", user=user)).data
+    path = server.data / "pictures" / target["key"]
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"stands for a picture that was admitted")
-    return str(place["inputImageUrl"])
+    path.write_bytes(b"stands for an accepted picture")
+    return str(target["inputImageUrl"])
 
 
 def task_body(url: str, **fields: object) -> dict[str, object]:
+    """Return the body of a request to create a task."""
     return {"type": "basic_clean", "inputImageUrl": url, **fields}

@@ -1,4 +1,4 @@
-"""HTTP as no client library would send it."""
+"""Requests as raw bytes, which no client library would send."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TIMEOUT_SECONDS = 20  # only so that a server that never answers fails the test
 
 
 async def exchange(server: LocalServer, request: bytes, *, half_close: bool = False, until: bytes = b"") -> bytes:
-    """Send bytes and read `until` these come, or the server closes.
+    """Send bytes and read up to `until`, or until the server closes the connection.
 
-    With `half_close`, the server is told that nothing more will come from this side.
+    With `half_close` the sending side of the connection is closed after the request.
     """
     host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -32,7 +32,7 @@ async def exchange(server: LocalServer, request: bytes, *, half_close: bool = Fa
 async def started_request(
     server: LocalServer, request: bytes
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A request whose head the server has taken (it says 100 Continue), and whose body has yet to come."""
+    """Send a request head and wait for 100 Continue. The body has not been sent yet."""
     host, port = server.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -45,7 +45,7 @@ async def started_request(
 
 
 def post(path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """A POST that closes the connection; `length` is what Content-Length claims, None for the truth."""
+    """A POST that closes the connection. `length` is its Content-Length, by default the right one."""
     return _request("POST", path, body, len(body) if length is None else length, headers)
 
 
@@ -53,15 +53,15 @@ def put(path: str, body: bytes, *headers: str, length: int | None = None) -> byt
     return _request("PUT", path, body, len(body) if length is None else length, headers)
 
 
-def bare(method: str, path: str, *headers: str) -> bytes:
-    """A request without a body's length."""
+def without_length(method: str, path: str, *headers: str) -> bytes:
+    """A request without a Content-Length, which closes the connection."""
     lines = [f"{method} {path} HTTP/1.1", "Host: darkroom", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
+def status(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1])
 
 
 def _request(method: str, path: str, body: bytes, length: int, headers: tuple[str, ...]) -> bytes:
-    return bare(method, path, f"Content-Length: {length}", *headers) + body
+    return without_length(method, path, f"Content-Length: {length}", *headers) + body

@@ -1,4 +1,4 @@
-"""What the tests of single calls share."""
+"""Fixtures of the tests of single API calls."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["no_fault", "server"]
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
-    """A development server that accepts tasks and leaves them alone, on an empty data folder."""
+    """A development server without workers, which accepts tasks but does not run them, on an empty data folder."""
     async with running_server(tmp_path / "data", tasks={"workers": 0}) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def no_fault(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever a client sends is answered or refused: a logged fault is a defect, also where a test did not look."""
+    """Fail a test if the server logged an error: every request must be answered or refused."""
     yield
-    faults = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in faults if record.name in ("darkroom.http", "asyncio")] == []
+    errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in errors if record.name in ("darkroom.http", "asyncio")] == []

@@ -1,4 +1,4 @@
-"""Idempotency-Key: one key, one task, one charge, whenever and however often it comes."""
+"""The Idempotency-Key of a creation: one key makes one task and one charge, however often it is sent."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ async def create(server: LocalServer, user: User, body: object, key: str) -> Api
     return await server.post("/api/task/create", body, user=user, headers={"Idempotency-Key": key})
 
 
-async def test_the_same_key_gives_the_same_answer_and_one_charge(server: LocalServer) -> None:
+async def test_the_same_key_gives_the_same_response_and_one_charge(server: LocalServer) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
     first = await create(server, member, body, "key")
     server.clock.advance(seconds=90)
     await server.create_task(member, await store_picture(server, member))
-    assert (await create(server, member, body, "key")).data == first.data, "the balance and the time of then"
+    assert (await create(server, member, body, "key")).data == first.data, (
+        "with the balance and the time of the first response"
+    )
     after = await account_state(server, member)
     assert (after.remaining, len(after.tasks)) == (98, 2)
 
 
-async def test_twenty_at_once_are_one(server: LocalServer) -> None:
+async def test_twenty_concurrent_creations_with_one_key_make_one_task(server: LocalServer) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
-    answers = await asyncio.gather(*(create(server, member, body, "key") for _ in range(20)))
-    assert {answer.raw for answer in answers} == {answers[0].raw}
+    responses = await asyncio.gather(*(create(server, member, body, "key") for _ in range(20)))
+    assert {response.raw for response in responses} == {responses[0].raw}
     after = await account_state(server, member)
     assert after.ledger == [("grant", 100, 100), ("charge", -1, 99)]
-    assert after.tasks == [(answers[0].data["taskId"], "pending")]
+    assert after.tasks == [(responses[0].data["taskId"], "pending")]
 
 
 async def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
@@ -52,8 +54,8 @@ async def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
         assert after.tasks == [(first.data["taskId"], "pending")]
 
 
-async def test_the_same_wish_in_other_words_is_the_same(server: LocalServer) -> None:
-    """The default said aloud, a field nobody reads, and the same picture under an address signed later."""
+async def test_an_equivalent_body_with_the_same_key_gets_the_same_response(server: LocalServer) -> None:
+    """An explicit default, an ignored field, and the same picture with a newer signature change nothing."""
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
     first = await create(server, member, body, "key")
@@ -70,7 +72,7 @@ async def test_the_same_wish_in_other_words_is_the_same(server: LocalServer) -> 
 @pytest.mark.parametrize(
     "change", [{"params": {"template": "matting"}}, {"params": {"template": "white_bg"}}, {"inputImageUrl": None}]
 )
-async def test_another_body_under_the_same_key_is_refused(server: LocalServer, change: dict[str, object]) -> None:
+async def test_a_different_body_with_the_same_key_is_refused(server: LocalServer, change: dict[str, object]) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
     if "inputImageUrl" in change:
@@ -81,33 +83,33 @@ async def test_another_body_under_the_same_key_is_refused(server: LocalServer, c
     assert await account_state(server, member) == before
 
 
-async def test_other_bodies_at_once_are_one_task(server: LocalServer) -> None:
+async def test_concurrent_different_bodies_with_one_key_make_one_task(server: LocalServer) -> None:
     member = await server.new_member()
     bodies = [task_body(await store_picture(server, member)) for _ in range(10)]
-    answers = await asyncio.gather(*(create(server, member, body, "key") for body in bodies))
-    assert sorted(answer.status for answer in answers) == [200] + [422] * 9
+    responses = await asyncio.gather(*(create(server, member, body, "key") for body in bodies))
+    assert sorted(response.status for response in responses) == [200] + [422] * 9
     assert len((await account_state(server, member)).tasks) == 1
 
 
-async def test_the_order_of_the_fields_is_not_another_body(server: LocalServer) -> None:
+async def test_the_order_of_fields_does_not_matter_to_a_key(server: LocalServer) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member), params={"template": "matting"})
     first = await create(server, member, body, "key")
     assert (await create(server, member, dict(reversed(body.items())), "key")).data == first.data
 
 
-async def test_a_refusal_is_kept_like_an_answer(server: LocalServer) -> None:
-    person = await server.new_user()
-    body = task_body(await store_picture(server, person))
-    assert (await create(server, person, body, "key")).refusal == (403, 1002)
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data["orderId"]
+async def test_a_refusal_is_repeated_for_its_key(server: LocalServer) -> None:
+    user = await server.new_user()
+    body = task_body(await store_picture(server, user))
+    assert (await create(server, user, body, "key")).refusal == (403, 1002)
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=user)).data["orderId"]
     await server.post("/sandbox/pay", {"orderId": order})
-    assert (await create(server, person, body, "key")).refusal == (403, 1002)
-    assert (await create(server, person, body, "another")).status == 200
-    assert await server.remaining(person) == 99
+    assert (await create(server, user, body, "key")).refusal == (403, 1002)
+    assert (await create(server, user, body, "another")).status == 200
+    assert await server.remaining(user) == 99
 
 
-async def test_a_request_that_was_never_understood_spends_no_key(server: LocalServer) -> None:
+async def test_an_invalid_request_does_not_use_its_key(server: LocalServer) -> None:
     member = await server.new_member()
     place = (await server.get("/api/media/sts", user=member)).data
     for wrong in ({}, task_body("x"), task_body(place["inputImageUrl"]), task_body("x", type="model_pose12")):
@@ -115,7 +117,7 @@ async def test_a_request_that_was_never_understood_spends_no_key(server: LocalSe
     assert (await create(server, member, task_body(await store_picture(server, member)), "key")).status == 200
 
 
-async def test_keys_of_two_people_are_two_keys(server: LocalServer) -> None:
+async def test_keys_are_separate_for_each_user(server: LocalServer) -> None:
     one, two = await server.new_member(), await server.new_member()
     first = (await create(server, one, task_body(await store_picture(server, one)), "key")).data
     second = (await create(server, two, task_body(await store_picture(server, two)), "key")).data
@@ -124,7 +126,7 @@ async def test_keys_of_two_people_are_two_keys(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "", "é", "钥匙", "a\tb", "k" * 4000])
-async def test_a_key_has_bounds(server: LocalServer, key: str) -> None:
+async def test_an_invalid_key_is_refused(server: LocalServer, key: str) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
     before = await account_state(server, member)
@@ -133,9 +135,9 @@ async def test_a_key_has_bounds(server: LocalServer, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["k" * 255, "a b", "'; DROP TABLE tasks; --", "~"])
-async def test_any_printable_key_is_good(server: LocalServer, key: str) -> None:
+async def test_any_printable_key_is_accepted(server: LocalServer, key: str) -> None:
     member = await server.new_member()
     body = task_body(await store_picture(server, member))
-    answers = [await create(server, member, body, key) for _ in range(2)]
-    assert answers[0].data == answers[1].data
+    responses = [await create(server, member, body, key) for _ in range(2)]
+    assert responses[0].data == responses[1].data
     assert await server.remaining(member) == 99

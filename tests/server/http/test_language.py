@@ -1,4 +1,4 @@
-"""Which language an Accept-Language header asks for, and that a code never depends on it."""
+"""The language of texts follows Accept-Language; error codes never depend on it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,40 @@ from tests.support.server import LocalServer
         *(("en;level=1", True), ("en\x00", False), ("zh" * 5000, False), ("\udcff", False)),
     ],
 )
-def test_preference(header: str, english: bool) -> None:
+def test_the_accept_language_header_selects_english_only_when_preferred(header: str, english: bool) -> None:
     assert prefers_english(header) is english
 
 
 @pytest.mark.parametrize(
     "path, refusal, zh, en",
     [
-        ("/nothing", (404, 404), "接口不存在", "There is nothing at this path"),
+        ("/nothing", (404, 404), "接口不存在", "There is no endpoint at this path"),
         (
             "/api/quota",
             (401, 1001),
-            "请先登录，或登录已过期",
-            "Please log in; the token is missing, invalid or expired",
+            "未登录或登录已过期，请重新登录",
+            "You are not logged in, or your login has expired; log in again",
         ),
-        ("/media/x", (403, 4003), "链接无效或已过期", "This link was altered or has expired; get a new one"),
-        ("/sandbox/sms", (400, 4001), "参数 phone 有误：缺少该参数", "Parameter phone: is required"),
+        ("/media/x", (403, 4003), "链接无效或已过期，请重新获取", "This link is invalid or has expired; get a new one"),
+        (
+            "/sandbox/sms",
+            (400, 4001),
+            "参数 phone 有误：缺少该参数",
+            "Invalid parameter phone: this parameter is required",
+        ),
     ],
 )
-async def test_refusals_in_both(server: LocalServer, path: str, refusal: tuple[int, int], zh: str, en: str) -> None:
-    for language, words in (("", zh), ("zh-CN", zh), ("en", en), ("fr", zh)):
-        answer = await server.get(path, headers={"Accept-Language": language})
-        assert (answer.refusal, answer.content["error"]["message"]) == (refusal, words)
+async def test_refusals_are_in_the_preferred_language_and_chinese_by_default(
+    server: LocalServer, path: str, refusal: tuple[int, int], zh: str, en: str
+) -> None:
+    for language, text in (("", zh), ("zh-CN", zh), ("en", en), ("fr", zh)):
+        response = await server.get(path, headers={"Accept-Language": language})
+        assert (response.refusal, response.content["error"]["message"]) == (refusal, text)
 
 
-async def test_a_good_message_in_both(server: LocalServer) -> None:
-    for language, words in (("", "验证码已发送"), ("en", "Code sent")):
-        answer = await server.post(
+async def test_success_messages_are_in_the_preferred_language(server: LocalServer) -> None:
+    for language, text in (("", "验证码已发送"), ("en", "Code sent")):
+        response = await server.post(
             "/api/auth/send-code", {"phone": "13800138000"}, headers={"Accept-Language": language}
         )
-        assert answer.content["message"] == words
+        assert response.content["message"] == text

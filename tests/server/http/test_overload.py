@@ -1,4 +1,4 @@
-"""More than the server can carry: what finds no room is refused at once, says when to try again, changes nothing."""
+"""Overload: requests beyond the capacity are refused immediately, say when to try again, and change nothing."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from storage.task.tasks import FailedTask
 from tests.support.account_state import store_picture, task_body
 from tests.support.server import LocalServer
 
-ROOM = 1024
+CAPACITY = 1024
 
 
-async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: LocalServer) -> None:
-    """The writer is held up, so that nothing gets done while more and more is asked for."""
+async def test_only_creations_beyond_the_capacity_are_refused(server: LocalServer) -> None:
+    """The database's writer is blocked, so that creations pile up."""
     member = await server.new_member()
     url = await store_picture(server, member)
     failing = (await server.post("/api/task/create", task_body(url), user=member)).data["taskId"]
-    tasks, quota, let_go, held = server.system._tasks, server.system._quota, threading.Event(), asyncio.Event()
+    tasks, quota, release, started = server.system._tasks, server.system._quota, threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def hold(_: Connection) -> None:
-        loop.call_soon_threadsafe(held.set)
-        let_go.wait()
+        loop.call_soon_threadsafe(started.set)
+        release.wait()
 
     async def create(number: int) -> TaskCreated | DomainError:
         try:
@@ -38,13 +38,13 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
             return refusal
 
     holding = asyncio.create_task(server.system._db.write(hold))
-    await held.wait()
+    await started.wait()
     try:
-        under_way = asyncio.create_task(create(0))  # the turn that waits for the writer
+        first = asyncio.create_task(create(0))  # its turn waits for the writer
         for _ in range(YIELDS_BEFORE_TURN + 2):
             await asyncio.sleep(0)
         assert not quota._queue
-        waiting = [asyncio.create_task(create(number)) for number in range(1, ROOM + 1)]
+        waiting = [asyncio.create_task(create(number)) for number in range(1, CAPACITY + 1)]
         await asyncio.sleep(0)
         for _ in range(3):
             refused = await server.post("/api/task/create", task_body(url), user=member)
@@ -56,10 +56,10 @@ async def test_creations_beyond_the_room_are_refused_and_nothing_else(server: Lo
         await asyncio.sleep(0)
         quota.check_capacity(Grant)
     finally:
-        let_go.set()
-    told = Counter(type(outcome) for outcome in await asyncio.gather(under_way, *waiting))
-    assert told == {TaskCreated: 99, QuotaInsufficient: ROOM - 98}
-    assert await refund, "money owed is not kept out by those who want to spend some"
+        release.set()
+    outcomes = Counter(type(outcome) for outcome in await asyncio.gather(first, *waiting))
+    assert outcomes == {TaskCreated: 99, QuotaInsufficient: CAPACITY - 98}
+    assert await refund, "creations must not keep a refund out"
     await holding
-    assert (await server.post("/api/task/create", task_body(url), user=member)).status == 200, "room again"
+    assert (await server.post("/api/task/create", task_body(url), user=member)).status == 200, "there is capacity again"
     assert await server.remaining(member) == 0

@@ -1,4 +1,4 @@
-"""Sessions: carried on by refresh tokens that are good once, ended by logout, reuse and ban, for good and at once."""
+"""Sessions: extended by single-use refresh tokens; ended immediately and finally by logout, reuse and ban."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.server import ApiResponse, LocalServer, ManualClock, running_
 PHONE = "13800138000"
 REFRESH, LOGOUT, QUOTA = "/api/auth/refresh", "/api/auth/logout", "/api/quota"
 DAY = 86_400
-NO_TOKENS = ("", " ", "rt_", "rt_" + "A" * 43, "null", "é" * 43, "' OR 1=1 --", "%00", "x" * 256)
-NO_TEXT: tuple[object, ...] = (None, 5, True, [], {}, ["rt_"], "x" * 257, "rt_\n", "\x00", "\ud800")
+INVALID_TOKENS = ("", " ", "rt_", "rt_" + "A" * 43, "null", "é" * 43, "' OR 1=1 --", "%00", "x" * 256)
+INVALID_VALUES: tuple[object, ...] = (None, 5, True, [], {}, ["rt_"], "x" * 257, "rt_\n", "\x00", "\ud800")
 
 
 async def log_in(server: LocalServer, phone: str = PHONE) -> Any:
@@ -29,73 +29,82 @@ async def refresh(server: LocalServer, token: str) -> ApiResponse:
     return await server.post(REFRESH, {"refreshToken": token})
 
 
-async def works(server: LocalServer, login: Any) -> bool:
-    answer = await server.get(QUOTA, headers=bearer(login))
-    assert answer.status == 200 or answer.refusal == (401, 1001)
-    return answer.status == 200
+async def is_valid(server: LocalServer, login: Any) -> bool:
+    response = await server.get(QUOTA, headers=bearer(login))
+    assert response.status == 200 or response.refusal == (401, 1001)
+    return response.status == 200
 
 
 def bearer(login: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {login['token']}"}
 
 
-async def test_a_refresh_answers_as_a_login_does(server: LocalServer) -> None:
+async def test_a_refresh_responds_like_a_login_with_new_tokens(server: LocalServer) -> None:
     first = await log_in(server)
     server.clock.advance(seconds=5)
     second = (await refresh(server, first["refreshToken"])).data
     assert second.keys() == first.keys() and second["user"] == first["user"]
     assert second["expiresIn"] == 7 * DAY
     assert second["token"] != first["token"] and second["refreshToken"] != first["refreshToken"]
-    assert await works(server, first) and await works(server, second), "an access token lives until its end"
+    assert await is_valid(server, first) and await is_valid(server, second), (
+        "an access token stays valid until it expires"
+    )
 
 
-async def test_a_session_goes_on_from_refresh_to_refresh(server: LocalServer) -> None:
+async def test_each_refresh_extends_the_session(server: LocalServer) -> None:
     login = await log_in(server)
     for _ in range(4):
         server.clock.advance(days=29.9)
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
         login = (await refresh(server, login["refreshToken"])).data
-        assert await works(server, login)
+        assert await is_valid(server, login)
     server.clock.advance(days=30)
     assert (await refresh(server, login["refreshToken"])).refusal == (401, 1001)
 
 
-async def test_reuse_of_a_spent_token_ends_the_session(server: LocalServer) -> None:
-    """Somebody has a copy: neither they nor the owner go on."""
+async def test_using_a_refresh_token_twice_ends_the_session(server: LocalServer) -> None:
+    """The token may have been stolen, so neither the thief nor the owner can continue."""
     first = await log_in(server)
     elsewhere = await log_in(server)
     second = (await refresh(server, first["refreshToken"])).data
     third = (await refresh(server, second["refreshToken"])).data
     assert (await refresh(server, first["refreshToken"])).refusal == (401, 1001)
     for login in (first, second, third):
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
         assert (await refresh(server, login["refreshToken"])).refusal == (401, 1001)
-    assert await works(server, elsewhere), "another session of the same person is another session"
+    assert await is_valid(server, elsewhere), "another session of the same user continues"
 
 
-async def test_of_many_refreshes_at_once_one_wins_and_then_nobody_does(server: LocalServer) -> None:
+async def test_concurrent_refreshes_with_one_token_end_the_session(server: LocalServer) -> None:
     login = await log_in(server)
-    answers = await asyncio.gather(*(refresh(server, login["refreshToken"]) for _ in range(50)))
-    won = [answer.data for answer in answers if answer.status == 200]
-    assert len(won) == 1 and {answer.status for answer in answers} == {200, 401}
-    assert not await works(server, won[0])
-    assert (await refresh(server, won[0]["refreshToken"])).refusal == (401, 1001)
+    responses = await asyncio.gather(*(refresh(server, login["refreshToken"]) for _ in range(50)))
+    successes = [response.data for response in responses if response.status == 200]
+    assert len(successes) == 1 and {response.status for response in responses} == {200, 401}
+    assert not await is_valid(server, successes[0])
+    assert (await refresh(server, successes[0]["refreshToken"])).refusal == (401, 1001)
 
 
-async def test_logout_ends_its_session_at_once_and_no_other(server: LocalServer) -> None:
+async def test_a_logout_ends_its_own_session_immediately_and_no_other(server: LocalServer) -> None:
     here, elsewhere = await log_in(server), await log_in(server)
     renewed = (await refresh(server, here["refreshToken"])).data
-    answer = await server.post(LOGOUT, headers=bearer(here))
-    assert answer.data is None and answer.content["message"] == "已退出登录"
+    response = await server.post(LOGOUT, headers=bearer(here))
+    assert response.data is None and response.content["message"] == "已退出登录"
     for login in (here, renewed):
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
         assert (await server.post(LOGOUT, headers=bearer(login))).refusal == (401, 1001)
         assert (await refresh(server, login["refreshToken"])).refusal == (401, 1001)
-    assert await works(server, elsewhere)
+    assert await is_valid(server, elsewhere)
+
+
+async def test_the_end_of_a_session_restores_none_that_ended_before(server: LocalServer) -> None:
+    logins = [await log_in(server) for _ in range(3)]
+    for count, login in enumerate(logins, 1):
+        await server.post(LOGOUT, headers=bearer(login))
+        assert [await is_valid(server, each) for each in logins] == [False] * count + [True] * (3 - count)
 
 
 @pytest.mark.parametrize("how", ["logout", "reuse", "ban"])
-async def test_what_has_ended_stays_ended_over_restarts(tmp_path: Path, how: str) -> None:
+async def test_an_ended_session_stays_ended_after_a_restart(tmp_path: Path, how: str) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock) as server:
         login, other = await log_in(server), await log_in(server, "13900139000")
@@ -109,80 +118,80 @@ async def test_what_has_ended_stays_ended_over_restarts(tmp_path: Path, how: str
             await refresh(server, login["refreshToken"])
     clock.advance(days=6.9)
     async with running_server(tmp_path, clock) as server:
-        assert not await works(server, login) and not await works(server, newest)
-        assert await works(server, other)
+        assert not await is_valid(server, login) and not await is_valid(server, newest)
+        assert await is_valid(server, other)
         await server.system._auth.ask(Purge())
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
         assert (await refresh(server, newest["refreshToken"])).refusal == (401, 1001)
 
 
-async def test_a_ban_ends_every_session_and_keeps_out(server: LocalServer) -> None:
+async def test_a_ban_ends_every_session_and_prevents_new_ones(server: LocalServer) -> None:
     logins = [await log_in(server) for _ in range(3)]
     other = await log_in(server, "13900139000")
     assert await server.system._auth.ask(Ban(logins[0]["user"]["id"])) == 3
     for login in logins:
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
         assert (await refresh(server, login["refreshToken"])).refusal == (401, 1001)
-    answer = await server.post("/api/auth/login", {"phone": PHONE, "code": await server.request_code(PHONE)})
-    assert answer.refusal == (403, 1005)
+    response = await server.post("/api/auth/login", {"phone": PHONE, "code": await server.request_code(PHONE)})
+    assert response.refusal == (403, 1005)
     assert await server.system._db.read(lambda c: c.execute("SELECT * FROM codes").fetchall()) == [], (
-        "the code is spent"
+        "the code is used up"
     )
-    assert await works(server, other)
+    assert await is_valid(server, other)
     await server.system._auth.ask(Unban(logins[0]["user"]["id"]))
-    assert not await works(server, logins[0]), "what has ended has ended"
+    assert not await is_valid(server, logins[0]), "an ended session stays ended"
     server.clock.advance(seconds=60)
-    assert await works(server, await log_in(server))
+    assert await is_valid(server, await log_in(server))
 
 
-async def test_a_login_and_a_ban_at_once_leave_no_session(server: LocalServer) -> None:
+async def test_a_concurrent_login_and_ban_leave_no_session(server: LocalServer) -> None:
     user = (await log_in(server))["user"]["id"]
     code = await server.request_code(PHONE)
-    answer, _ = await asyncio.gather(
+    response, _ = await asyncio.gather(
         server.post("/api/auth/login", {"phone": PHONE, "code": code}), server.system._auth.ask(Ban(user))
     )
-    assert answer.status == 403 or not await works(server, answer.data)
+    assert response.status == 403 or not await is_valid(server, response.data)
 
 
-async def test_what_is_no_refresh_token_is_refused(server: LocalServer) -> None:
+async def test_an_invalid_refresh_token_is_refused(server: LocalServer) -> None:
     login = await log_in(server)
-    for wrong in (*NO_TOKENS, login["token"], login["refreshToken"][:-1], login["refreshToken"] + "A"):
+    for wrong in (*INVALID_TOKENS, login["token"], login["refreshToken"][:-1], login["refreshToken"] + "A"):
         expected = (400, 4001) if len(wrong) > 256 else (401, 1001)
         assert (await refresh(server, wrong)).refusal == expected, wrong
-    for nonsense in NO_TEXT:
-        assert (await server.post(REFRESH, {"refreshToken": nonsense})).refusal == (400, 4001), nonsense
+    for value in INVALID_VALUES:
+        assert (await server.post(REFRESH, {"refreshToken": value})).refusal == (400, 4001), value
     assert (await server.post(REFRESH, {})).refusal == (400, 4001)
-    assert (await refresh(server, login["refreshToken"])).status == 200, "none of that has spent it"
+    assert (await refresh(server, login["refreshToken"])).status == 200, "the refused tokens did not use it up"
 
 
-async def test_after_a_rotation_old_tokens_stay_valid_until_they_expire(tmp_path: Path) -> None:
+async def test_tokens_from_before_a_key_rotation_stay_valid_until_they_expire(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock) as server:
         before = await log_in(server)
         await server.system._auth.ask(RotateKeys())
         after = await log_in(server)
-        assert await works(server, before) and await works(server, after)
+        assert await is_valid(server, before) and await is_valid(server, after)
     clock.advance(days=6.9)
     async with running_server(tmp_path, clock) as server:
         await server.system._auth.ask(RotateKeys())
-        assert await works(server, before) and await works(server, after)
+        assert await is_valid(server, before) and await is_valid(server, after)
     clock.advance(days=0.2)
     async with running_server(tmp_path, clock) as server:
-        assert not await works(server, before) and not await works(server, after)
-        assert await works(server, (await refresh(server, after["refreshToken"])).data)
+        assert not await is_valid(server, before) and not await is_valid(server, after)
+        assert await is_valid(server, (await refresh(server, after["refreshToken"])).data)
 
 
-async def test_another_secret_ends_every_access_token_and_no_session(tmp_path: Path) -> None:
+async def test_a_new_token_secret_ends_every_access_token_but_no_session(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock) as server:
         login = await log_in(server)
     secrets = {name: f"another {name} secret, long enough for it" for name in ("token", "code", "media", "internal")}
     async with running_server(tmp_path, clock, secrets=secrets) as server:
-        assert not await works(server, login)
-        assert await works(server, (await refresh(server, login["refreshToken"])).data)
+        assert not await is_valid(server, login)
+        assert await is_valid(server, (await refresh(server, login["refreshToken"])).data)
 
 
-async def test_a_clock_that_was_ahead_for_a_week_revives_nobody(tmp_path: Path) -> None:
+async def test_a_clock_that_was_ahead_for_a_week_does_not_restore_an_ended_session(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock) as server:
         login = await log_in(server)
@@ -190,26 +199,28 @@ async def test_a_clock_that_was_ahead_for_a_week_revives_nobody(tmp_path: Path) 
         clock.advance(days=8)
         await server.system._auth.ask(Purge())
         clock.advance(days=-8)
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
     clock.advance(days=8)
     async with running_server(tmp_path, clock) as server:
         clock.advance(days=-8)
-        assert not await works(server, login)
+        assert not await is_valid(server, login)
 
 
-async def test_a_session_is_refreshed_so_often_and_no_oftener(server: LocalServer) -> None:
-    """Each refresh leaves a row: one login must not be able to fill the disk."""
+async def test_the_refreshes_of_a_session_are_limited(server: LocalServer) -> None:
+    """Each refresh adds a row, so that without a limit one login could fill the disk."""
     login = await log_in(server)
     for _ in range(120):
         login = (await refresh(server, login["refreshToken"])).data
     refused = await refresh(server, login["refreshToken"])
     assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2009), "3600")
-    assert await works(server, login), "it goes on"
+    assert await is_valid(server, login), "the session continues"
     server.clock.advance(seconds=3600)
-    assert (await refresh(server, login["refreshToken"])).status == 200, "and nothing was spent"
+    assert (await refresh(server, login["refreshToken"])).status == 200, (
+        "and the refused refresh did not use up its token"
+    )
 
 
-async def test_a_key_is_kept_as_long_as_a_token_of_it_may_live(tmp_path: Path) -> None:
+async def test_a_signing_key_is_kept_until_its_last_token_expires(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock):
         pass
@@ -219,45 +230,48 @@ async def test_a_key_is_kept_as_long_as_a_token_of_it_may_live(tmp_path: Path) -
         await server.system._auth.ask(RotateKeys())
     clock.advance(days=1)
     async with running_server(tmp_path, clock) as server:
-        assert await works(server, login), "signed a moment before the rotation, by a key of nine days"
+        assert await is_valid(server, login), "its key was nine days old and was replaced just after the login"
     clock.advance(days=7)
     async with running_server(tmp_path, clock) as server:
         assert len(await server.system._db.read(signing_keys.load)) == 1
 
 
-async def test_a_new_key_signs_also_when_the_clock_was_set_back(server: LocalServer) -> None:
+async def test_a_new_key_signs_even_if_the_clock_was_set_back(server: LocalServer) -> None:
     before = await log_in(server)
     server.clock.advance(days=-1)
     key = await server.system._auth.ask(RotateKeys())
     after = await log_in(server)
     assert jwt.get_unverified_header(after["token"])["kid"] == key
     assert jwt.get_unverified_header(before["token"])["kid"] != key
-    assert await works(server, after)
+    assert await is_valid(server, after)
 
 
-async def test_the_refresh_token_is_not_kept(server: LocalServer) -> None:
+async def test_the_refresh_token_itself_is_not_stored(server: LocalServer) -> None:
     login = await log_in(server)
     await server.system._write()
-    kept = b"".join(path.read_bytes() for path in server.data.glob("darkroom.sqlite3*"))
-    assert login["user"]["id"].encode() in kept
-    assert login["refreshToken"].encode() not in kept and login["refreshToken"].removeprefix("rt_").encode() not in kept
+    stored = b"".join(path.read_bytes() for path in server.data.glob("darkroom.sqlite3*"))
+    assert login["user"]["id"].encode() in stored
+    assert (
+        login["refreshToken"].encode() not in stored
+        and login["refreshToken"].removeprefix("rt_").encode() not in stored
+    )
 
 
-async def test_sessions_that_nobody_can_carry_on_are_forgotten(tmp_path: Path) -> None:
+async def test_sessions_that_can_no_longer_be_refreshed_are_purged(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running_server(tmp_path, clock) as server:
         await log_in(server)
         clock.advance(days=36.9)
         late = await log_in(server)
         await server.system._auth.ask(Purge())
-        assert await server.system._db.read(counted) == (2, 2)
+        assert await server.system._db.read(count_rows) == (2, 2)
         clock.advance(days=0.2)
         await server.system._auth.ask(Purge())
-        assert await server.system._db.read(counted) == (1, 1)
-        assert await works(server, late)
+        assert await server.system._db.read(count_rows) == (1, 1)
+        assert await is_valid(server, late)
 
 
-def counted(connection: Any) -> tuple[int, int]:
+def count_rows(connection: Any) -> tuple[int, int]:
     return (
         connection.execute("SELECT COUNT(*) FROM sessions").fetchone()[0],
         connection.execute("SELECT COUNT(*) FROM refresh_tokens").fetchone()[0],

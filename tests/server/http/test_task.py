@@ -10,19 +10,19 @@ from tests.support.account_state import AccountState, account_state, store_pictu
 from tests.support.server import LocalServer, User
 
 CREATE, LIST = "/api/task/create", "/api/task/list"
-NO_TEXT: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})
-ABSENT = "0" * 32
+NOT_STRINGS: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})
+UNKNOWN_ID = "0" * 32
 
 
 async def refused(server: LocalServer, user: User, body: object) -> tuple[int, int]:
-    """How a task_body is refused, having changed nothing."""
+    """Return how a creation is refused, after checking that it changed nothing."""
     before = await account_state(server, user)
     refusal = (await server.post(CREATE, body, user=user)).refusal
     assert await account_state(server, user) == before, body
     return refusal
 
 
-async def test_an_unknown_type_costs_nothing(server: LocalServer) -> None:
+async def test_an_unknown_task_type_is_refused_and_charges_nothing(server: LocalServer) -> None:
     member = await server.new_member()
     url = await store_picture(server, member)
     names = (
@@ -36,22 +36,22 @@ async def test_an_unknown_type_costs_nothing(server: LocalServer) -> None:
         "{type}",
         "b" * 60_000,
     )
-    for name in (*names, *NO_TEXT):
+    for name in (*names, *NOT_STRINGS):
         assert await refused(server, member, task_body(url, type=name)) == (400, 4001), repr(name)
     assert await refused(server, member, {"inputImageUrl": url}) == (400, 4001)
 
 
-async def test_parameters_that_are_not_its_own_cost_nothing(server: LocalServer) -> None:
+async def test_invalid_parameters_are_refused_and_charge_nothing(server: LocalServer) -> None:
     member = await server.new_member()
     url = await store_picture(server, member)
-    templates = ("", "ALL", "all\n", "everything", "\ud800", "４", "a" * 60_000, *NO_TEXT)
+    templates = ("", "ALL", "all\n", "everything", "\ud800", "４", "a" * 60_000, *NOT_STRINGS)
     params: list[object] = [{"template": template} for template in templates]
     params += [{"scene": "street"}, {"amount": 0}, {"": 1}, {"\ud800": 1}, {"a\n\x00": 1}, {"__class__": {}}]
     for wrong in (*params, None, 5, "all", [], [{}]):
         assert await refused(server, member, task_body(url, params=wrong)) == (400, 4001), repr(wrong)
 
 
-async def test_an_image_that_is_not_ours_costs_nothing(server: LocalServer) -> None:
+async def test_an_image_outside_our_store_is_refused_and_charges_nothing(server: LocalServer) -> None:
     member = await server.new_member()
     base, url = server.base, await store_picture(server, member)
     foreign = (
@@ -62,12 +62,12 @@ async def test_an_image_that_is_not_ours_costs_nothing(server: LocalServer) -> N
         *(f"{url}\ud800", f"{url}\n", f"{url}\x00", f"{url}\u2028"),
         *("http://" + "a" * 2041, "http://" + "a" * 60_000, "http://[", "http://a:b:c", "//[/media/"),
     )
-    for address in (*foreign, *NO_TEXT):
+    for address in (*foreign, *NOT_STRINGS):
         assert await refused(server, member, task_body("", inputImageUrl=address)) == (400, 4001), repr(address)
     assert await refused(server, member, {"type": "basic_clean"}) == (400, 4001)
 
 
-async def test_somebody_elses_upload_costs_nothing(server: LocalServer) -> None:
+async def test_the_upload_of_another_user_is_refused_and_charges_nothing(server: LocalServer) -> None:
     owner, member = await server.new_member(), await server.new_member()
     url = await store_picture(server, owner)
     assert await refused(server, member, task_body(url)) == (403, 4003)
@@ -76,7 +76,7 @@ async def test_somebody_elses_upload_costs_nothing(server: LocalServer) -> None:
     assert (await server.create_task(owner, url))["quota_remaining"] == 99
 
 
-async def test_an_altered_address_costs_nothing(server: LocalServer) -> None:
+async def test_an_altered_address_is_refused_and_charges_nothing(server: LocalServer) -> None:
     member = await server.new_member()
     place = (await server.get("/api/media/sts", user=member)).data
     url = await store_picture(server, member)
@@ -94,43 +94,43 @@ async def test_an_altered_address_costs_nothing(server: LocalServer) -> None:
         assert await refused(server, member, task_body(f"{server.base}/media/{path}?{query}")) == (403, 4003), path
 
 
-async def test_an_upload_that_never_came_costs_nothing(server: LocalServer) -> None:
+async def test_a_missing_upload_is_refused_and_charges_nothing(server: LocalServer) -> None:
     member = await server.new_member()
     place = (await server.get("/api/media/sts", user=member)).data
     assert await refused(server, member, task_body(place["inputImageUrl"])) == (404, 4004)
 
 
-async def test_who_is_no_member_creates_nothing(server: LocalServer) -> None:
-    person = await server.new_user()
-    assert await refused(server, person, task_body(await store_picture(server, person))) == (403, 1002)
-    assert await account_state(server, person) == AccountState(0, [], [], [])
+async def test_a_user_without_a_membership_cannot_create_a_task(server: LocalServer) -> None:
+    user = await server.new_user()
+    assert await refused(server, user, task_body(await store_picture(server, user))) == (403, 1002)
+    assert await account_state(server, user) == AccountState(0, [], [], [])
 
 
-async def test_costs_and_owners_a_client_sends_are_passed_over(server: LocalServer) -> None:
+async def test_costs_and_owners_in_a_creation_are_ignored(server: LocalServer) -> None:
     victim, member = await server.new_member(), await server.new_member()
-    lies = {"cost": 0, "amount": -5, "userId": victim.id, "status": "success", "taskId": ABSENT, "quota": 1e6}
-    created = (await server.post(CREATE, task_body(await store_picture(server, member), **lies), user=member)).data
+    forged = {"cost": 0, "amount": -5, "userId": victim.id, "status": "success", "taskId": UNKNOWN_ID, "quota": 1e6}
+    created = (await server.post(CREATE, task_body(await store_picture(server, member), **forged), user=member)).data
     assert (created["status"], created["quota_remaining"]) == ("pending", 99)
-    assert created["taskId"] != ABSENT
+    assert created["taskId"] != UNKNOWN_ID
     assert await server.remaining(victim) == 100
 
 
-async def test_somebody_elses_task_shows_nothing(server: LocalServer) -> None:
+async def test_the_task_of_another_user_is_403_and_reveals_nothing(server: LocalServer) -> None:
     owner, other = await server.new_member(), await server.new_member()
     task = (await server.create_task(owner, await store_picture(server, owner)))["taskId"]
-    answer = await server.get(f"/api/task/{task}", user=other)
-    assert answer.refusal == (403, 4003)
-    assert owner.id.encode() not in answer.raw and task.encode() not in answer.raw
+    response = await server.get(f"/api/task/{task}", user=other)
+    assert response.refusal == (403, 4003)
+    assert owner.id.encode() not in response.raw and task.encode() not in response.raw
     assert (await server.get(f"{LIST}?userId={owner.id}&cursor={'f' * 32}", user=other)).data["total"] == 0
     assert (await server.get(f"/api/task/{task}", user=owner)).data["id"] == task
 
 
 @pytest.mark.parametrize(
-    "task", [ABSENT, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]
+    "task", [UNKNOWN_ID, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]
 )
-async def test_an_unknown_task_is_not_found(server: LocalServer, task: str) -> None:
-    person = await server.new_user()
-    assert (await server.get(f"/api/task/{task}", user=person)).refusal == (404, 4004)
+async def test_an_unknown_task_is_404(server: LocalServer, task: str) -> None:
+    user = await server.new_user()
+    assert (await server.get(f"/api/task/{task}", user=user)).refusal == (404, 4004)
 
 
 async def five_tasks(server: LocalServer) -> tuple[User, list[str]]:
@@ -144,34 +144,34 @@ def ids(page: Any) -> list[str]:
     return [task["id"] for task in page["tasks"]]
 
 
-async def test_list_is_no_task(server: LocalServer) -> None:
-    member, made = await five_tasks(server)
+async def test_list_is_never_taken_for_a_task_id(server: LocalServer) -> None:
+    member, task_ids = await five_tasks(server)
     page = (await server.get(LIST, user=member)).data
-    assert (ids(page), page["total"], page["limit"], page["offset"]) == (made, 5, 10, 0)
+    assert (ids(page), page["total"], page["limit"], page["offset"]) == (task_ids, 5, 10, 0)
     assert page["nextCursor"] is None
 
 
-async def test_pages_by_cursor_and_by_offset_show_each_task_once(server: LocalServer) -> None:
-    member, made = await five_tasks(server)
+async def test_pages_by_cursor_and_by_offset_list_each_task_once(server: LocalServer) -> None:
+    member, task_ids = await five_tasks(server)
     by_offset = [ids((await server.get(f"{LIST}?limit=2&offset={n}", user=member)).data) for n in (0, 2, 4, 6)]
-    assert by_offset == [made[:2], made[2:4], made[4:], []]
-    found, path = [], f"{LIST}?limit=2"
+    assert by_offset == [task_ids[:2], task_ids[2:4], task_ids[4:], []]
+    listed, path = [], f"{LIST}?limit=2"
     while path:
         page = (await server.get(path, user=member)).data
         assert page["total"] == 5
-        found += ids(page)
+        listed += ids(page)
         path = page["nextCursor"] and f"{LIST}?limit=2&cursor={page['nextCursor']}"
-    assert found == made
-    edge_case = (await server.get(f"{LIST}?limit=5", user=member)).data
-    assert edge_case["nextCursor"] is None, "a page that is just full has no next"
+    assert listed == task_ids
+    full_page = (await server.get(f"{LIST}?limit=5", user=member)).data
+    assert full_page["nextCursor"] is None, "a full last page has no next cursor"
 
 
-async def test_a_new_task_does_not_shift_the_pages_of_a_cursor(server: LocalServer) -> None:
-    member, made = await five_tasks(server)
+async def test_a_new_task_does_not_shift_the_pages_after_a_cursor(server: LocalServer) -> None:
+    member, task_ids = await five_tasks(server)
     first = (await server.get(f"{LIST}?limit=2", user=member)).data
     await server.create_task(member, await store_picture(server, member))
     second = (await server.get(f"{LIST}?limit=2&cursor={first['nextCursor']}", user=member)).data
-    assert ids(first) + ids(second) == made[:4]
+    assert ids(first) + ids(second) == task_ids[:4]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_a_new_task_does_not_shift_the_pages_of_a_cursor(server: LocalServ
         *(("status=pending&type=basic_clean", 5), ("unknown=1&userId=x", 5), ("limit=100", 5), ("offset=10000", 0)),
     ],
 )
-async def test_filters(server: LocalServer, query: str, count: int) -> None:
+async def test_the_list_can_be_filtered_by_status_and_type(server: LocalServer, query: str, count: int) -> None:
     member, _ = await five_tasks(server)
     page = (await server.get(f"{LIST}?{query}", user=member)).data
     assert len(page["tasks"]) == count
@@ -208,6 +208,6 @@ async def test_filters(server: LocalServer, query: str, count: int) -> None:
         *("cursor=", "cursor=x", "cursor=g" + "0" * 31, "cursor=" + "A" * 32, "cursor=" + "0" * 32 + "%0A"),
     ],
 )
-async def test_a_list_has_bounds(server: LocalServer, query: str) -> None:
-    person = await server.new_user()
-    assert (await server.get(f"{LIST}?{query}", user=person)).refusal == (400, 4001)
+async def test_an_invalid_query_of_the_list_is_refused(server: LocalServer, query: str) -> None:
+    user = await server.new_user()
+    assert (await server.get(f"{LIST}?{query}", user=user)).refusal == (400, 4001)

@@ -1,4 +1,4 @@
-"""Test numbers: a phone that gets no message and always has the same code, for as long as it is wanted."""
+"""Test numbers: phones that get no message and always have the same code, until a configured day."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def with_number(**more: object) -> Any:
 
 
 async def login(server: LocalServer, code: str = CODE) -> tuple[int, int]:
-    answer = await server.post("/api/auth/login", {"phone": PHONE, "code": code})
-    return (200, 0) if answer.status == 200 else answer.refusal
+    response = await server.post("/api/auth/login", {"phone": PHONE, "code": code})
+    return (200, 0) if response.status == 200 else response.refusal
 
 
 async def send(server: LocalServer) -> int:
@@ -30,44 +30,44 @@ async def messages(server: LocalServer) -> list[Any]:
     return list((await server.get(f"/sandbox/sms?phone={PHONE}")).data["messages"])
 
 
-async def test_a_test_number_gets_no_message_and_logs_in_with_its_code(tmp_path: Path) -> None:
+async def test_a_test_number_gets_no_message_and_logs_in_with_its_fixed_code(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=with_number()) as server:
         for _ in range(2):
             assert await send(server) == 200
             assert await login(server) == (200, 0)
         assert await messages(server) == []
-        assert (await server.new_user("13900139000")).token, "any other phone is as ever"
+        assert (await server.new_user("13900139000")).token, "another phone gets an ordinary code"
 
 
-async def test_its_code_is_like_any_other_but_for_being_known(tmp_path: Path) -> None:
+async def test_the_code_of_a_test_number_has_the_limits_of_any_other_code(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=with_number()) as server:
-        assert await login(server) == (400, 2001), "nothing was sent"
+        assert await login(server) == (400, 2001), "no code was requested"
         await send(server)
         for _ in range(5):
             assert await login(server, "000000") == (400, 2001)
-        assert await login(server) == (400, 2001), "five tries"
+        assert await login(server) == (400, 2001), "all five tries are used"
         await send(server)
         assert await login(server) == (200, 0)
-        assert await login(server) == (400, 2001), "one use"
+        assert await login(server) == (400, 2001), "the code is used"
         await send(server)
         server.clock.advance(seconds=300)
-        assert await login(server) == (400, 2001), "five minutes"
+        assert await login(server) == (400, 2001), "the code has expired"
 
 
-async def test_its_sends_are_limited_like_any_others(tmp_path: Path) -> None:
+async def test_the_code_requests_of_a_test_number_are_limited_like_any_others(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=with_number()) as server:
         assert [await send(server) for _ in range(6)] == [200] * 5 + [429]
 
 
 @pytest.mark.parametrize("mode", ["development", "production"])
-async def test_after_its_day_it_is_a_phone_like_any_other(tmp_path: Path, mode: str) -> None:
+async def test_after_its_last_day_a_test_number_is_an_ordinary_phone(tmp_path: Path, mode: str) -> None:
     clock = ManualClock(LAST_DAY)
     async with running_server(tmp_path, clock, auth=with_number(until="2026-11-23"), mode=mode) as server:
         assert await send(server) == 200
         assert await login(server) == (200, 0)
         clock.advance(seconds=0.001)
         if mode == "production":
-            assert await send(server) == 503, "its message went to the sender, who is away here"
+            assert await send(server) == 503, "the code went to the SMS sender, which is unreachable in this test"
         else:
             assert await send(server) == 200
             assert (await messages(server))[0]["code"] != CODE

@@ -1,4 +1,4 @@
-"""Access tokens: every call for people wants one, and only a living one of ours is one."""
+"""Access tokens: every route for users requires a valid one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.auth import signing_keys
 from tests.support.server import SECRETS, LocalServer, User
 
 DAY = 86_400
-WITH_TOKEN_ONLY = [
+USER_ROUTES = [
     ("GET", "/api/auth/me"),
     ("POST", "/api/membership/purchase"),
     ("GET", "/api/membership/status"),
@@ -35,14 +35,14 @@ WITH_TOKEN_ONLY = [
 ]
 
 
-def part(content: object) -> str:
+def base64_json(content: object) -> str:
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Forger:
-    """Somebody user knows the server's newest key."""
+    """Makes tokens with the server's newest key."""
 
     key: Key
 
@@ -53,14 +53,14 @@ class Forger:
     def signed(self, claims: dict[str, Any], secret: bytes | str | None = None) -> str:
         return jwt.encode(claims, secret or self.key.secret, "HS256", headers={"kid": self.key.id, "typ": "at+jwt"})
 
-    def by_hand(self, header: object, claims: object, digest: str = "sha256") -> str:
-        """A token with any header, signed with the right secret; what a dict lacks is put in as it should be."""
+    def with_header(self, header: object, claims: object, digest: str = "sha256") -> str:
+        """Sign any header and claims with the right secret. Header fields that are not given are correct."""
         full = {**self.header, **header} if isinstance(header, dict) else header
-        return self.exactly(full, claims, digest)
+        return self.with_exact_header(full, claims, digest)
 
-    def exactly(self, header: object, claims: object, digest: str = "sha256") -> str:
-        text = f"{part(header)}.{part(claims)}"
-        return f"{text}.{part(hmac.digest(self.key.secret, text.encode(), digest))}"
+    def with_exact_header(self, header: object, claims: object, digest: str = "sha256") -> str:
+        text = f"{base64_json(header)}.{base64_json(claims)}"
+        return f"{text}.{base64_json(hmac.digest(self.key.secret, text.encode(), digest))}"
 
 
 @pytest.fixture
@@ -73,54 +73,60 @@ def claims_of(user: User) -> dict[str, Any]:
     return dict(jwt.decode(user.token, options={"verify_signature": False}))
 
 
-async def tried(server: LocalServer, authorization: str | None) -> tuple[int, int]:
-    answer = await server.get("/api/quota", headers={} if authorization is None else {"Authorization": authorization})
-    return (200, 0) if answer.status == 200 else answer.refusal
+async def try_token(server: LocalServer, authorization: str | None) -> tuple[int, int]:
+    response = await server.get("/api/quota", headers={} if authorization is None else {"Authorization": authorization})
+    return (200, 0) if response.status == 200 else response.refusal
 
 
-@pytest.mark.parametrize("method, path", WITH_TOKEN_ONLY)
-async def test_no_token_no_answer(server: LocalServer, method: str, path: str) -> None:
+@pytest.mark.parametrize("method, path", USER_ROUTES)
+async def test_every_user_route_refuses_a_request_without_a_token(server: LocalServer, method: str, path: str) -> None:
     for headers in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, {"Cookie": "token=x"}):
         assert (await server.call(method, path, {"garbage": [1]}, headers=headers)).refusal == (401, 1001)
 
 
-async def test_the_claims_are_as_the_contract_says(server: LocalServer, forger: Forger) -> None:
-    person = await server.new_user("13800138000")
-    claims = claims_of(person)
-    assert (claims["userId"], claims["phone"]) == (person.id, "13800138000")
+async def test_the_token_has_the_claims_of_the_contract(server: LocalServer, forger: Forger) -> None:
+    user = await server.new_user("13800138000")
+    claims = claims_of(user)
+    assert (claims["userId"], claims["phone"]) == (user.id, "13800138000")
     assert claims["exp"] - claims["iat"] == 7 * DAY
-    assert jwt.get_unverified_header(person.token)["alg"] == "HS256"
-    for good in (forger.signed(claims), forger.by_hand({"cty": "JWT"}, claims)):
-        assert await tried(server, f"Bearer {good}") == (200, 0), "or the forgeries below prove nothing"
-    assert await tried(server, f"bearer {person.token}") == (200, 0), "the scheme's case does not matter (RFC 9110)"
+    assert jwt.get_unverified_header(user.token)["alg"] == "HS256"
+    for good in (forger.signed(claims), forger.with_header({"cty": "JWT"}, claims)):
+        assert await try_token(server, f"Bearer {good}") == (200, 0), "otherwise the forgeries below prove nothing"
+    assert await try_token(server, f"bearer {user.token}") == (200, 0), "the scheme's case does not matter (RFC 9110)"
 
 
-async def test_another_algorithm_or_secret_is_refused(server: LocalServer, forger: Forger) -> None:
+async def test_a_token_with_another_algorithm_or_secret_is_refused(server: LocalServer, forger: Forger) -> None:
     claims = claims_of(await server.new_user())
-    unsigned = [f"{part({**forger.header, 'alg': name})}.{part(claims)}." for name in ("none", "None", "nOnE", "")]
+    unsigned = [
+        f"{base64_json({**forger.header, 'alg': name})}.{base64_json(claims)}." for name in ("none", "None", "nOnE", "")
+    ]
     named_only = [
-        forger.by_hand({"alg": name}, claims) for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
+        forger.with_header({"alg": name}, claims)
+        for name in ("none", "HS384", "RS256", "ES256", "", None, 5, ["HS256"])
     ]
     others = [forger.signed(claims, secret) for name, secret in SECRETS.items() if name != "token"]
-    truly = [forger.by_hand({"alg": "HS384"}, claims, "sha384"), forger.by_hand({"alg": "HS512"}, claims, "sha512")]
+    other_digests = [
+        forger.with_header({"alg": "HS384"}, claims, "sha384"),
+        forger.with_header({"alg": "HS512"}, claims, "sha512"),
+    ]
     for forged in (
         *unsigned,
         *named_only,
         *others,
-        *truly,
-        forger.exactly({}, claims),
-        forger.by_hand({"alg": "HS256"}, claims, "sha1"),
+        *other_digests,
+        forger.with_exact_header({}, claims),
+        forger.with_header({"alg": "HS256"}, claims, "sha1"),
     ):
-        assert await tried(server, f"Bearer {forged}") == (401, 1001), forged
+        assert await try_token(server, f"Bearer {forged}") == (401, 1001), forged
 
 
 @pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"])
-async def test_a_claim_that_is_missing_or_null_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
+async def test_a_token_without_a_required_claim_is_refused(server: LocalServer, forger: Forger, missing: str) -> None:
     claims = claims_of(await server.new_user())
     del claims[missing]
-    assert await tried(server, f"Bearer {forger.signed(claims)}") == (401, 1001)
-    if missing not in ("userId", "phone", "sid"):  # which are read only after everything else was right
-        assert await tried(server, f"Bearer {forger.by_hand({'alg': 'HS256'}, {**claims, missing: None})}") == (
+    assert await try_token(server, f"Bearer {forger.signed(claims)}") == (401, 1001)
+    if missing not in ("userId", "phone", "sid"):  # these are read only after everything else was valid
+        assert await try_token(server, f"Bearer {forger.with_header({'alg': 'HS256'}, {**claims, missing: None})}") == (
             401,
             1001,
         )
@@ -135,13 +141,13 @@ async def test_a_claim_that_is_missing_or_null_makes_it_none(server: LocalServer
         ("exp", ["later", "99999999999", 0, -1, 1e300, [], {}]),
     ],
 )
-async def test_a_claim_with_another_value_makes_it_none(
+async def test_a_token_with_a_wrong_claim_is_refused(
     server: LocalServer, forger: Forger, claim: str, values: list[object]
 ) -> None:
     claims = claims_of(await server.new_user())
     for value in values:
-        forged = forger.by_hand({"alg": "HS256"}, {**claims, claim: value})
-        assert await tried(server, f"Bearer {forged}") == (401, 1001), value
+        forged = forger.with_header({"alg": "HS256"}, {**claims, claim: value})
+        assert await try_token(server, f"Bearer {forged}") == (401, 1001), value
 
 
 @pytest.mark.parametrize(
@@ -153,70 +159,80 @@ async def test_a_claim_with_another_value_makes_it_none(
     ],
     ids=str,
 )
-async def test_a_header_with_another_value_makes_it_none(
+async def test_a_token_with_a_wrong_header_is_refused(
     server: LocalServer, forger: Forger, header: dict[str, object]
 ) -> None:
-    """Another kind of token, or one that names another key, however well it is signed."""
+    """A token of another kind, or with another key id, is refused even with a valid signature."""
     claims = claims_of(await server.new_user())
-    assert await tried(server, f"Bearer {forger.by_hand({}, claims)}") == (200, 0)
-    assert await tried(server, f"Bearer {forger.by_hand(header, claims)}") == (401, 1001)
+    assert await try_token(server, f"Bearer {forger.with_header({}, claims)}") == (200, 0)
+    assert await try_token(server, f"Bearer {forger.with_header(header, claims)}") == (401, 1001)
 
 
 @pytest.mark.parametrize("missing", ["alg", "typ", "kid"])
-async def test_a_header_that_lacks_something_makes_it_none(server: LocalServer, forger: Forger, missing: str) -> None:
+async def test_a_token_without_a_required_header_is_refused(server: LocalServer, forger: Forger, missing: str) -> None:
     header = {name: value for name, value in forger.header.items() if name != missing}
-    assert await tried(server, f"Bearer {forger.exactly(header, claims_of(await server.new_user()))}") == (401, 1001)
+    assert await try_token(
+        server, f"Bearer {forger.with_exact_header(header, claims_of(await server.new_user()))}"
+    ) == (
+        401,
+        1001,
+    )
 
 
-async def test_a_token_lives_seven_days_and_never_longer(server: LocalServer, forger: Forger) -> None:
-    person = await server.new_user()
-    claims = claims_of(person)
+async def test_a_token_expires_after_seven_days(server: LocalServer, forger: Forger) -> None:
+    user = await server.new_user()
+    claims = claims_of(user)
     for changed in ({"exp": claims["exp"] + 1}, {"exp": claims["exp"] + 3650 * DAY}, {"iat": claims["iat"] + 3600}):
-        assert await tried(server, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
+        assert await try_token(server, f"Bearer {forger.signed({**claims, **changed})}") == (401, 1001), changed
     server.clock.advance(seconds=7 * DAY - 1)
-    assert await tried(server, f"Bearer {person.token}") == (200, 0)
+    assert await try_token(server, f"Bearer {user.token}") == (200, 0)
     server.clock.advance(seconds=1)
-    assert await tried(server, f"Bearer {person.token}") == (401, 1001)
+    assert await try_token(server, f"Bearer {user.token}") == (401, 1001)
 
 
-async def test_nobody_becomes_somebody_else(server: LocalServer) -> None:
+async def test_a_token_with_the_user_id_of_another_user_is_refused(server: LocalServer) -> None:
     victim, attacker = await server.new_user(), await server.new_user()
     header, _, signature = attacker.token.split(".")
-    stolen = f"{header}.{part({**claims_of(attacker), 'userId': victim.id})}.{signature}"
-    assert await tried(server, f"Bearer {stolen}") == (401, 1001)
+    forged = f"{header}.{base64_json({**claims_of(attacker), 'userId': victim.id})}.{signature}"
+    assert await try_token(server, f"Bearer {forged}") == (401, 1001)
 
 
-async def test_other_secrets_of_ours_are_no_token(server: LocalServer, forger: Forger) -> None:
+async def test_no_other_secret_is_accepted_as_a_token(server: LocalServer, forger: Forger) -> None:
     await server.request_code("13800138000")
-    person = await server.new_user("13900139000")
+    user = await server.new_user("13900139000")
     code = await server.request_code("13900139000")
     login = (await server.post("/api/auth/login", {"phone": "13900139000", "code": code})).data
-    place = (await server.get("/api/media/sts", user=person)).data
+    place = (await server.get("/api/media/sts", user=user)).data
     signature = place["uploadUrl"].partition("signature=")[2]
-    media = forger.by_hand({"alg": "HS256"}, place["key"])
-    for other in (login["refreshToken"], signature, media, code, person.id, person.phone, *SECRETS.values()):
-        assert await tried(server, f"Bearer {other}") == (401, 1001), other
+    media = forger.with_header({"alg": "HS256"}, place["key"])
+    for other in (login["refreshToken"], signature, media, code, user.id, user.phone, *SECRETS.values()):
+        assert await try_token(server, f"Bearer {other}") == (401, 1001), other
 
 
-async def test_garbage_is_no_token(server: LocalServer, forger: Forger) -> None:
-    person = await server.new_user()
-    deep, long = part(b"[" * 4500), part(b'{"alg":"HS256","kid":"' + b"9" * 4000 + b'"}')
+async def test_a_malformed_token_is_refused(server: LocalServer, forger: Forger) -> None:
+    user = await server.new_user()
+    deep, long = base64_json(b"[" * 4500), base64_json(b'{"alg":"HS256","kid":"' + b"9" * 4000 + b'"}')
     garbage = (
         *("a", ".", "..", "...", "a.b.c", "é.é.é", "null", "." * 5000, "A" * 7000),
-        *(f"{deep}.e30.AAAA", f"{part({'alg': 'HS256'})}.{deep}.AAAA", f"{long}.e30.AAAA", forger.by_hand([], {})),
         *(
-            forger.by_hand({"alg": "HS256", "kid": 5}, {}),
-            forger.by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, {}),
+            f"{deep}.e30.AAAA",
+            f"{base64_json({'alg': 'HS256'})}.{deep}.AAAA",
+            f"{long}.e30.AAAA",
+            forger.with_header([], {}),
         ),
         *(
-            forger.by_hand({"alg": "HS256"}, b"[" * 3000),
-            forger.by_hand({"alg": "HS256"}, b"9" * 5000),
-            forger.by_hand({"alg": "HS256"}, []),
+            forger.with_header({"alg": "HS256", "kid": 5}, {}),
+            forger.with_header({"alg": "HS256", "b64": False, "crit": ["b64"]}, {}),
         ),
-        *(f"{person.token}A", f"{person.token}.", f"{person.token} x", person.token[:-1], person.token.swapcase()),
+        *(
+            forger.with_header({"alg": "HS256"}, b"[" * 3000),
+            forger.with_header({"alg": "HS256"}, b"9" * 5000),
+            forger.with_header({"alg": "HS256"}, []),
+        ),
+        *(f"{user.token}A", f"{user.token}.", f"{user.token} x", user.token[:-1], user.token.swapcase()),
     )
     for token in garbage:
-        assert await tried(server, f"Bearer {token}") == (401, 1001), token[:80]
-    for header in (person.token, f"Basic {person.token}", f"Token {person.token}", f"Bearer:{person.token}"):
-        assert await tried(server, header) == (401, 1001), header
-    assert (await server.get(f"/api/quota?token={person.token}&access_token={person.token}")).refusal == (401, 1001)
+        assert await try_token(server, f"Bearer {token}") == (401, 1001), token[:80]
+    for header in (user.token, f"Basic {user.token}", f"Token {user.token}", f"Bearer:{user.token}"):
+        assert await try_token(server, header) == (401, 1001), header
+    assert (await server.get(f"/api/quota?token={user.token}&access_token={user.token}")).refusal == (401, 1001)

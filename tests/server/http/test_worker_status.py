@@ -1,4 +1,4 @@
-"""The call by which the operator's own workers report: signed, fresh, and each final state once."""
+"""The status reports of external workers: signed, recent, and with one final state for each task."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RESULT = "https://pictures.example/white-bg.png"
 SUCCESS = {"status": "success", "resultUrls": [RESULT]}
 
 
-def signature(server: LocalServer, right: tuple[str, bytes], **other: Any) -> dict[str, str]:
-    """The headers of a rightly signed call for a path and body; `other` says in what it differs."""
+def signature(server: LocalServer, target: tuple[str, bytes], **other: Any) -> dict[str, str]:
+    """Return the headers of a signed call for a path and body. `other` overrides parts of what is signed or sent."""
     timestamp = other.get("timestamp", str(server.clock.now() // 1000 + other.get("later", 0)))
     secret = other.get("secret", SECRETS["internal"]).encode()
-    path, body = other.get("path", right[0]), other.get("body", right[1])
-    made = sign(secret, timestamp, other.get("method", "PUT"), path, body)
-    return {TIMESTAMP: timestamp, SIGNATURE: other.get("signature", made)}
+    path, body = other.get("path", target[0]), other.get("body", target[1])
+    correct = sign(secret, timestamp, other.get("method", "PUT"), path, body)
+    return {TIMESTAMP: timestamp, SIGNATURE: other.get("signature", correct)}
 
 
 async def report(server: LocalServer, task: str, content: object, **other: Any) -> ApiResponse:
@@ -47,10 +47,10 @@ async def test_a_worker_reports_progress_and_success(server: LocalServer) -> Non
 
 async def test_a_failure_is_refunded_once(server: LocalServer) -> None:
     member, task = await task_of(server)
-    failed = {"status": "failed", "errorMessage": "the vendor said no"}
-    answers = await asyncio.gather(*(report(server, task, failed) for _ in range(20)))
-    assert sorted(answer.status for answer in answers) == [200] + [409] * 19
-    assert (await server.get(f"/api/task/{task}", user=member)).data["errorMessage"] == "the vendor said no"
+    failed = {"status": "failed", "errorMessage": "the vendor refused the picture"}
+    responses = await asyncio.gather(*(report(server, task, failed) for _ in range(20)))
+    assert sorted(response.status for response in responses) == [200] + [409] * 19
+    assert (await server.get(f"/api/task/{task}", user=member)).data["errorMessage"] == "the vendor refused the picture"
     assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
@@ -60,18 +60,18 @@ async def test_a_final_state_never_changes(server: LocalServer, first: str) -> N
     assert (await report(server, task, {**SUCCESS, "status": first})).status == 200
     before = await account_state(server, member)
     for status in ("processing", "success", "failed"):
-        answer = await report(server, task, {**SUCCESS, "status": status})
-        assert answer.refusal == (409, 4009)
+        response = await report(server, task, {**SUCCESS, "status": status})
+        assert response.refusal == (409, 4009)
     assert await account_state(server, member) == before
 
 
-async def test_success_and_failure_at_once_are_one(server: LocalServer) -> None:
+async def test_of_concurrent_reports_of_success_and_failure_one_is_accepted(server: LocalServer) -> None:
     member, task = await task_of(server)
     states = ["success", "failed"] * 10
-    answers = await asyncio.gather(*(report(server, task, {**SUCCESS, "status": state}) for state in states))
-    assert sorted(answer.status for answer in answers) == [200] + [409] * 19
-    won = (await server.get(f"/api/task/{task}", user=member)).data["status"]
-    assert await server.remaining(member) == (100 if won == "failed" else 99)
+    responses = await asyncio.gather(*(report(server, task, {**SUCCESS, "status": state}) for state in states))
+    assert sorted(response.status for response in responses) == [200] + [409] * 19
+    final_status = (await server.get(f"/api/task/{task}", user=member)).data["status"]
+    assert await server.remaining(member) == (100 if final_status == "failed" else 99)
 
 
 @pytest.mark.parametrize(
@@ -85,21 +85,21 @@ async def test_success_and_failure_at_once_are_one(server: LocalServer) -> None:
     ],
     ids=str,
 )
-async def test_without_the_right_signature_nothing_changes(server: LocalServer, other: dict[str, Any]) -> None:
+async def test_a_report_without_a_valid_signature_changes_nothing(server: LocalServer, other: dict[str, Any]) -> None:
     member, task = await task_of(server)
     before = await account_state(server, member)
-    answer = await report(server, task, {"status": "failed"}, **other)
-    assert answer.refusal == (403, 4003)
+    response = await report(server, task, {"status": "failed"}, **other)
+    assert response.refusal == (403, 4003)
     assert await account_state(server, member) == before
 
 
 @pytest.mark.parametrize("later", [-299, 0, 299])
-async def test_five_minutes_either_way_are_fresh(server: LocalServer, later: int) -> None:
+async def test_a_signature_is_valid_for_five_minutes_in_both_directions(server: LocalServer, later: int) -> None:
     _, task = await task_of(server)
     assert (await report(server, task, SUCCESS, later=later)).status == 200
 
 
-async def test_a_person_cannot_report_on_their_own_task(server: LocalServer) -> None:
+async def test_a_user_cannot_report_the_status_of_a_task(server: LocalServer) -> None:
     member, task = await task_of(server)
     bodies: list[object] = [{"status": "failed"}, SUCCESS, {}, []]
     for body in bodies:
@@ -107,7 +107,7 @@ async def test_a_person_cannot_report_on_their_own_task(server: LocalServer) -> 
     assert await server.remaining(member) == 99
 
 
-async def test_a_signature_for_one_task_is_none_for_another(server: LocalServer) -> None:
+async def test_a_signature_is_valid_only_for_its_own_task(server: LocalServer) -> None:
     member, task = await task_of(server)
     other = (await server.create_task(member, await store_picture(server, member)))["taskId"]
     body = json.dumps({"status": "failed"}).encode()
@@ -117,11 +117,11 @@ async def test_a_signature_for_one_task_is_none_for_another(server: LocalServer)
 
 
 @pytest.mark.parametrize("task", ["0" * 32, "list", "x"])
-async def test_a_task_that_is_none_is_not_found(server: LocalServer, task: str) -> None:
+async def test_a_report_for_an_unknown_task_is_404(server: LocalServer, task: str) -> None:
     assert (await report(server, task, SUCCESS)).refusal == (404, 4004)
 
 
-async def test_what_a_worker_says_is_checked_like_anything_else(server: LocalServer) -> None:
+async def test_an_invalid_report_is_refused_and_changes_nothing(server: LocalServer) -> None:
     member, task = await task_of(server)
     wrong: list[object] = [{}, [], {"status": None}, {"status": "pending"}, {"status": "done"}, {"status": 1}]
     wrong += [
@@ -155,7 +155,7 @@ async def test_what_a_worker_says_is_checked_like_anything_else(server: LocalSer
     assert await account_state(server, member) == before
 
 
-async def test_our_own_addresses_are_kept_as_keys_and_signed_afresh(server: LocalServer) -> None:
+async def test_results_in_our_own_store_get_a_new_signed_address_at_each_read(server: LocalServer) -> None:
     member, task = await task_of(server)
     own = await store_picture(server, member)
     assert (await report(server, task, {"status": "success", "resultUrls": [own]})).status == 200
