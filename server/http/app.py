@@ -24,7 +24,15 @@ from server.http.headers import DefaultHeaders
 from server.http.json_response import serialize_response
 from server.http.language import prefers_english
 from server.http.metrics import count_refusal, count_request, route_template
-from server.http.route import AdminCheck, AnyRoute, add_routes, failure_content, failure_response, wants_english
+from server.http.route import (
+    AdminCheck,
+    AnyRoute,
+    Endpoint,
+    add_routes,
+    failure_content,
+    failure_response,
+    wants_english,
+)
 from server.logs.form import REQUEST_ID
 
 log = structlog.stdlib.get_logger("darkroom.http")
@@ -37,7 +45,7 @@ ProcessRequest = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 RejectRequest = Callable[[RawRequestMessage], bytes]
 
 PROCESS_REQUEST: web.AppKey[ProcessRequest] = web.AppKey("process request")
-"""Wraps the whole application, as a middleware would; every aiohttp middleware costs time on each request."""
+"""Wraps the whole application, as a middleware would; an aiohttp middleware is slower (docs/decisions/0016)."""
 
 REJECT_REQUEST: web.AppKey[RejectRequest] = web.AppKey("reject request")
 """Makes the whole response, as bytes, to a request that admission control rejects."""
@@ -51,45 +59,48 @@ def build_app(
     routes: Sequence[AnyRoute], tokens: Tokens, check_admin: AdminCheck, cors: Cors, *, https: bool = False
 ) -> web.Application:
     """Build the application from its routes. `https` says whether browsers reach the server over HTTPS only."""
-    default_headers = DefaultHeaders(https=https)
+    app = web.Application(client_max_size=MAX_JSON_BYTES)
+    app[DEFAULT_HEADERS] = DefaultHeaders(https=https)
+    app[REJECT_REQUEST] = _make_reject(cors, app[DEFAULT_HEADERS])
+    limits = {(route.method, route.path): route.max_in_flight for route in routes}
+    app[ADMISSION_CONTROLS] = {key: AdmissionControl(limit) for key, limit in limits.items() if limit is not None}
+    app[PROCESS_REQUEST] = _make_process(cors, add_routes(app, routes, tokens, check_admin))
+    return app
 
-    def add_response_headers(
-        request_headers: Mapping[str, str], response_headers: CIMultiDict[str], request_id: str
-    ) -> None:
-        response_headers["X-Request-Id"] = request_id
-        cors.add_headers(request_headers, response_headers)
 
+def _make_reject(cors: Cors, default_headers: DefaultHeaders) -> RejectRequest:
     def reject(message: RawRequestMessage) -> bytes:
         request_id, english = _request_id(message.headers), prefers_english(message.headers.get("Accept-Language", ""))
         failure = failure_of(Overloaded(retry_after=1), english)
         headers = CIMultiDict(failure.headers)
-        add_response_headers(message.headers, headers, request_id)
+        headers["X-Request-Id"] = request_id
+        cors.add_headers(message.headers, headers)
         count_refusal(failure.code)
         count_request(message.method, message.path, failure.status, 0)
         body = to_json(failure_content(failure, request_id))
         return serialize_response(failure.status, default_headers, headers, body)
 
+    return reject
+
+
+def _make_process(cors: Cors, fixed_endpoints: Mapping[tuple[str, str], Endpoint]) -> ProcessRequest:
     async def process(request: web.Request, handler: Handler) -> web.StreamResponse:
         started_at, request_id = time.monotonic(), _request_id(request.headers)
         REQUEST_ID.set(request_id)
-        # Looking a fixed path up in a dict is faster than aiohttp's router, which tries one route after the other.
-        # A request with an Expect header needs aiohttp's handling of it. A request found here has no match_info.
+        # A fixed path is looked up in a dict, because aiohttp's router tries one route after the other
+        # (docs/decisions/0016). A request found here has no match_info. An Expect header needs aiohttp's handling.
         path = request.rel_url.raw_path
         endpoint = fixed_endpoints.get((request.method, path)) if hdrs.EXPECT not in request.headers else None
         template = None if endpoint is None else path  # aiohttp knows the template of any other path
         response = cors.preflight(request) or await _run_handler(request, endpoint or handler, request_id, template)
         if not response.prepared:
-            add_response_headers(request.headers, response.headers, request_id)
+            response.headers["X-Request-Id"] = request_id
+            cors.add_headers(request.headers, response.headers)
         seconds = time.monotonic() - started_at
         count_request(request.method, template or route_template(request), response.status, seconds)
         return response
 
-    app = web.Application(client_max_size=MAX_JSON_BYTES)
-    app[PROCESS_REQUEST], app[REJECT_REQUEST], app[DEFAULT_HEADERS] = process, reject, default_headers
-    limits = {(route.method, route.path): route.max_in_flight for route in routes}
-    app[ADMISSION_CONTROLS] = {key: AdmissionControl(limit) for key, limit in limits.items() if limit is not None}
-    fixed_endpoints = add_routes(app, routes, tokens, check_admin)
-    return app
+    return process
 
 
 async def _run_handler(

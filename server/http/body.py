@@ -75,7 +75,8 @@ def _check_web_address(text: str) -> str:
 
 
 # No control characters and no line breaks. Pydantic itself refuses lone surrogates, which JSON can contain and UTF-8
-# cannot. It is a pattern and not a function, because pydantic checks a pattern without calling Python.
+# cannot. It is a pattern and not a function, because pydantic checks a pattern without calling Python
+# (docs/decisions/0016).
 _ONE_LINE = r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]*$"
 Line = Annotated[str, Field(pattern=_ONE_LINE)]
 WebAddress = Annotated[Line, AfterValidator(_check_web_address)]

@@ -38,7 +38,7 @@ class _BufferedResponse(web.StreamResponse):
     """A response that is sent in a single write, for a persistent connection.
 
     It replaces web.Response, which checks on each response whether to compress it, to send it in chunks or to set
-    cookies. Here the answer is always no, and the checks are a large part of the cost of a small request.
+    cookies. Here the answer is always no (docs/decisions/0016).
     """
 
     def __init__(self, body: bytes, status: int) -> None:

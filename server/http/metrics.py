@@ -2,7 +2,7 @@
 
 Every module declares the metrics of what it does. Requests are counted in plain lists, which are turned into
 Prometheus' format only when /metrics is read, because the counters and histograms of prometheus_client use locks and
-are too slow for each request.
+are slower (docs/decisions/0016).
 """
 
 from __future__ import annotations

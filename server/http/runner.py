@@ -34,7 +34,7 @@ class EnvelopeRunner(web.AppRunner):
     """Runs an application as production does.
 
     A handler continues when its client has disconnected, and compressed bodies are not decompressed. There is no
-    access log, because a line for each request is expensive. Requests are counted instead (metrics.py), and failures
+    access log, because it is expensive (docs/decisions/0016). Requests are counted instead (metrics.py), and failures
     are logged with their request id.
     """
 

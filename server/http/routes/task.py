@@ -36,7 +36,7 @@ _DEFAULTS = BasicCleanParams()
 class CreateBody(Body):
     type: Annotated[Line, Field(min_length=1, max_length=64)]
     inputImageUrl: Annotated[Line, Field(min_length=1, max_length=2048)]
-    params: Annotated[dict[str, object], Field(default_factory=dict)]  # pydantic would deep-copy a plain default
+    params: Annotated[dict[str, object], Field(default_factory=dict)]  # pydantic deep-copies a plain default
 
 
 class ReportBody(Body):
