@@ -1,6 +1,6 @@
-"""The local object store: a folder, and addresses signed by HMAC.
+"""The local object store: files in a folder, and URLs that are signed by HMAC.
 
-An address is `BASE/media/KEY?expires=EPOCH_SECONDS&signature=…`; the signature covers method, key and expiry.
+A URL is `BASE/media/KEY?expires=EPOCH_SECONDS&signature=…`; the signature covers method, key and expiry.
 """
 
 from __future__ import annotations
@@ -18,117 +18,120 @@ from actors.ports import CONTENT_TYPES, Clock, UploadTicket
 
 UPLOAD_SECONDS = 30 * 60
 DOWNLOAD_SECONDS = 30 * 60
-SEEN = 8192  # keys, of some 200 bytes each
+MAX_KNOWN_KEYS = 8192
 
-_KEY = re.compile(r"(?:input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(?:jpg|png)")
-_SIGNED = re.compile(rf"({_KEY.pattern})\?expires=([0-9]{{1,12}})&signature=([0-9a-f]{{64}})")
+_KEY_PATTERN = re.compile(r"(?:input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(?:jpg|png)")
+_SIGNED_PATTERN = re.compile(rf"({_KEY_PATTERN.pattern})\?expires=([0-9]{{1,12}})&signature=([0-9a-f]{{64}})")
 
 
 class LocalObjects:
-    """An ObjectStore in `folder`; `base_url` is how the outside reaches this server."""
+    """An ObjectStore in `folder`. `base_url` is the address under which clients reach this server."""
 
     def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
-        self._folder, self._base, self._clock = folder, f"{base_url}/media/", clock
+        self._folder, self._url_prefix, self._clock = folder, f"{base_url}/media/", clock
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
         self._root = str(folder)
-        self._seen: dict[str, None] = {}
+        self._known_keys: dict[str, None] = {}  # a dict, because it keeps the order of insertion
         self._incoming = folder / "incoming"
 
     def prepare(self) -> None:
-        """Make the folders; what a former process left half received is thrown away."""
+        """Make the folders, and delete incomplete uploads of a former process."""
         shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)  # an orphaned worker may still write there
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)  # exist_ok: an orphaned worker may still write there
 
-    # --- the port ---
+    # --- actors.ports.ObjectStore ---
 
     def sign_upload(self, key: str) -> UploadTicket:
         expires = self._clock.now() // 1000 + UPLOAD_SECONDS
         return UploadTicket(
-            url=self._address("PUT", key, expires),
+            url=self._signed_url("PUT", key, expires),
             headers={"Content-Type": CONTENT_TYPES[Path(key).suffix]},
             expires_at=expires * 1000,
         )
 
     def sign_download(self, key: str) -> str:
-        return self._address("GET", key, self._clock.now() // 1000 + DOWNLOAD_SECONDS)
+        return self._signed_url("GET", key, self._clock.now() // 1000 + DOWNLOAD_SECONDS)
 
     def key_of(self, url: str) -> str | None:
-        if not url.startswith(self._base):
+        if not url.startswith(self._url_prefix):
             return None
-        parts = _SIGNED.fullmatch(url, len(self._base))
+        parts = _SIGNED_PATTERN.fullmatch(url, len(self._url_prefix))
         if parts is None or not self._is_signed("GET", *parts.groups()):
             raise LinkInvalid
         return parts[1]
 
     async def exists(self, key: str) -> bool:
-        """Asked on every creation, so thousands that were seen are not looked for again: nothing takes them away."""
-        if key not in self._seen and Path(self._locate(key)).is_file():
-            self._see(key)
-        return key in self._seen
+        """Return whether the object exists.
+
+        Existing keys are cached, because every task creation calls this; the server never deletes an object.
+        """
+        if key not in self._known_keys and Path(self._file_path(key)).is_file():
+            self._remember(key)
+        return key in self._known_keys
 
     async def fetch(self, key: str, target: Path) -> None:
         await asyncio.to_thread(shutil.copyfile, self.path(key), target)
 
     async def put(self, key: str, source: Path) -> None:
-        await asyncio.to_thread(self._put, Path(self._locate(key)), source)
-        self._see(key)
+        await asyncio.to_thread(self._put, Path(self._file_path(key)), source)
+        self._remember(key)
 
-    # --- for the routes that serve this store ---
+    # --- for the routes of server/http/routes/files.py ---
 
     def check(self, method: str, key: str, expires: str, signature: str) -> None:
-        """Raises LinkInvalid unless this very request was signed here and has not expired."""
-        parts = _SIGNED.fullmatch(f"{key}?expires={expires}&signature={signature}")
+        """Check the parts of a signed URL. Raises LinkInvalid unless they were signed here and have not expired."""
+        parts = _SIGNED_PATTERN.fullmatch(f"{key}?expires={expires}&signature={signature}")
         if parts is None or not self._is_signed(method, *parts.groups()) or int(expires) <= self._clock.now() // 1000:
             raise LinkInvalid
 
     def path(self, key: str) -> Path:
-        """Raises FileMissing."""
-        path = Path(self._locate(key))
+        """Return the file of an object. Raises FileMissing."""
+        path = Path(self._file_path(key))
         if not path.is_file():
             raise FileMissing
         return path
 
     def incoming(self, suffix: str) -> Path:
-        """A fresh path on the store's own disk for bytes on their way in."""
+        """Return a new path for an incomplete upload, on the store's own file system."""
         return self._incoming / f"{new_id()}{suffix}"
 
-    def _see(self, key: str) -> None:
-        self._seen[key] = None
-        if len(self._seen) > SEEN:
-            del self._seen[next(iter(self._seen))]  # the first one
+    def _remember(self, key: str) -> None:
+        self._known_keys[key] = None
+        if len(self._known_keys) > MAX_KNOWN_KEYS:
+            del self._known_keys[next(iter(self._known_keys))]  # the oldest
 
-    def _address(self, method: str, key: str, expires: int) -> str:
-        return f"{self._base}{key}?expires={expires}&signature={self._sign(method, key, str(expires))}"
+    def _signed_url(self, method: str, key: str, expires: int) -> str:
+        return f"{self._url_prefix}{key}?expires={expires}&signature={self._sign(method, key, str(expires))}"
 
     def _sign(self, method: str, key: str, expires: str) -> str:
-        mac = self._mac.copy()  # a third cheaper than to begin with the secret each time
+        mac = self._mac.copy()  # cheaper than a new HMAC, which would hash the secret again
         mac.update(f"{method}\n{key}\n{expires}".encode())
         return mac.hexdigest()
 
     def _is_signed(self, method: str, key: str, expires: str, signature: str) -> bool:
         return hmac.compare_digest(self._sign(method, key, expires), signature)
 
-    def _locate(self, key: str) -> str:
-        assert _KEY.fullmatch(key), "keys are made by this process and never hold a dot-dot"
+    def _file_path(self, key: str) -> str:
+        assert _KEY_PATTERN.fullmatch(key), "keys are made by this process and never contain .."
         return f"{self._root}/{key}"
 
     def _put(self, target: Path, source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = self.incoming(target.suffix)
+        incomplete = self.incoming(target.suffix)
         try:
-            with source.open("rb") as original, unfinished.open("wb") as copy:
+            with source.open("rb") as original, incomplete.open("wb") as copy:
                 shutil.copyfileobj(original, copy)
                 copy.flush()
                 os.fsync(copy.fileno())
-            unfinished.replace(target)
+            incomplete.replace(target)
         except BaseException:
-            unfinished.unlink(missing_ok=True)  # on a full disk the half of a picture would keep it full
+            incomplete.unlink(missing_ok=True)  # a partial file would keep a full disk full
             raise
         _sync_folders(target.parent, self._folder)
 
 
 def _sync_folders(folder: Path, top: Path) -> None:
-    """A new name is on disk when its folder is, and each new folder when the one above it is."""
+    """Make a new file name durable: fsync its folder and every folder above it up to `top`."""
     while True:
         descriptor = os.open(folder, os.O_RDONLY)
         try:

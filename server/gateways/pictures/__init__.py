@@ -1,5 +1,5 @@
-"""The picture work: admitting uploads and cutting garments out, in processes of its own.
+"""Picture work: re-encoding uploads and cutting garments out, in separate worker processes.
 
-`pool.PictureProcesses` is what the server sees. Everything that touches pixels is imported by the worker process only,
-so the server never loads OpenCV and a hostile picture meets a process that holds nothing of value.
+The server uses `pool.PictureProcesses` only. Modules that decode or change pixels are imported by the worker process
+alone: the server never loads OpenCV, and a malicious picture can attack only a process that holds no secrets.
 """

@@ -1,4 +1,4 @@
-"""What the background of a photo looks like, learnt from the frame's border."""
+"""The colours of a photo's background, estimated from the border of the frame."""
 
 from __future__ import annotations
 
@@ -6,61 +6,63 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 Mask = NDArray[np.uint8]
-"""Height x width; 1 where it holds, else 0."""
+"""Height x width; 1 inside, 0 outside."""
 
-_BORDER = 0.04
-_TONES = 6
-_RARE = 0.015
-"""A tone of fewer of the border's pixels is a label or a stain."""
-_LEEWAY = np.diag([12.0, 3.0, 3.0])
-"""Variance (Lab units squared) added to every tone: light falls off across a floor."""
-_MORE_INSIDE = 2.0
-"""A tone so many times denser in the middle than at the border is the garment's, cut by the frame."""
-_SPREAD = 3.0
-"""A tone reaches as many of its standard deviations."""
-
-
-def border_ring(height: int, width: int) -> Mask:
-    """The pixels along the frame, a twenty-fifth of the shorter side wide."""
-    ring = np.ones((height, width), np.uint8)
-    edge = max(3, round(_BORDER * min(height, width)))
-    ring[edge:-edge, edge:-edge] = 0
-    return ring
+_BORDER_WIDTH = 0.04
+"""Width of the border, as a share of the shorter side."""
+_CLUSTER_COUNT = 6
+_MIN_CLUSTER_SHARE = 0.015
+"""Colours of a smaller share of the border's pixels are a label or a stain, not the background."""
+_ADDED_COVARIANCE = np.diag([12.0, 3.0, 3.0])
+"""Variance (Lab units squared) added to every cluster, because the light varies across a floor."""
+_MAX_CENTRE_RATIO = 2.0
+"""A colour that is more than this many times denser in the centre than at the border belongs to a garment that the
+frame cuts."""
+_MAX_DISTANCE = 3.0
+"""Mahalanobis distance, in standard deviations, up to which a pixel belongs to a cluster."""
 
 
-def unlike_background(lab: Floats, ring: Mask) -> NDArray[np.bool_]:
-    """Which pixels have none of the background's tones.
+def border_mask(height: int, width: int) -> Mask:
+    """Return the mask of the pixels along the frame."""
+    border = np.ones((height, width), np.uint8)
+    thickness = max(3, round(_BORDER_WIDTH * min(height, width)))
+    border[thickness:-thickness, thickness:-thickness] = 0
+    return border
 
-    Several tones, since a background is planks and gaps, a sheet and its shadow. A garment that the frame cuts brings
-    its own tones to the border; they give themselves away by being denser inside.
+
+def non_background_pixels(lab: FloatArray, border: Mask) -> NDArray[np.bool_]:
+    """Return which pixels have none of the background's colours.
+
+    A background has several colours: boards and the gaps between them, a sheet and its shadow. When the frame cuts the
+    garment, its colours are at the border too; they are recognised because they are denser in the centre.
     """
-    distances = np.stack([_distance(lab, members) for members in _tones(lab[ring > 0])])
-    nearest = np.where(distances.min(axis=0) < _SPREAD, distances.argmin(axis=0), -1)
-    height, width = ring.shape
-    middle = nearest[height // 5 : height - height // 5, width // 5 : width - width // 5]
-    kept = [
-        tone
-        for tone in range(len(distances))
-        if np.mean(middle == tone) <= _MORE_INSIDE * np.mean(nearest[ring > 0] == tone)
+    distances = np.stack([_mahalanobis_distance(lab, cluster) for cluster in _colour_clusters(lab[border > 0])])
+    nearest = np.where(distances.min(axis=0) < _MAX_DISTANCE, distances.argmin(axis=0), -1)
+    height, width = border.shape
+    centre = nearest[height // 5 : height - height // 5, width // 5 : width - width // 5]
+    background = [
+        cluster
+        for cluster in range(len(distances))
+        if np.mean(centre == cluster) <= _MAX_CENTRE_RATIO * np.mean(nearest[border > 0] == cluster)
     ]
-    if not kept:
-        return np.ones(ring.shape, np.bool_)
-    return np.asarray(distances[kept].min(axis=0) > _SPREAD)
+    if not background:
+        return np.ones(border.shape, np.bool_)
+    return np.asarray(distances[background].min(axis=0) > _MAX_DISTANCE)
 
 
-def _tones(samples: Floats) -> list[Floats]:
-    """The samples in groups of like colour, rare ones left out."""
+def _colour_clusters(samples: FloatArray) -> list[FloatArray]:
+    """Group the samples by colour (k-means), without the rare colours."""
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    start = np.zeros((len(samples), 1), np.int32)
-    _, labels, _ = cv2.kmeans(samples, _TONES, start, criteria, 2, cv2.KMEANS_PP_CENTERS)
-    groups = [samples[np.ravel(labels) == tone] for tone in range(_TONES)]
-    return [group for group in groups if len(group) >= _RARE * len(samples)]
+    initial_labels = np.zeros((len(samples), 1), np.int32)
+    _, labels, _ = cv2.kmeans(samples, _CLUSTER_COUNT, initial_labels, criteria, 2, cv2.KMEANS_PP_CENTERS)
+    clusters = [samples[np.ravel(labels) == number] for number in range(_CLUSTER_COUNT)]
+    return [cluster for cluster in clusters if len(cluster) >= _MIN_CLUSTER_SHARE * len(samples)]
 
 
-def _distance(lab: Floats, members: Floats) -> Floats:
-    """Mahalanobis distance of each pixel to the tone that `members` are samples of."""
-    inverse = np.linalg.inv(np.cov(members.T) + _LEEWAY).astype(np.float32)
-    offset = lab - members.mean(axis=0)
+def _mahalanobis_distance(lab: FloatArray, cluster: FloatArray) -> FloatArray:
+    """Return the Mahalanobis distance of each pixel to the cluster, which is given by its samples."""
+    inverse = np.linalg.inv(np.cov(cluster.T) + _ADDED_COVARIANCE).astype(np.float32)
+    offset = lab - cluster.mean(axis=0)
     return np.asarray(np.sqrt(((offset @ inverse) * offset).sum(axis=2)), np.float32)

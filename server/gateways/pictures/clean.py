@@ -1,4 +1,4 @@
-"""The job behind every template: cut the garment out and write what was asked for."""
+"""The job behind every template: cut the garment out and write the requested files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from server.gateways.pictures.decode import Pixels, decode
 from server.gateways.pictures.encode import flatten, write_picture
 from server.gateways.pictures.enhance import enhance
 from server.gateways.pictures.matting import cut_out
-from server.gateways.pictures.protocol import OUTPUTS
-from server.gateways.pictures.segment import segment, small_copy
+from server.gateways.pictures.protocol import OUTPUT_FILES
+from server.gateways.pictures.segment import downscale, segment
 
-_MAKERS: dict[str, Callable[[Pixels], Pixels]] = {
-    "matting.png": lambda garment: garment,
+_RENDERERS: dict[str, Callable[[Pixels], Pixels]] = {
+    "matting.png": lambda cutout: cutout,
     "white-bg.png": flatten,
     "enhanced.png": enhance,
 }
@@ -23,6 +23,6 @@ _MAKERS: dict[str, Callable[[Pixels], Pixels]] = {
 def clean(source: Path, folder: Path, template: PictureTemplate) -> None:
     """Write the files of `template` into `folder`. Raises PictureRefused, NotAnImage, TooLarge, OSError."""
     pixels = flatten(decode(source))
-    garment = cut_out(pixels, segment(small_copy(pixels)))
-    for name in OUTPUTS[template]:
-        write_picture(_MAKERS[name](garment), folder / name)
+    cutout = cut_out(pixels, segment(downscale(pixels)))
+    for name in OUTPUT_FILES[template]:
+        write_picture(_RENDERERS[name](cutout), folder / name)

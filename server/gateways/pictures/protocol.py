@@ -1,4 +1,4 @@
-"""What the pool and a worker process say to each other: one JSON object a line, one answer for each job."""
+"""The protocol between the pool and a worker process: one JSON object per line, one result for each job."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from actors.ports import PictureTemplate
 
 READY = b"ready"
-"""The line a worker writes once, when its libraries are loaded."""
+"""The line that a worker writes once, when its libraries are loaded."""
 
-OUTPUTS: dict[PictureTemplate, tuple[str, ...]] = {
+OUTPUT_FILES: dict[PictureTemplate, tuple[str, ...]] = {
     PictureTemplate.MATTING: ("matting.png",),
     PictureTemplate.WHITE_BG: ("white-bg.png",),
     PictureTemplate.ENHANCED: ("enhanced.png",),
     PictureTemplate.ALL: ("matting.png", "white-bg.png", "enhanced.png"),
 }
-"""The files a template makes, in the order they are listed on the wire."""
+"""The files that each template produces, in the order in which the API lists them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,48 +32,51 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """Cut the garment out of `source`, the results into `folder`."""
+    """Cut the garment out of `source` and write the results into `folder`."""
 
     source: Path
     folder: Path
     template: PictureTemplate
 
 
-class Verdict(StrEnum):
+Job: TypeAlias = Admit | Clean
+
+
+class JobStatus(StrEnum):
     DONE = "done"
-    NOT_AN_IMAGE = "not_an_image"  # word: a Problem
-    TOO_LARGE = "too_large"  # word: the limit, with its unit
-    REFUSED = "refused"  # word: a Refusal
-    FAILED = "failed"  # word: memory_limit or crashed
-    NO_ROOM = "no_room"  # the disk is full, which says nothing about the picture
+    NOT_AN_IMAGE = "not_an_image"  # reason: an UploadProblem
+    TOO_LARGE = "too_large"  # reason: the limit, with its unit
+    REFUSED = "refused"  # reason: a RefusalReason
+    FAILED = "failed"  # reason: memory_limit or crashed
+    DISK_FULL = "disk_full"  # the picture itself may be good
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """How a job ended. `word` refines the verdict; `detail` is for the log (a traceback), never for a person."""
+class JobResult:
+    """How a job ended. `reason` explains the status; `detail` (a traceback) is for the log, never for a user."""
 
-    verdict: Verdict
-    word: str = ""
+    status: JobStatus
+    reason: str = ""
     detail: str = ""
 
 
-def job_line(job: Admit | Clean) -> bytes:
+def serialize_job(job: Job) -> bytes:
     fields = {name: str(value) for name, value in asdict(job).items()}
     return json.dumps({"kind": type(job).__name__, **fields}).encode() + b"\n"
 
 
-def read_job(line: bytes) -> Admit | Clean:
+def parse_job(line: bytes) -> Job:
     fields = json.loads(line)
     if fields["kind"] == "Admit":
         return Admit(Path(fields["source"]), Path(fields["target"]))
     return Clean(Path(fields["source"]), Path(fields["folder"]), PictureTemplate(fields["template"]))
 
 
-def answer_line(answer: Answer) -> bytes:
-    return json.dumps(asdict(answer)).encode() + b"\n"
+def serialize_result(result: JobResult) -> bytes:
+    return json.dumps(asdict(result)).encode() + b"\n"
 
 
-def read_answer(line: bytes) -> Answer:
-    """Raises ValueError, KeyError or TypeError when a worker says something else."""
+def parse_result(line: bytes) -> JobResult:
+    """Raises ValueError, KeyError or TypeError when the line is not a result."""
     fields = json.loads(line)
-    return Answer(Verdict(fields["verdict"]), str(fields["word"]), str(fields["detail"]))
+    return JobResult(JobStatus(fields["status"]), str(fields["reason"]), str(fields["detail"]))

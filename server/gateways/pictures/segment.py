@@ -1,4 +1,4 @@
-"""Telling the garment from its background, on a small copy of the photo."""
+"""Segmentation: separating the garment from its background, on a small copy of the photo."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import cv2
 import numpy as np
 
 from actors.ports import PictureRefused
-from server.gateways.pictures.background import Floats, Mask, border_ring, unlike_background
+from server.gateways.pictures.background import FloatArray, Mask, border_mask, non_background_pixels
 from server.gateways.pictures.decode import Pixels
-from server.gateways.pictures.mask import disc, tidy
-from server.gateways.pictures.reasons import Refusal
+from server.gateways.pictures.mask import clean_mask, disc_kernel
+from server.gateways.pictures.reasons import RefusalReason
 
 WORK_SIDE = 500
-"""Pixels. GrabCut takes 12 s and 900 MB at 2000 x 2000, and under a second here."""
+"""Pixels. The time and memory that GrabCut needs grow with the number of pixels."""
 
-_TOO_THIN = 32  # pixels of the small copy
-_LEAST = 0.01  # of the frame
-_MOST_ON_FRAME = 0.4  # of the border
-_MOST_PIECES = 4
-_PRINT = 11
-"""Pixels. Spots of a print so near to each other are one garment, though its ground is the background's colour."""
-_SPECK = 5  # pixels
-_ROUNDS = 5
-_NEAR = 4  # pixels to each side of the outline
-_SEEN = 4.0  # a difference in Lab that an eye just sees between two textures
-_MOST_UNSEEN = 0.1
+_MIN_SIDE = 32  # pixels of the small copy
+_MIN_GARMENT_SHARE = 0.01  # of the frame
+_MAX_BORDER_SHARE = 0.4  # of the border
+_MAX_COMPONENTS = 4
+_CLOSING_DIAMETER = 11
+"""Pixels. Spots of a print that are nearer to each other are one garment, also where the cloth between them has the
+background's colour."""
+_OPENING_DIAMETER = 5  # pixels; removes specks
+_GRABCUT_ITERATIONS = 5
+_CONTRAST_RADIUS = 4  # pixels on each side of the outline
+_MIN_CONTRAST = 4.0  # Lab distance of two textures that a person can just distinguish
+_MAX_LOW_CONTRAST_SHARE = 0.1  # of the outline
 
 
-def small_copy(pixels: Pixels) -> Pixels:
-    """`pixels`, no side longer than WORK_SIDE."""
+def downscale(pixels: Pixels) -> Pixels:
+    """Return a copy of `pixels` with no side longer than WORK_SIDE; a smaller picture is returned as it is."""
     height, width = pixels.shape[:2]
     scale = WORK_SIDE / max(height, width)
     if scale >= 1:
@@ -38,60 +39,68 @@ def small_copy(pixels: Pixels) -> Pixels:
 
 
 def segment(small: Pixels) -> Mask:
-    """The garment in `small` (RGB, from small_copy). Raises PictureRefused."""
-    if min(small.shape[:2]) < _TOO_THIN:
-        raise PictureRefused(Refusal.NO_GARMENT)
-    lab = _smooth_lab(small)
-    ring = border_ring(*small.shape[:2])
-    outline = tidy(_grab_cut(lab, _first_marks(lab, ring)))
-    if np.mean(outline.mask) < _LEAST:  # something stood out, and no shape of it held together
-        raise PictureRefused(Refusal.UNCLEAR_EDGE)
-    if np.mean(outline.mask[ring > 0]) > _MOST_ON_FRAME:
-        raise PictureRefused(Refusal.FILLS_FRAME)
-    if outline.pieces > _MOST_PIECES:
-        raise PictureRefused(Refusal.SCATTERED)
-    if _unseen_share(lab, outline.mask) > _MOST_UNSEEN:
-        raise PictureRefused(Refusal.UNCLEAR_EDGE)
-    return outline.mask
+    """Return the mask of the garment in `small` (RGB, from `downscale`). Raises PictureRefused."""
+    if min(small.shape[:2]) < _MIN_SIDE:
+        raise PictureRefused(RefusalReason.NO_GARMENT)
+    lab = _blurred_lab(small)
+    border = border_mask(*small.shape[:2])
+    garment = clean_mask(_grab_cut(lab, _seed_mask(lab, border)))
+    if np.mean(garment.mask) < _MIN_GARMENT_SHARE:  # some pixels differ from the background but form no solid shape
+        raise PictureRefused(RefusalReason.UNCLEAR_EDGE)
+    if np.mean(garment.mask[border > 0]) > _MAX_BORDER_SHARE:
+        raise PictureRefused(RefusalReason.FILLS_FRAME)
+    if garment.component_count > _MAX_COMPONENTS:
+        raise PictureRefused(RefusalReason.SCATTERED)
+    if _low_contrast_share(lab, garment.mask) > _MAX_LOW_CONTRAST_SHARE:
+        raise PictureRefused(RefusalReason.UNCLEAR_EDGE)
+    return garment.mask
 
 
-def _smooth_lab(small: Pixels) -> Floats:
+def _blurred_lab(small: Pixels) -> FloatArray:
+    """Convert to Lab and blur slightly, so that weave and noise are not taken for contours."""
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    return np.asarray(cv2.GaussianBlur(lab, (0, 0), 1.0), np.float32)  # weave and noise are no edges
+    return np.asarray(cv2.GaussianBlur(lab, (0, 0), 1.0), np.float32)
 
 
-def _first_marks(lab: Floats, ring: Mask) -> Mask:
-    """GrabCut's starting point: what stands out is probably the garment, the like border surely is not."""
-    unlike = unlike_background(lab, ring)
-    solid = cv2.morphologyEx(unlike.astype(np.uint8), cv2.MORPH_CLOSE, disc(_PRINT))
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, disc(_SPECK))
-    if np.mean(solid) < _LEAST:
-        raise PictureRefused(Refusal.NO_GARMENT)
-    if np.all(unlike[ring > 0]):
-        raise PictureRefused(Refusal.FILLS_FRAME)
-    marks = np.where(solid > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    marks[(ring > 0) & ~unlike] = cv2.GC_BGD
-    return marks
+def _seed_mask(lab: FloatArray, border: Mask) -> Mask:
+    """Return GrabCut's initial labels: probable foreground, probable background, and sure background at the border.
+
+    Raises PictureRefused.
+    """
+    candidates = non_background_pixels(lab, border)
+    solid = cv2.morphologyEx(candidates.astype(np.uint8), cv2.MORPH_CLOSE, disc_kernel(_CLOSING_DIAMETER))
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, disc_kernel(_OPENING_DIAMETER))
+    if np.mean(solid) < _MIN_GARMENT_SHARE:
+        raise PictureRefused(RefusalReason.NO_GARMENT)
+    if np.all(candidates[border > 0]):
+        raise PictureRefused(RefusalReason.FILLS_FRAME)
+    seeds = np.where(solid > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    seeds[(border > 0) & ~candidates] = cv2.GC_BGD
+    return seeds
 
 
-def _grab_cut(lab: Floats, marks: Mask) -> Mask:
-    """Rother, Kolmogorov, Blake, "GrabCut", 2004; in Lab, where distances are nearer to what eyes see."""
+def _grab_cut(lab: FloatArray, seeds: Mask) -> Mask:
+    """Run GrabCut (Rother, Kolmogorov, Blake, "GrabCut", 2004) in Lab, where distances match human perception better.
+
+    The labels in `seeds` are updated in place.
+    """
     picture = np.clip(lab + np.array((0, 128, 128), np.float32), 0, 255).astype(np.uint8)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(picture, marks, (0, 0, 0, 0), background, foreground, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    return np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    cv2.grabCut(picture, seeds, (0, 0, 0, 0), background, foreground, _GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
 
 
-def _unseen_share(lab: Floats, mask: Mask) -> float:
-    """The share of the outline on whose two sides the photo looks the same: there it is a guess."""
-    size = (2 * _NEAR + 1, 2 * _NEAR + 1)
+def _low_contrast_share(lab: FloatArray, mask: Mask) -> float:
+    """Return the share of the outline whose two sides look alike, where the outline is therefore a guess."""
+    size = (2 * _CONTRAST_RADIUS + 1, 2 * _CONTRAST_RADIUS + 1)
 
-    def mean(of: Mask) -> Floats:
-        weight = of.astype(np.float32)
+    def local_mean(region: Mask) -> FloatArray:
+        weight = region.astype(np.float32)
         total = cv2.boxFilter(lab * weight[..., None], -1, size, borderType=cv2.BORDER_REPLICATE)
         amount = cv2.boxFilter(weight, -1, size, borderType=cv2.BORDER_REPLICATE)
         return np.asarray(total / np.maximum(amount, 1e-3)[..., None], np.float32)
 
-    difference = np.linalg.norm(mean(mask) - mean(1 - mask), axis=2)
-    outline = (cv2.dilate(mask, disc(3)) > mask)[_NEAR:-_NEAR, _NEAR:-_NEAR]
-    return float(np.mean(difference[_NEAR:-_NEAR, _NEAR:-_NEAR][outline] < _SEEN)) if outline.any() else 0.0
+    contrast = np.linalg.norm(local_mean(mask) - local_mean(1 - mask), axis=2)
+    inner = slice(_CONTRAST_RADIUS, -_CONTRAST_RADIUS)
+    outline = (cv2.dilate(mask, disc_kernel(3)) > mask)[inner, inner]
+    return float(np.mean(contrast[inner, inner][outline] < _MIN_CONTRAST)) if outline.any() else 0.0

@@ -1,6 +1,6 @@
-"""The process that touches pictures: reads a job a line, answers a line, and dies with its parent.
+"""The worker process: it reads one job per line, writes one result per line, and ends when its parent ends.
 
-It runs under its own limits of memory and file size, and gets no environment worth stealing (see process.py).
+It sets its own limits of memory and file size. Its environment holds no secrets (see process.py).
 """
 
 from __future__ import annotations
@@ -22,91 +22,91 @@ from actors.ports import PictureRefused
 from server.gateways.pictures.clean import clean
 from server.gateways.pictures.decode import decode
 from server.gateways.pictures.encode import write_picture
-from server.gateways.pictures.protocol import READY, Admit, Answer, Clean, Verdict, answer_line, read_job
-from server.gateways.pictures.reasons import Refusal
+from server.gateways.pictures.protocol import READY, Admit, Job, JobResult, JobStatus, parse_job, serialize_result
+from server.gateways.pictures.reasons import RefusalReason
 
-_LARGEST_FILE = 512 * 1024 * 1024
-"""Bytes. 40 MP of incompressible RGBA is 160 MB; anything near this is a mistake."""
-_LONGEST_DETAIL = 8000  # characters; an answer is one line of bounded length
+_MAX_FILE_BYTES = 512 * 1024 * 1024
+"""40 MP of incompressible RGBA are 160 MB, so a file of this size can only be an error."""
+_MAX_DETAIL_CHARACTERS = 8000  # bounds the length of a result's line
 
 
 def main() -> None:
-    """Serve jobs until stdin ends. `argv[1]` is the limit on address space, in bytes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent to the whole group: the parent decides
+    """Run jobs until stdin ends. `argv[1]` is the limit of the address space, in bytes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    jobs, answers = _take_protocol()
-    _limit(int(sys.argv[1]))
+    jobs, results = _reserve_stdio()
+    _set_limits(int(sys.argv[1]))
     cv2.setNumThreads(1)
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(jobs, waiting), daemon=True).start()
-    _say(answers, READY + b"\n")
+    threading.Thread(target=_read_jobs, args=(jobs, waiting), daemon=True).start()
+    _write_line(results, READY + b"\n")
     while True:
-        _say(answers, answer_line(_answer(read_job(waiting.get()))))
+        _write_line(results, serialize_result(_run_job(parse_job(waiting.get()))))
 
 
-def _take_protocol() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for jobs and answers alone: what else would read or print gets nothing and stderr."""
+def _reserve_stdio() -> tuple[BinaryIO, BinaryIO]:
+    """Reserve stdin and stdout for the protocol: other code reads /dev/null and prints to stderr."""
     jobs = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    results = os.fdopen(os.dup(1), "wb")
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    os.close(devnull)
     os.dup2(2, 1)
-    return jobs, answers
+    return jobs, results
 
 
-def _limit(memory_bytes: int) -> None:
-    if sys.platform != "darwin":  # macOS knows the name and refuses any value
+def _set_limits(memory_bytes: int) -> None:
+    if sys.platform != "darwin":  # macOS defines RLIMIT_AS but rejects every value
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold somebody's picture
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain a user's picture
 
 
-def _listen(jobs: BinaryIO, waiting: queue.SimpleQueue[bytes]) -> None:
-    """End of stdin is the parent's death or its wish: end at once, in the middle of a job too."""
+def _read_jobs(jobs: BinaryIO, waiting: queue.SimpleQueue[bytes]) -> None:
+    """Queue each job. When stdin ends, the parent has closed it or died: exit at once, even during a job."""
     for line in jobs:
         waiting.put(line)
     os._exit(0)
 
 
-def _say(answers: BinaryIO, line: bytes) -> None:
-    answers.write(line)
-    answers.flush()
+def _write_line(results: BinaryIO, line: bytes) -> None:
+    results.write(line)
+    results.flush()
 
 
-def _answer(job: Admit | Clean) -> Answer:
-    cv2.setRNGSeed(0)  # the same photo gives the same picture, whatever ran before
+def _run_job(job: Job) -> JobResult:
+    cv2.setRNGSeed(0)  # the same photo gives the same result, whatever ran before
     try:
-        _carry_out(job)
+        _execute(job)
     except NotAnImage as fault:
-        return Answer(Verdict.NOT_AN_IMAGE, str(fault.facts["problem"]))
+        return JobResult(JobStatus.NOT_AN_IMAGE, str(fault.facts["problem"]))
     except TooLarge as fault:
-        return Answer(Verdict.TOO_LARGE, str(fault.facts["limit"]))
+        return JobResult(JobStatus.TOO_LARGE, str(fault.facts["limit"]))
     except PictureRefused as fault:
-        return Answer(Verdict.REFUSED, fault.reason)
+        return JobResult(JobStatus.REFUSED, fault.reason)
     except Exception as fault:
-        return _failure(fault)
-    return Answer(Verdict.DONE)
+        return _failed_result(fault)
+    return JobResult(JobStatus.DONE)
 
 
-def _carry_out(job: Admit | Clean) -> None:
+def _execute(job: Job) -> None:
     if isinstance(job, Admit):
         write_picture(decode(job.source), job.target)
     else:
         clean(job.source, job.folder, job.template)
 
 
-def _failure(fault: Exception) -> Answer:
-    detail = "".join(traceback.format_exception(fault))[-_LONGEST_DETAIL:]
+def _failed_result(fault: Exception) -> JobResult:
+    detail = "".join(traceback.format_exception(fault))[-_MAX_DETAIL_CHARACTERS:]
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Answer(Verdict.NO_ROOM, detail=detail)
-    if isinstance(fault, MemoryError) or (isinstance(fault, cv2.error) and _no_memory(fault)):
-        return Answer(Verdict.FAILED, Refusal.MEMORY_LIMIT, detail)
-    return Answer(Verdict.FAILED, Refusal.CRASHED, detail)
+        return JobResult(JobStatus.DISK_FULL, detail=detail)
+    if isinstance(fault, MemoryError) or (isinstance(fault, cv2.error) and _is_out_of_memory(fault)):
+        return JobResult(JobStatus.FAILED, RefusalReason.MEMORY_LIMIT, detail)
+    return JobResult(JobStatus.FAILED, RefusalReason.CRASHED, detail)
 
 
-def _no_memory(fault: cv2.error) -> bool:
-    """OpenCV says it by code (its own allocator) or by the name of the C++ exception."""
+def _is_out_of_memory(fault: cv2.error) -> bool:
+    """OpenCV reports it by a code (its own allocator) or by the name of the C++ exception."""
     return fault.code == cv2.Error.StsNoMem or "bad_alloc" in str(fault)
 
 
