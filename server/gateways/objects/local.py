@@ -37,7 +37,7 @@ class LocalObjects:
     def prepare(self) -> None:
         """Make the folders, and delete incomplete uploads of a former process."""
         shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)  # exist_ok: an orphaned worker may still write there
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     # --- actors.ports.ObjectStore ---
 

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from server.http.routes.files import UPLOADS_PER_USER
 from tests.support.account_state import task_body
-from tests.support.pictures import encoded, shirt
+from tests.support.pictures import encode_image, shirt
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status, without_length
 from tests.support.server import ApiResponse, LocalServer, User
 
@@ -41,7 +41,7 @@ def animated() -> bytes:
 
 
 def jpeg() -> bytes:
-    return encoded(Image.open(io.BytesIO(shirt(200))), "JPEG")
+    return encode_image(Image.open(io.BytesIO(shirt(200))), "JPEG")
 
 
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -50,10 +50,10 @@ NOT_ACCEPTED = {
     "text": b"hello",
     "svg": SVG,
     "html": b"<html>" + MARK,
-    "gif": encoded(Image.new("RGB", (80, 80)), "GIF"),
-    "webp": encoded(Image.new("RGB", (80, 80)), "WEBP"),
-    "bmp": encoded(Image.new("RGB", (80, 80)), "BMP"),
-    "tiff": encoded(Image.new("RGB", (80, 80)), "TIFF"),
+    "gif": encode_image(Image.new("RGB", (80, 80)), "GIF"),
+    "webp": encode_image(Image.new("RGB", (80, 80)), "WEBP"),
+    "bmp": encode_image(Image.new("RGB", (80, 80)), "BMP"),
+    "tiff": encode_image(Image.new("RGB", (80, 80)), "TIFF"),
     "random": random.Random(7).randbytes(50_000),
     "signature only": b"\x89PNG\r\n\x1a\n",
     "jpeg signature only": b"\xff\xd8\xff",
@@ -64,8 +64,8 @@ NOT_ACCEPTED = {
     "png without pixels": png(200, 200, b""),
     "png of garbage": png(200, 200, random.Random(7).randbytes(5000)),
     "png of size zero": png(0, 0, zlib.compress(b"")),
-    "gif then png": encoded(Image.new("RGB", (80, 80)), "GIF") + shirt(200),
-    "tiny": encoded(Image.new("RGB", (5, 5))),
+    "gif then png": encode_image(Image.new("RGB", (80, 80)), "GIF") + shirt(200),
+    "tiny": encode_image(Image.new("RGB", (5, 5))),
 }
 TOO_LARGE = {
     "claims 10,000 megapixels": png(100_000, 100_000, zlib.compress(b"")),

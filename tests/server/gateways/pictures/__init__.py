@@ -1,1 +1,1 @@
-"""The picture work, against real worker processes. Nothing here reads a photo that is not drawn here."""
+"""Tests of the picture work with real worker processes. All photos are drawn by the tests."""

@@ -1,4 +1,4 @@
-"""One pool of real processes for each module that only needs pictures done; the sample photo, drawn once."""
+"""Fixtures: a pool of real processes that the tests of a module share, and the sample photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker process on its own: what it inherits, what it answers to, when it ends."""
+"""The worker process without a pool: its environment, its protocol, and when it ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 
 from actors.ports import PictureTemplate
 from server.gateways.pictures.pool import PictureProcesses
-from server.gateways.pictures.protocol import Admit, Clean, Verdict, job_line, read_answer, read_job
-from tests.server.gateways.pictures.drawings import encoded, quadrants
+from server.gateways.pictures.protocol import Admit, Clean, JobStatus, parse_job, parse_result, serialize_job
+from tests.server.gateways.pictures.images import quadrants
+from tests.support.pictures import encode_image
 
 WORKER = (sys.executable, "-m", "server.gateways.pictures.worker", str(2 * 1024**3))
 PARENT = """
@@ -35,50 +36,50 @@ asyncio.run(main())
 """
 
 
-def started() -> subprocess.Popen[bytes]:
+def start_worker() -> subprocess.Popen[bytes]:
     worker = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"ready\n"
     return worker
 
 
-def ask(worker: subprocess.Popen[bytes], job: Admit) -> Verdict:
+def run_job(worker: subprocess.Popen[bytes], job: Admit) -> JobStatus:
     assert worker.stdin is not None
     assert worker.stdout is not None
-    worker.stdin.write(job_line(job))
+    worker.stdin.write(serialize_job(job))
     worker.stdin.flush()
-    return read_answer(worker.stdout.readline()).verdict
+    return parse_result(worker.stdout.readline()).status
 
 
-def test_it_ends_when_stdin_ends() -> None:
-    with started() as worker:
-        said, _ = worker.communicate(timeout=20)
-        assert said == b""
+def test_a_worker_ends_when_stdin_ends() -> None:
+    with start_worker() as worker:
+        output, _ = worker.communicate(timeout=20)
+        assert output == b""
         assert worker.returncode == 0
 
 
-def test_it_leaves_group_signals_to_its_parent(tmp_path: Path) -> None:
-    (tmp_path / "in.png").write_bytes(encoded(quadrants(), "PNG"))
-    with started() as worker:
+def test_a_worker_ignores_the_signals_of_its_process_group(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(encode_image(quadrants(), "PNG"))
+    with start_worker() as worker:
         worker.send_signal(signal.SIGINT)
         worker.send_signal(signal.SIGTERM)
-        assert ask(worker, Admit(tmp_path / "in.png", tmp_path / "out.png")) == Verdict.DONE
+        assert run_job(worker, Admit(tmp_path / "in.png", tmp_path / "out.png")) == JobStatus.DONE
         worker.communicate(timeout=20)
 
 
-def test_one_line_for_one_job(tmp_path: Path) -> None:
-    (tmp_path / "in.png").write_bytes(encoded(quadrants(), "PNG"))
-    with started() as worker:
-        for source, verdict in (("in.png", Verdict.DONE), ("none.png", Verdict.FAILED), ("in.png", Verdict.DONE)):
-            assert ask(worker, Admit(tmp_path / source, tmp_path / "out.png")) == verdict
+def test_a_worker_writes_one_line_for_each_job(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(encode_image(quadrants(), "PNG"))
+    with start_worker() as worker:
+        for source, status in (("in.png", JobStatus.DONE), ("none.png", JobStatus.FAILED), ("in.png", JobStatus.DONE)):
+            assert run_job(worker, Admit(tmp_path / source, tmp_path / "out.png")) == status
         worker.communicate(timeout=20)
 
 
-def test_an_orphan_dies_in_the_middle_of_a_job(tmp_path: Path) -> None:
+def test_a_worker_whose_parent_dies_ends_during_its_job(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     parent = subprocess.Popen((sys.executable, "-c", PARENT, str(pipe)), stdout=subprocess.PIPE)
-    with parent, pipe.open("wb", 0):  # opens when the worker reads
+    with parent, pipe.open("wb", 0):  # open() returns when the worker reads
         assert parent.stdout is not None
         worker = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
@@ -87,11 +88,11 @@ def test_an_orphan_dies_in_the_middle_of_a_job(tmp_path: Path) -> None:
     assert ended
 
 
-async def test_it_knows_none_of_the_servers_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_inherits_no_secrets_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_JWT_SECRET", "not for the worker")
     processes = PictureProcesses(1)
     await processes.start()
-    (tmp_path / "in.png").write_bytes(encoded(quadrants(), "PNG"))
+    (tmp_path / "in.png").write_bytes(encode_image(quadrants(), "PNG"))
     await processes.admit(tmp_path / "in.png", tmp_path / "out.png")
     (pid,) = processes.pids
     environment = Path(f"/proc/{pid}/environ").read_bytes()
@@ -106,7 +107,7 @@ async def test_it_knows_none_of_the_servers_secrets(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     "job", [Admit(Path("/a b/ü\n.jpg"), Path("/c.png")), Clean(Path("/图.jpg"), Path("/d"), PictureTemplate.WHITE_BG)]
 )
-def test_a_job_is_one_line(job: Admit | Clean) -> None:
-    line = job_line(job)
+def test_a_job_is_serialized_as_one_line(job: Admit | Clean) -> None:
+    line = serialize_job(job)
     assert line.count(b"\n") == 1
-    assert read_job(line) == job
+    assert parse_job(line) == job
