@@ -1,4 +1,4 @@
-"""The sandbox as a payment gateway: Darkroom's end of it, behind the same port as a real one."""
+"""The sandbox's payment gateway, which implements the same port as a real gateway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACKNOWLEDGEMENTS = {
 
 
 class SandboxGateway:
-    """Plays one `channel`; `base_url` is where the cashier page is."""
+    """A PaymentGateway for one `channel`. `base_url` is the server that serves the cashier page."""
 
     def __init__(self, channel: Channel, trades: Trades, base_url: str, secret: bytes, clock: Clock) -> None:
         self._channel, self._trades, self._base = channel, trades, base_url
@@ -34,21 +34,21 @@ class SandboxGateway:
         return PaymentRequest(params, f"{self._base}/sandbox/cashier/{trade.order_id}")
 
     def claims(self, notification: Notification) -> bool:
-        return notification.headers.get(signed_notification.CHANNEL) == self._channel
+        return notification.headers.get(signed_notification.CHANNEL_HEADER) == self._channel
 
     def read(self, notification: Notification) -> Payment:
-        return signed_notification.verified(self._secret, self._channel, notification, self._clock.now() // 1000)
+        return signed_notification.verify_notification(self._secret, self._channel, notification, self._clock.now() // 1000)
 
     async def query(self, order_id: str) -> Payment:
         return _payment(order_id, await self._trades.find(order_id))
 
     async def close(self, order_id: str) -> Payment:
-        if await self._trades.find(order_id) is None:  # it was never opened, so it can never be paid
+        if await self._trades.find(order_id) is None:  # it was never opened, so it cannot be paid
             return Payment(order_id, PaymentState.CLOSED, 0, "")
         return _payment(order_id, await self._trades.close(order_id))
 
     def _wx_params(self, trade: Trade) -> Mapping[str, str]:
-        """In the shape of WeChat Pay's in-app parameters; no WeChat client would accept the sandbox's signature."""
+        """Return parameters in the format of WeChat Pay's in-app payment, with a signature of the sandbox."""
         timestamp, nonce = str(self._clock.now() // 1000), secrets.token_hex(16)
         package = f"prepay_id=sandbox{trade.order_id}"
         return {

@@ -1,4 +1,4 @@
-"""Files in which the sandbox's services remember: whole or not at all, and on disk when they say so."""
+"""JSON files of the sandbox's services, which are written atomically and durably."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from actors.errors import ServiceUnavailable
 
 
-def write_book(path: Path, content: object) -> None:
-    """Replace the file at `path` by `content` as JSON. Raises ServiceUnavailable, as a service that fails would."""
-    unfinished = path.with_suffix(".new")
+def write_json_file(path: Path, content: object) -> None:
+    """Replace the file at `path` by `content` as JSON. Raises ServiceUnavailable, as for a failed service."""
+    incomplete = path.with_suffix(".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with unfinished.open("w", encoding="utf-8") as file:
+        with incomplete.open("w", encoding="utf-8") as file:
             json.dump(content, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        incomplete.replace(path)
     except OSError as fault:
         raise ServiceUnavailable(service="sandbox", retry_after=5) from fault

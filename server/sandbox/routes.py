@@ -1,4 +1,4 @@
-"""The sandbox's calls and its cashier page. They exist in development mode only."""
+"""The API calls of the sandbox and its cashier page. They exist in development mode only."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from server.sandbox.inbox import Inbox
 from server.sandbox.trades import Trade
 
 _HTML = files("server.sandbox").joinpath("cashier.html").read_text("utf-8")
-_PAGE = Template(_HTML)
+_PAGE_TEMPLATE = Template(_HTML)
 
 
 def _style_hash(page: str) -> str:
-    """By which a policy allows the page's own style sheet and no other (CSP level 3, section 2.3.1)."""
+    """Return the hash by which the policy allows only the page's own style sheet (CSP Level 3, section 2.3.1)."""
     style = page.partition("<style>")[2].partition("</style>")[0]
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 
-_POLICY = (
+_CONTENT_POLICY = (
     f"default-src 'none'; style-src '{_style_hash(_HTML)}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -46,7 +46,7 @@ _STATES = {
 _CHANNELS = {"wx": Text("微信支付", "WeChat Pay"), "alipay": Text("支付宝", "Alipay")}
 _TITLE, _NOTE, _PAY = (
     Text("沙箱收银台", "Sandbox cashier"),
-    Text("这是开发用的模拟支付，不会产生真实扣款。", "A pretended payment for development; no money moves."),
+    Text("这是开发用的模拟支付，不会产生真实扣款。", "This is a simulated payment for development; no money is charged."),
     Text("确认支付", "Pay"),
 )
 
@@ -66,13 +66,13 @@ class SandboxRoutes:
     def routes(self) -> list[AnyRoute]:
         page = "/sandbox/cashier/{orderId}"
         return [
-            Route("GET", "/sandbox/sms", self._sms, Access.PUBLIC, query=SmsQuery),
+            Route("GET", "/sandbox/sms", self._list_messages, Access.PUBLIC, query=SmsQuery),
             Route("POST", "/sandbox/pay", self._pay, Access.PUBLIC, PayBody),
-            Route("GET", page, self._page, Access.PUBLIC),
-            Route("POST", page, self._press, Access.PUBLIC),
+            Route("GET", page, self._show_page, Access.PUBLIC),
+            Route("POST", page, self._pay_on_page, Access.PUBLIC),
         ]
 
-    async def _sms(self, call: Call[NoBody, SmsQuery]) -> Reply:
+    async def _list_messages(self, call: Call[NoBody, SmsQuery]) -> Reply:
         messages = await self._inbox.messages(canonical(call.query.phone))
         return Reply({"messages": [{**message, "sentAt": iso(message["sentAt"])} for message in messages]})
 
@@ -80,22 +80,22 @@ class SandboxRoutes:
         trade, notified = await self._cashier.pay(call.body.orderId)
         return Reply({"orderId": trade.order_id, "state": trade.state.value, "notified": notified})
 
-    async def _page(self, call: Call[NoBody, NoQuery]) -> web.Response:
+    async def _show_page(self, call: Call[NoBody, NoQuery]) -> web.Response:
         trade = await self._cashier.find(call.path("orderId"))
         if trade is None:
             raise OrderNotFound
-        page = _rendered(trade, call.english)
-        headers = {"Content-Security-Policy": _POLICY}
+        page = _render_page(trade, call.english)
+        headers = {"Content-Security-Policy": _CONTENT_POLICY}
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers)
 
-    async def _press(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        """The Pay button: pays, then shows the page again."""
+    async def _pay_on_page(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        """Pay (the page's button) and redirect to the page."""
         trade, _ = await self._cashier.pay(call.path("orderId"))
         return web.Response(status=303, headers={"Location": f"/sandbox/cashier/{trade.order_id}"})
 
 
-def _rendered(trade: Trade, english: bool) -> str:
-    return _PAGE.substitute(
+def _render_page(trade: Trade, english: bool) -> str:
+    return _PAGE_TEMPLATE.substitute(
         language="en" if english else "zh-CN",
         title=_TITLE.render(english),
         note=_NOTE.render(english),

@@ -1,4 +1,4 @@
-"""The outside services played locally: phones, and a payment gateway with a cashier."""
+"""Local substitutes for the outside services: an SMS inbox, and a payment gateway with a cashier page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.sandbox.trades import Trades
 
 
 class Sandbox:
-    """`folder` keeps what the services know; `secret` is what their signing key is derived from."""
+    """`folder` holds the data of the services; their signing key is derived from `secret`."""
 
     def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
         self._base_url, self._clock = base_url, clock

@@ -1,6 +1,6 @@
-"""The sandbox gateway's notification, as both of its ends know it.
+"""The payment notification of the sandbox gateway: how it is signed and verified.
 
-`POST` with a JSON body `{merchant, orderId, channel, state, amount, transactionId}`, signed in headers by HMAC-SHA256
+It is a `POST` with a JSON body `{merchant, orderId, channel, state, amount, transactionId}`, signed in headers by HMAC-SHA256
 over the lines timestamp (epoch seconds), nonce and body.
 """
 
@@ -19,11 +19,14 @@ from server.sandbox.trades import Trade
 MERCHANT = "sandbox-merchant"
 MAX_AGE = 300  # seconds, as with WeChat Pay
 
-CHANNEL, TIMESTAMP, NONCE, SIGNATURE = "sandbox-channel", "sandbox-timestamp", "sandbox-nonce", "sandbox-signature"
+CHANNEL_HEADER = "sandbox-channel"
+TIMESTAMP_HEADER = "sandbox-timestamp"
+NONCE_HEADER = "sandbox-nonce"
+SIGNATURE_HEADER = "sandbox-signature"
 
 
-def signed(secret: bytes, trade: Trade, now: int) -> Notification:
-    """The notification of a trade at `now` (epoch seconds)."""
+def sign_notification(secret: bytes, trade: Trade, now: int) -> Notification:
+    """Return the signed notification of a trade. `now` is in epoch seconds."""
     content = {
         "merchant": MERCHANT,
         "orderId": trade.order_id,
@@ -35,22 +38,25 @@ def signed(secret: bytes, trade: Trade, now: int) -> Notification:
     body = json.dumps(content).encode()
     timestamp, nonce = str(now), secrets.token_hex(16)
     headers = {
-        CHANNEL: trade.channel,
-        TIMESTAMP: timestamp,
-        NONCE: nonce,
-        SIGNATURE: _sign(secret, timestamp, nonce, body),
+        CHANNEL_HEADER: trade.channel,
+        TIMESTAMP_HEADER: timestamp,
+        NONCE_HEADER: nonce,
+        SIGNATURE_HEADER: _sign(secret, timestamp, nonce, body),
         "content-type": "application/json",
     }
     return Notification(headers, body)
 
 
-def verified(secret: bytes, channel: str, notification: Notification, now: int) -> Payment:
-    """What the notification says, once its signature, age, merchant and channel are right. Raises SignatureInvalid."""
+def verify_notification(secret: bytes, channel: str, notification: Notification, now: int) -> Payment:
+    """Verify signature, age, merchant and channel, and return the payment. `now` is in epoch seconds.
+
+    Raises SignatureInvalid.
+    """
     headers, body = notification.headers, notification.body
-    timestamp, nonce = headers.get(TIMESTAMP, ""), headers.get(NONCE, "")
+    timestamp, nonce = headers.get(TIMESTAMP_HEADER, ""), headers.get(NONCE_HEADER, "")
     expected = _sign(secret, timestamp, nonce, body)
-    given = headers.get(SIGNATURE, "")
-    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
+    signature = headers.get(SIGNATURE_HEADER, "")
+    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
         raise SignatureInvalid
     if re.fullmatch(r"[0-9]{1,12}", timestamp) is None or abs(now - int(timestamp)) >= MAX_AGE:
         raise SignatureInvalid
@@ -61,5 +67,5 @@ def verified(secret: bytes, channel: str, notification: Notification, now: int) 
 
 
 def _sign(secret: bytes, timestamp: str, nonce: str, body: bytes) -> str:
-    signed = f"{timestamp}\n{nonce}\n".encode("utf-8", "surrogateescape") + body
-    return hmac.new(secret, signed, hashlib.sha256).hexdigest()
+    message = f"{timestamp}\n{nonce}\n".encode("utf-8", "surrogateescape") + body
+    return hmac.new(secret, message, hashlib.sha256).hexdigest()

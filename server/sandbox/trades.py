@@ -1,4 +1,7 @@
-"""What the sandbox's payment service knows: trades, as files that outlive the server like a real gateway's books."""
+"""The trades of the sandbox's payment service, stored as JSON files.
+
+They survive a restart of the server, as the records of a real gateway do.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from pathlib import Path
 from actors.errors import OrderNotFound
 from actors.ids import is_id, new_id
 from actors.ports import PaymentState
-from server.sandbox.json_file import write_book
+from server.sandbox.json_file import write_json_file
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """`amount` in fen, `expires_at` in epoch milliseconds; `transaction_id` from when it is paid."""
+    """`amount` in fen, `expires_at` in epoch milliseconds; `transaction_id` is empty until the trade is paid."""
 
     order_id: str
     channel: str
@@ -29,32 +32,32 @@ class Trade:
 class Trades:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._changing = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
 
     async def open(self, trade: Trade) -> Trade:
-        """The trade with this order id; a new one if there was none."""
-        async with self._changing:
-            known = await self.find(trade.order_id)
-            if known is None:
+        """Store the trade, or return the existing one with the same order id."""
+        async with self._write_lock:
+            existing = await self.find(trade.order_id)
+            if existing is None:
                 await self._write(trade)
-            return known or trade
+            return existing or trade
 
     async def find(self, order_id: str) -> Trade | None:
         return await asyncio.to_thread(self._read, order_id)
 
     async def pay(self, order_id: str, now: int) -> Trade:
-        """Pay an open trade, or close it when its time is over; any other stays as it is. Raises OrderNotFound."""
+        """Pay an unpaid trade, or close it when it has expired. Other trades do not change. Raises OrderNotFound."""
         trade = await self.find(order_id)
         if trade is not None and trade.expires_at <= now:
             return await self.close(order_id)
-        return await self._end(order_id, PaymentState.PAID, f"sandbox{new_id()[7:]}")
+        return await self._finish(order_id, PaymentState.PAID, f"sandbox{new_id()[7:]}")
 
     async def close(self, order_id: str) -> Trade:
-        """Close an open trade; any other stays as it is. Raises OrderNotFound."""
-        return await self._end(order_id, PaymentState.CLOSED, "")
+        """Close an unpaid trade. Other trades do not change. Raises OrderNotFound."""
+        return await self._finish(order_id, PaymentState.CLOSED, "")
 
-    async def _end(self, order_id: str, state: PaymentState, transaction_id: str) -> Trade:
-        async with self._changing:
+    async def _finish(self, order_id: str, state: PaymentState, transaction_id: str) -> Trade:
+        async with self._write_lock:
             trade = await self.find(order_id)
             if trade is None:
                 raise OrderNotFound
@@ -67,8 +70,8 @@ class Trades:
         path = self._folder / f"{order_id}.json"
         if not is_id(order_id) or not path.is_file():
             return None
-        kept = json.loads(path.read_text("utf-8"))
-        return Trade(**{**kept, "state": PaymentState(kept["state"])})
+        fields = json.loads(path.read_text("utf-8"))
+        return Trade(**{**fields, "state": PaymentState(fields["state"])})
 
     async def _write(self, trade: Trade) -> None:
-        await asyncio.to_thread(write_book, self._folder / f"{trade.order_id}.json", asdict(trade))
+        await asyncio.to_thread(write_json_file, self._folder / f"{trade.order_id}.json", asdict(trade))
