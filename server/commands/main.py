@@ -41,7 +41,8 @@ def serve(config: Path | None, data: Path | None, host: str | None, port: int | 
 @click.option("--url", help="A running development server; by default the demo starts its own.")
 def demo(photo: Path | None, out: Path, url: str | None) -> None:
     """Go through the whole product once: log in, buy, pay, upload, run a task, read the ledger."""
-    from server.commands.demo import DemoFailed, run_demo
+    from server.commands.demo import run_demo
+    from server.commands.demo_client import DemoFailed
 
     try:
         run_demo(photo, out, url)

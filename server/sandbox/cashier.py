@@ -1,4 +1,4 @@
-"""The sandbox's payment service: it takes a payment and then notifies the merchant over HTTP, as a real gateway does."""
+"""The sandbox's payment service: it takes a payment and notifies the merchant over HTTP, as a real gateway does."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Cashier:
 
     async def _notify(self, trade: Trade) -> bool:
         assert self._http is not None, "the cashier was started"
-        notification = signed_notification.sign_notification(self._secret, trade, self._clock.now() // 1000)
+        notification = signed_notification.sign(self._secret, trade, self._clock.now() // 1000)
         address = f"{self._notify_url}/{trade.channel}"
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with self._http.post(address, data=notification.body, headers=notification.headers) as response:

@@ -37,7 +37,7 @@ class SandboxGateway:
         return notification.headers.get(signed_notification.CHANNEL_HEADER) == self._channel
 
     def read(self, notification: Notification) -> Payment:
-        return signed_notification.verify_notification(self._secret, self._channel, notification, self._clock.now() // 1000)
+        return signed_notification.verify(self._secret, self._channel, notification, self._clock.now() // 1000)
 
     async def query(self, order_id: str) -> Payment:
         return _payment(order_id, await self._trades.find(order_id))

@@ -46,7 +46,7 @@ _STATES = {
 _CHANNELS = {"wx": Text("微信支付", "WeChat Pay"), "alipay": Text("支付宝", "Alipay")}
 _TITLE, _NOTE, _PAY = (
     Text("沙箱收银台", "Sandbox cashier"),
-    Text("这是开发用的模拟支付，不会产生真实扣款。", "This is a simulated payment for development; no money is charged."),
+    Text("这是开发用的模拟支付，不会产生真实扣款。", "A simulated payment for development; no money is charged."),
     Text("确认支付", "Pay"),
 )
 

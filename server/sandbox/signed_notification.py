@@ -1,7 +1,7 @@
 """The payment notification of the sandbox gateway: how it is signed and verified.
 
-It is a `POST` with a JSON body `{merchant, orderId, channel, state, amount, transactionId}`, signed in headers by HMAC-SHA256
-over the lines timestamp (epoch seconds), nonce and body.
+It is a `POST` with a JSON body `{merchant, orderId, channel, state, amount, transactionId}`. Its headers hold an
+HMAC-SHA256 signature of the lines timestamp (epoch seconds), nonce and body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NONCE_HEADER = "sandbox-nonce"
 SIGNATURE_HEADER = "sandbox-signature"
 
 
-def sign_notification(secret: bytes, trade: Trade, now: int) -> Notification:
+def sign(secret: bytes, trade: Trade, now: int) -> Notification:
     """Return the signed notification of a trade. `now` is in epoch seconds."""
     content = {
         "merchant": MERCHANT,
@@ -47,7 +47,7 @@ def sign_notification(secret: bytes, trade: Trade, now: int) -> Notification:
     return Notification(headers, body)
 
 
-def verify_notification(secret: bytes, channel: str, notification: Notification, now: int) -> Payment:
+def verify(secret: bytes, channel: str, notification: Notification, now: int) -> Payment:
     """Verify signature, age, merchant and channel, and return the payment. `now` is in epoch seconds.
 
     Raises SignatureInvalid.

@@ -1,4 +1,4 @@
-"""The contact sheet of tests.bench.photos: photo, reference, outline and results, one row each."""
+"""The contact sheet of tests.bench.photos: one row per photo, with its reference, outline and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Row:
     photo: Path
     reference: Path | None
     results: tuple[Path, ...]
-    """matting.png, white-bg.png and enhanced.png, or nothing."""
+    """matting.png, white-bg.png and enhanced.png, or empty if the photo was refused."""
     label: str
 
 
@@ -35,34 +35,34 @@ def draw_sheet(rows: list[Row], target: Path) -> None:
 
 
 def _pictures(row: Row) -> list[Image.Image]:
-    photo = _opened(row.photo)
-    pictures = [photo, _opened(row.reference) if row.reference else Image.new("RGB", photo.size, _GRAY)]
+    photo = _open_rgb(row.photo)
+    pictures = [photo, _open_rgb(row.reference) if row.reference else Image.new("RGB", photo.size, _GRAY)]
     if row.results:
-        pictures.append(_outlined(photo, row.results[0]))
-        pictures += [_opened(path) for path in row.results]
-    return [_in_cell(picture) for picture in pictures]
+        pictures.append(_draw_outline(photo, row.results[0]))
+        pictures += [_open_rgb(path) for path in row.results]
+    return [_fit_into_cell(picture) for picture in pictures]
 
 
-def _opened(path: Path) -> Image.Image:
-    """RGB; what is transparent on gray, so that it can be told from white."""
+def _open_rgb(path: Path) -> Image.Image:
+    """Open as RGB, with transparency on gray, so that it differs from white."""
     with Image.open(path) as image:
         if image.mode != "RGBA":
             return image.convert("RGB")
-        ground = Image.new("RGB", image.size, _GRAY)
-        ground.paste(image, mask=image.getchannel("A"))
-        return ground
+        background = Image.new("RGB", image.size, _GRAY)
+        background.paste(image, mask=image.getchannel("A"))
+        return background
 
 
-def _outlined(photo: Image.Image, matting: Path) -> Image.Image:
+def _draw_outline(photo: Image.Image, matting: Path) -> Image.Image:
     with Image.open(matting) as image:
         mask = image.getchannel("A").point([0] * 128 + [255] * 128)
     outline = ImageChops.difference(mask.filter(ImageFilter.MaxFilter(3)), mask.filter(ImageFilter.MinFilter(3)))
-    drawn = photo.copy()
-    drawn.paste(_RED, mask=outline.resize(photo.size))
-    return drawn
+    outlined = photo.copy()
+    outlined.paste(_RED, mask=outline.resize(photo.size))
+    return outlined
 
 
-def _in_cell(picture: Image.Image) -> Image.Image:
+def _fit_into_cell(picture: Image.Image) -> Image.Image:
     cell = Image.new("RGB", (CELL, CELL), (255, 255, 255))
     picture.thumbnail((CELL - 4, CELL - 4))
     cell.paste(picture, (2, 2))

@@ -1,4 +1,4 @@
-"""A person's whole way: log in, buy, pay, upload, and get pictures for exactly one generation."""
+"""All steps of a user: log in, buy, pay, upload, and get pictures for exactly one generation."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from tests.support.server import LocalServer
 
 
 async def test_from_login_to_three_pictures_and_the_ledger(server: LocalServer) -> None:
-    person = await server.new_user("13800138000")
-    me = (await server.get("/api/auth/me", user=person)).data
+    user = await server.new_user("13800138000")
+    me = (await server.get("/api/auth/me", user=user)).data
     assert (me["phone"], me["isMember"], me["quota_remaining"], me["quota_expireAt"]) == ("13800138000", False, 0, None)
 
-    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=person)).data
+    order = (await server.post("/api/membership/purchase", {"channel": "wx"}, user=user)).data
     assert (order["amount"], order["channel"]) == (9900, "wx")
     await server.post("/sandbox/pay", {"orderId": order["orderId"]})
-    status = (await server.get("/api/membership/status", user=person)).data
+    status = (await server.get("/api/membership/status", user=user)).data
     assert (status["isMember"], status["quota_remaining"], status["expireDays"]) == (True, 100, 30)
 
-    image_url = await server.upload(person, shirt())
-    created = await server.create_task(person, image_url)
+    image_url = await server.upload(user, shirt())
+    created = await server.create_task(user, image_url)
     assert (created["status"], created["quota_remaining"]) == ("pending", 99)
 
-    task = await server.wait_until_finished(person, created["taskId"])
+    task = await server.wait_until_finished(user, created["taskId"])
     assert (task["status"], task["progress"], task["errorMessage"]) == ("success", 100, None)
     assert task["completedAt"] is not None
     await _check_pictures(server, task["resultUrls"])
 
-    assert await server.ledger(person) == [("grant", 100, 100), ("charge", -1, 99)]
-    entries = (await server.get("/api/quota/ledger", user=person)).data["entries"]
+    assert await server.ledger(user) == [("grant", 100, 100), ("charge", -1, 99)]
+    entries = (await server.get("/api/quota/ledger", user=user)).data["entries"]
     assert [entry["reference"] for entry in entries] == [created["taskId"], order["orderId"]]
-    listed = (await server.get("/api/task/list", user=person)).data
+    listed = (await server.get("/api/task/list", user=user)).data
     assert (listed["total"], listed["tasks"][0]["id"]) == (1, created["taskId"])
 
 
@@ -45,12 +45,12 @@ async def _check_pictures(server: LocalServer, urls: list[str]) -> None:
     matting, white, enhanced = (Image.open(io.BytesIO(download.raw)) for download in downloads)
     assert matting.mode == "RGBA" and matting.size == (400, 400)
     alpha = np.asarray(matting)[..., 3]
-    assert alpha[200, 200] == 255 and alpha[5, 5] == 0, "the shirt is kept and the floor is not"
+    assert alpha[200, 200] == 255 and alpha[5, 5] == 0, "the shirt is opaque and the floor transparent"
     assert white.mode == "RGB" and np.asarray(white)[5, 5].tolist() == [255, 255, 255]
     assert enhanced.width == enhanced.height
 
 
-async def test_a_task_that_fails_gives_its_generation_back(server: LocalServer) -> None:
+async def test_a_failed_task_is_refunded(server: LocalServer) -> None:
     member = await server.new_member()
     created = await server.create_task(member, await server.upload(member, blank()))
     task = await server.wait_until_finished(member, created["taskId"])
@@ -61,7 +61,7 @@ async def test_a_task_that_fails_gives_its_generation_back(server: LocalServer) 
     assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
-async def test_each_template_gives_its_picture(server: LocalServer) -> None:
+async def test_each_template_gives_its_own_picture(server: LocalServer) -> None:
     member = await server.new_member("alipay")
     image_url = await server.upload(member, shirt())
     for template, name in (("matting", "matting.png"), ("white_bg", "white-bg.png"), ("enhanced", "enhanced.png")):

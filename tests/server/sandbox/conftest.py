@@ -1,4 +1,4 @@
-"""As for the calls: a server without picture workers, and no fault in the log."""
+"""The same fixtures as for the HTTP layer: a server without picture workers, and a check that no fault is logged."""
 
 from __future__ import annotations
 

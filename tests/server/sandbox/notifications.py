@@ -1,4 +1,4 @@
-"""The sandbox gateway's end of a payment: its books and its signed notifications, right ones and forged ones."""
+"""Orders with their trades in the sandbox gateway, and valid and forged payment notifications."""
 
 from __future__ import annotations
 
@@ -18,49 +18,47 @@ CALLBACK = "/api/membership/payment-callback"
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Somebody with a pending order, and the order's trade as it will be when it is paid."""
+    """A user with a pending order, and the trade of the order as it will be once it is paid."""
 
-    person: User
+    user: User
     order: str
     paid: Trade
 
     async def status(self, server: LocalServer) -> str:
-        """The order's status as Darkroom has it, without asking the gateway as GET of one order does."""
-        orders = (await server.get("/api/membership/orders?limit=100", user=self.person)).data["orders"]
+        """Return the order's stored status. GET of a single order would query the gateway; GET of the list does not."""
+        orders = (await server.get("/api/membership/orders?limit=100", user=self.user)).data["orders"]
         return {str(order["orderId"]): str(order["status"]) for order in orders}[self.order]
 
 
-async def buyer(server: LocalServer, channel: str = "wx", person: User | None = None) -> Buyer:
-    person = person or await server.new_user()
-    order = (await server.post("/api/membership/purchase", {"channel": channel}, user=person)).data
-    trade = await books(server).find(order["orderId"])
+async def create_buyer(server: LocalServer, channel: str = "wx", user: User | None = None) -> Buyer:
+    user = user or await server.new_user()
+    order = (await server.post("/api/membership/purchase", {"channel": channel}, user=user)).data
+    trade = await trades(server).find(order["orderId"])
     assert trade is not None
-    return Buyer(
-        person, trade.order_id, replace(trade, state=PaymentState.PAID, transaction_id=f"t{trade.order_id[1:]}")
-    )
+    return Buyer(user, trade.order_id, replace(trade, state=PaymentState.PAID, transaction_id=f"t{trade.order_id[1:]}"))
 
 
-def books(server: LocalServer) -> Trades:
-    """What the gateway knows; changing it tells Darkroom nothing."""
+def trades(server: LocalServer) -> Trades:
+    """Return the gateway's trades; a change of them sends no notification."""
     return Trades(server.data / "sandbox" / "trades")
 
 
-def signed(server: LocalServer, trade: Trade, *, key: bytes = KEY, later: int = 0, **changes: Any) -> Notification:
-    """A notification signed by the gateway, `later` seconds from now; `changes` are what it says differently."""
-    return signed_notification.signed(key, replace(trade, **changes), server.clock.now() // 1000 + later)
+def sign(server: LocalServer, trade: Trade, *, key: bytes = KEY, later: int = 0, **changes: Any) -> Notification:
+    """Return a notification signed `later` seconds from now, with `changes` to the fields of the trade."""
+    return signed_notification.sign(key, replace(trade, **changes), server.clock.now() // 1000 + later)
 
 
 async def notify(server: LocalServer, notification: Notification, to: str = "/wx", **headers: str) -> ApiResponse:
-    sent = {**notification.headers, **headers}
-    return await server.post(f"{CALLBACK}{to}", raw=notification.body, headers=sent)
+    all_headers = {**notification.headers, **headers}
+    return await server.post(f"{CALLBACK}{to}", raw=notification.body, headers=all_headers)
 
 
-async def assert_pending(server: LocalServer, who: Buyer) -> None:
-    assert await who.status(server) == "pending"
-    assert await server.ledger(who.person) == []
-    assert (await server.get("/api/membership/status", user=who.person)).data["isMember"] is False
+async def assert_pending(server: LocalServer, buyer: Buyer) -> None:
+    assert await buyer.status(server) == "pending"
+    assert await server.ledger(buyer.user) == []
+    assert (await server.get("/api/membership/status", user=buyer.user)).data["isMember"] is False
 
 
-async def assert_granted_once(server: LocalServer, who: Buyer) -> None:
-    assert await who.status(server) == "paid"
-    assert await server.ledger(who.person) == [("grant", 100, 100)]
+async def assert_granted_once(server: LocalServer, buyer: Buyer) -> None:
+    assert await buyer.status(server) == "paid"
+    assert await server.ledger(buyer.user) == [("grant", 100, 100)]
