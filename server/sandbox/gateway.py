@@ -23,7 +23,7 @@ class SandboxGateway:
     """A PaymentGateway for one `channel`. `base_url` is the server that serves the cashier page."""
 
     def __init__(self, channel: Channel, trades: Trades, base_url: str, secret: bytes, clock: Clock) -> None:
-        self._channel, self._trades, self._base = channel, trades, base_url
+        self._channel, self._trades, self._base_url = channel, trades, base_url
         self._secret, self._clock = secret, clock
         self.acknowledgement = _ACKNOWLEDGEMENTS[channel]
 
@@ -31,7 +31,7 @@ class SandboxGateway:
         trade = Trade(invoice.order_id, self._channel, invoice.amount, invoice.subject, invoice.expires_at)
         await self._trades.open(trade)
         params = self._wx_params(trade) if self._channel is Channel.WX else self._alipay_params(trade)
-        return PaymentRequest(params, f"{self._base}/sandbox/cashier/{trade.order_id}")
+        return PaymentRequest(params, f"{self._base_url}/sandbox/cashier/{trade.order_id}")
 
     def claims(self, notification: Notification) -> bool:
         return notification.headers.get(signed_notification.CHANNEL_HEADER) == self._channel

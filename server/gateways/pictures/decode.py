@@ -55,7 +55,7 @@ def decode(path: Path) -> Pixels:
         except Image.DecompressionBombError:
             raise TooLarge(limit="40 MP") from None
         except (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error) as fault:
-            # Pillow's decoders raise any of these for bad data; only an incomplete file can be told by the message.
+            # Pillow's decoders raise any of these for bad data; only for an incomplete file does the message say so.
             problem = UploadProblem.TRUNCATED if "truncated" in str(fault).lower() else UploadProblem.CORRUPT
             raise NotAnImage(problem=problem) from fault
 

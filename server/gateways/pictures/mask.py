@@ -24,7 +24,7 @@ class GarmentMask:
     component_count: int
 
 
-def clean_mask(foreground: Mask) -> GarmentMask:
+def postprocess_mask(foreground: Mask) -> GarmentMask:
     """Return the garment's part of `foreground`; the mask is empty when there is nothing solid in it."""
     solid = _remove_thin_structures(foreground)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)

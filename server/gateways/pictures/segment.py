@@ -8,13 +8,13 @@ import numpy as np
 from actors.ports import PictureRefused
 from server.gateways.pictures.background import FloatArray, Mask, border_mask, non_background_pixels
 from server.gateways.pictures.decode import Pixels
-from server.gateways.pictures.mask import clean_mask, disc_kernel
+from server.gateways.pictures.mask import disc_kernel, postprocess_mask
 from server.gateways.pictures.reasons import RefusalReason
 
 WORK_SIDE = 500
 """Pixels. The time and memory that GrabCut needs grow with the number of pixels."""
 
-_MIN_SIDE = 32  # pixels of the small copy
+_MIN_COPY_SIDE = 32  # pixels of the small copy
 _MIN_GARMENT_SHARE = 0.01  # of the frame
 _MAX_BORDER_SHARE = 0.4  # of the border
 _MAX_COMPONENTS = 4
@@ -40,11 +40,11 @@ def downscale(pixels: Pixels) -> Pixels:
 
 def segment(small: Pixels) -> Mask:
     """Return the mask of the garment in `small` (RGB, from `downscale`). Raises PictureRefused."""
-    if min(small.shape[:2]) < _MIN_SIDE:
+    if min(small.shape[:2]) < _MIN_COPY_SIDE:
         raise PictureRefused(RefusalReason.NO_GARMENT)
     lab = _blurred_lab(small)
     border = border_mask(*small.shape[:2])
-    garment = clean_mask(_grab_cut(lab, _seed_mask(lab, border)))
+    garment = postprocess_mask(_grab_cut(lab, _seed_mask(lab, border)))
     if np.mean(garment.mask) < _MIN_GARMENT_SHARE:  # some pixels differ from the background but form no solid shape
         raise PictureRefused(RefusalReason.UNCLEAR_EDGE)
     if np.mean(garment.mask[border > 0]) > _MAX_BORDER_SHARE:
