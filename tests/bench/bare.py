@@ -1,6 +1,6 @@
-"""The least an aiohttp server can do: read the body, answer JSON. `python -m tests.bench.bare ANSWERS`.
+"""The smallest aiohttp server: it reads the body and answers JSON. `python -m tests.bench.bare RESPONSES`.
 
-ANSWERS is a JSON file with what Darkroom answered to each call, so that fields and sizes are the same.
+RESPONSES is a JSON file with Darkroom's response to each call, so that fields and sizes are the same.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tests.bench.calls import Call
 from tests.bench.run_app import run
 
 
-def build_app(answers: dict[str, object]) -> web.Application:
+def build_app(responses: dict[str, object]) -> web.Application:
     app = web.Application()
-    app.router.add_post("/api/task/create", _always(answers[Call.CREATE.value]))
-    app.router.add_get("/api/task/{taskId}", _always(answers[Call.READ.value]))
-    app.router.add_get("/api/membership/status", _always(answers[Call.STATUS.value]))
-    app.router.add_post("/api/auth/login", _always(answers[Call.LOGIN.value]))
+    app.router.add_post("/api/task/create", _constant(responses[Call.CREATE.value]))
+    app.router.add_get("/api/task/{taskId}", _constant(responses[Call.READ.value]))
+    app.router.add_get("/api/membership/status", _constant(responses[Call.STATUS.value]))
+    app.router.add_post("/api/auth/login", _constant(responses[Call.LOGIN.value]))
     return app
 
 
-def _always(answer: object) -> Handler:
+def _constant(response: object) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         await request.read()
-        return web.json_response(answer)
+        return web.json_response(response)
 
     return handle
 

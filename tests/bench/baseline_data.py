@@ -1,4 +1,4 @@
-"""The database of the obvious implementation: its tables, and the same people in them as in Darkroom's."""
+"""The database of the baseline implementation: its tables, with the same members as Darkroom's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.members import BALANCE, CODE, DAY, DAYS, Member, insert, login_phone
+from tests.bench.members import BALANCE, CODE, DAY, DAYS, Member, insert_rows, login_phone
 
 SCHEMA = """
 CREATE TABLE users (id TEXT PRIMARY KEY, phone TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL);
@@ -41,38 +41,40 @@ CREATE TABLE idempotency (
 """
 
 
-def fill_obvious(path: Path, people: Sequence[Member], logins: int) -> None:
-    """Members who paid once and have one task, and a code for each of so many phones."""
+def create_baseline_database(path: Path, members: Sequence[Member], logins: int) -> None:
+    """Insert members with one paid order and one task each, and a code for each of `logins` phones."""
     now = time.time_ns() // 1_000_000
-    until = now + DAYS * DAY
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(SCHEMA)
         connection.execute("BEGIN")
-        insert(connection, "users (id, phone, created_at)", ((m.id, m.phone, now) for m in people))
-        insert(connection, "accounts (user_id, balance, expires_at)", ((m.id, BALANCE - 1, until) for m in people))
-        insert(
-            connection,
-            "orders (id, user_id, plan, price, auto_renew, status, created_at)",
-            ((m.order, m.id, "monthly", 9900, 0, "paid", now) for m in people),
-        )
-        insert(
-            connection,
-            "tasks (id, user_id, type, status, input_key, params, created_at, updated_at)",
-            ((m.task, m.id, "basic_clean", "pending", m.picture, '{"template": "all"}', now, now) for m in people),
-        )
-        for kind, amount, balance, reference in (
-            ("grant", BALANCE, BALANCE, "order"),
-            ("charge", -1, BALANCE - 1, "task"),
-        ):
-            insert(
-                connection,
-                "ledger (user_id, kind, amount, balance, reference, created_at)",
-                ((m.id, kind, amount, balance, getattr(m, reference), now) for m in people),
-            )
+        _insert_users_and_balances(connection, members, now)
+        _insert_orders_and_tasks(connection, members, now)
         codes = ((login_phone(number), CODE, 0, now + DAY) for number in range(logins))
-        insert(connection, "codes (phone, code, tries, expires_at)", codes)
+        insert_rows(connection, "codes (phone, code, tries, expires_at)", codes)
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+def _insert_users_and_balances(connection: sqlite3.Connection, members: Sequence[Member], now: int) -> None:
+    until = now + DAYS * DAY
+    insert_rows(connection, "users (id, phone, created_at)", ((m.id, m.phone, now) for m in members))
+    insert_rows(connection, "accounts (user_id, balance, expires_at)", ((m.id, BALANCE - 1, until) for m in members))
+    ledger = "ledger (user_id, kind, amount, balance, reference, created_at)"
+    insert_rows(connection, ledger, ((m.id, "grant", BALANCE, BALANCE, m.order, now) for m in members))
+    insert_rows(connection, ledger, ((m.id, "charge", -1, BALANCE - 1, m.task, now) for m in members))
+
+
+def _insert_orders_and_tasks(connection: sqlite3.Connection, members: Sequence[Member], now: int) -> None:
+    insert_rows(
+        connection,
+        "orders (id, user_id, plan, price, auto_renew, status, created_at)",
+        ((m.order, m.id, "monthly", 9900, 0, "paid", now) for m in members),
+    )
+    insert_rows(
+        connection,
+        "tasks (id, user_id, type, status, input_key, params, created_at, updated_at)",
+        ((m.task, m.id, "basic_clean", "pending", m.picture, '{"template": "all"}', now, now) for m in members),
+    )

@@ -1,7 +1,7 @@
-"""The calls that are measured, as scripts for wrk.
+"""The calls that are measured, as Lua scripts for wrk.
 
-Each request is the next person's, round robin, so that 1,000 people take turns whatever the number of connections.
-What can be put together beforehand is: wrk shares the machine with the server.
+The requests come from the members in turn, whatever the number of connections. As much as possible of each request
+is built before the run, because wrk shares the machine with the server.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.members import CODE, Member
-from tests.bench.wrk import DONE
+from tests.bench.wrk import PRINT_FIGURES
 
 
 class Call(enum.Enum):
-    """A call of api.md, by the name it has in the report."""
+    """A call of the API. The value is its name in the report."""
 
     CREATE = "task creation"
     READ = "task read"
@@ -24,7 +24,7 @@ class Call(enum.Enum):
     LOGIN = "login"
 
 
-# Pieces of Lua: what they put together is a request.
+# Parts of the Lua scripts. Each script defines a function that returns the next request.
 _HOST = "Host: 127.0.0.1\\r\\n"
 _BEARER = 'Authorization: Bearer " .. token .. "\\r\\n'
 _JSON = "Content-Type: application/json\\r\\n"
@@ -34,56 +34,61 @@ _CREATION = f"""{{
       (#picture + {len(_BODY) + 2}) .. "\\r\\nIdempotency-Key: ",
     tail = '\\r\\n\\r\\n{_BODY}' .. picture .. '"}}',
   }}"""
-_TURNS = """
-local people = {{}}
-for line in io.lines({people}) do
+_MEMBERS = """
+local members = {{}}
+for line in io.lines({members_file}) do
   local token, picture, task = line:match("^(%S+) (%S+) (%S+)$")
-  people[#people + 1] = {each}
+  members[#members + 1] = {prepared}
 end
-local turn = {first}
+local number = {first}
 """
 _CREATE = """
 request = function()
-  turn = turn + 1
-  local person = people[turn % #people + 1]
-  return person.head .. string.format("%016d", turn) .. person.tail
+  number = number + 1
+  local prepared = members[number % #members + 1]
+  return prepared.head .. string.format("%016d", number) .. prepared.tail
 end
 """
 _GET = """
 request = function()
-  turn = turn + 1
-  return people[turn % #people + 1]
+  number = number + 1
+  return members[number % #members + 1]
 end
 """
 _LOGIN = """
-local turn = {first}
+local number = {first}
 request = function()
-  turn = turn + 1
-  return {head} .. string.format("%08d", turn) .. {tail}
+  number = number + 1
+  return {head} .. string.format("%08d", number) .. {tail}
 end
 """
 
 
-def write_people(people: Sequence[Member], file: Path) -> None:
-    file.write_text("".join(f"{member.token} {member.picture_url} {member.task}\n" for member in people))
+def write_members_file(members: Sequence[Member], file: Path) -> None:
+    """Write a line with token, picture URL and task for each member."""
+    file.write_text("".join(f"{member.token} {member.picture_url} {member.task}\n" for member in members))
 
 
-def script(call: Call, people: Path, first: int) -> str:
+def wrk_script(call: Call, members_file: Path, first: int) -> str:
     """A script for wrk. Keys and phones are numbered from `first` on, so that two runs never share one."""
+    path = json.dumps(str(members_file))
     match call:
         case Call.LOGIN:
-            return _LOGIN.format(first=first - 1, **_login_parts()) + DONE
+            return _LOGIN.format(first=first - 1, **_login_parts()) + PRINT_FIGURES
         case Call.CREATE:
-            return _TURNS.format(people=json.dumps(str(people)), first=first, each=_CREATION) + _CREATE + DONE
+            return _MEMBERS.format(members_file=path, first=first, prepared=_CREATION) + _CREATE + PRINT_FIGURES
         case Call.READ:
-            each = f'"GET /api/task/" .. task .. " HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
+            prepared = f'"GET /api/task/" .. task .. " HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
         case Call.STATUS:
-            each = f'"GET /api/membership/status HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
-    return _TURNS.format(people=json.dumps(str(people)), first=first, each=each) + _GET + DONE
+            prepared = f'"GET /api/membership/status HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
+    return _MEMBERS.format(members_file=path, first=first, prepared=prepared) + _GET + PRINT_FIGURES
 
 
 def _login_parts() -> dict[str, str]:
-    """A request for the phone 139 and eight digits, cut where those digits go. JSON's strings are Lua's, too."""
+    """A login request for the phone 139 and eight digits, split where those digits go.
+
+    Both parts are written as JSON strings, which are valid Lua strings too.
+    """
     start, rest = '{"phone":"139', f'","code":"{CODE}"}}'
     length = len(start) + 8 + len(rest)
     head = (

@@ -1,4 +1,4 @@
-"""What was measured, and what becomes of several measurements: medians, ranges, ratios, targets."""
+"""Measurements, and what is calculated from them: medians, ranges, ratios and targets."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.bench.calls import Call
-from tests.bench.servers import BARE, DARKROOM, OBVIOUS
+from tests.bench.servers import BARE, BASELINE, DARKROOM
 from tests.bench.wrk import Load
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One call under one load. `hot`: all of it comes from a single person."""
+class LoadProfile:
+    """One call under one load. With `single_user`, all requests come from one member."""
 
     call: Call
     connections: int
-    hot: bool = False
+    single_user: bool = False
 
     @property
     def title(self) -> str:
-        return f"{self.call.value}, one user" if self.hot else self.call.value
+        return f"{self.call.value}, one user" if self.single_user else self.call.value
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One measurement of one server. `cpu` in seconds by thread, `peak` resident bytes since the process began."""
+class Measurement:
+    """One measurement of one server: `cpu` in seconds by thread, `peak_memory` in resident bytes."""
 
     server: str
-    scene: Scene
+    profile: LoadProfile
     load: Load
     cpu: dict[str, float]
-    peak: int
+    peak_memory: int
 
-    def cpu_each(self) -> dict[str, float]:
-        """Microseconds of CPU a request, by thread."""
+    def cpu_per_request(self) -> dict[str, float]:
+        """CPU microseconds per request, by thread."""
         return {name: 1e6 * seconds / self.load.requests for name, seconds in self.cpu.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Several measurements of the same thing: their median, and the lowest and highest of them."""
+    """The median, the lowest and the highest of several figures."""
 
     median: float
     low: float
@@ -50,75 +50,72 @@ class Spread:
 
     @classmethod
     def of(cls, figures: Iterable[float]) -> Spread:
-        seen = sorted(figures)
-        return cls(statistics.median(seen), seen[0], seen[-1])
+        ordered = sorted(figures)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that has to be at least, or at most, so much."""
+    """A figure that must be at least `limit`, or at most `limit` where `at_most` is set."""
 
     name: str
-    wanted: float
+    limit: float
     measured: float
     at_most: bool = False
     unit: str = ""
 
     @property
     def reached(self) -> bool:
-        return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
+        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
 
 
 class Results:
-    """All runs, in the order in which they were made."""
+    """All measurements of one run of the benchmark, in their order."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = list(runs)
+    def __init__(self, measurements: Sequence[Measurement]) -> None:
+        self.measurements = list(measurements)
 
-    def scenes(self) -> list[Scene]:
-        return list(dict.fromkeys(run.scene for run in self.runs))
+    def profiles(self) -> list[LoadProfile]:
+        return list(dict.fromkeys(measurement.profile for measurement in self.measurements))
 
-    def of(self, server: str, scene: Scene) -> list[Run]:
-        return [run for run in self.runs if run.server == server and run.scene == scene]
+    def of(self, server: str, profile: LoadProfile) -> list[Measurement]:
+        return [found for found in self.measurements if found.server == server and found.profile == profile]
 
-    def spread(self, server: str, scene: Scene, figure: Callable[[Run], float]) -> Spread:
-        return Spread.of(figure(run) for run in self.of(server, scene))
+    def spread(self, server: str, profile: LoadProfile, figure: Callable[[Measurement], float]) -> Spread:
+        return Spread.of(figure(measurement) for measurement in self.of(server, profile))
 
-    def rate(self, server: str, scene: Scene) -> float:
-        """The median of requests a second."""
-        return self.spread(server, scene, lambda run: run.load.rate).median
+    def rate(self, server: str, profile: LoadProfile) -> float:
+        """The median of requests per second."""
+        return self.spread(server, profile, lambda measurement: measurement.load.rate).median
 
-    def cpu(self, server: str, scene: Scene) -> dict[str, float]:
-        """The median of CPU microseconds a request, by thread."""
-        runs = [run.cpu_each() for run in self.of(server, scene)]
-        names = dict.fromkeys(name for run in runs for name in run)
-        return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in names}
+    def cpu(self, server: str, profile: LoadProfile) -> dict[str, float]:
+        """The median of CPU microseconds per request, by thread."""
+        rounds = [measurement.cpu_per_request() for measurement in self.of(server, profile)]
+        threads = dict.fromkeys(thread for cpu in rounds for thread in cpu)
+        return {thread: statistics.median(cpu.get(thread, 0.0) for cpu in rounds) for thread in threads}
 
     def targets(self) -> list[Target]:
-        """Ratios of medians within this run, at 64 connections."""
-        create, hot = Scene(Call.CREATE, 64), Scene(Call.CREATE, 64, hot=True)
-        read, status, login = Scene(Call.READ, 64), Scene(Call.STATUS, 64), Scene(Call.LOGIN, 64)
-        p50, p99 = (
-            self.spread(DARKROOM, create, lambda run: run.load.p50).median,
-            self.spread(DARKROOM, create, lambda run: run.load.p99).median,
-        )
+        """Ratios of medians, at 64 connections."""
+        create, single_user = LoadProfile(Call.CREATE, 64), LoadProfile(Call.CREATE, 64, single_user=True)
+        read, status, login = (LoadProfile(call, 64) for call in (Call.READ, Call.STATUS, Call.LOGIN))
+        single_user_ratio = self.rate(DARKROOM, single_user) / self.rate(DARKROOM, create)
+        p50 = self.spread(DARKROOM, create, lambda measurement: measurement.load.p50).median
+        p99 = self.spread(DARKROOM, create, lambda measurement: measurement.load.p99).median
         return [
             Target("task creation: Darkroom / bare aiohttp", 0.40, self._ratio(create, BARE)),
-            Target("task creation: Darkroom / obvious", 8, self._ratio(create, OBVIOUS)),
+            Target("task creation: Darkroom / baseline", 8, self._ratio(create, BASELINE)),
             Target("task read: Darkroom / bare aiohttp", 0.55, self._ratio(read, BARE)),
             Target("membership status: Darkroom / bare aiohttp", 0.55, self._ratio(status, BARE)),
-            Target("login: Darkroom / obvious", 3, self._ratio(login, OBVIOUS)),
-            Target(
-                "task creation: one user / 1,000 users", 0.9, self.rate(DARKROOM, hot) / self.rate(DARKROOM, create)
-            ),
+            Target("login: Darkroom / baseline", 3, self._ratio(login, BASELINE)),
+            Target("task creation: one user / 1,000 users", 0.9, single_user_ratio),
             Target("task creation: p99 / p50", 4, p99 / p50, at_most=True),
         ]
 
-    def _ratio(self, scene: Scene, other: str) -> float:
-        return self.rate(DARKROOM, scene) / self.rate(other, scene)
+    def _ratio(self, profile: LoadProfile, other: str) -> float:
+        return self.rate(DARKROOM, profile) / self.rate(other, profile)
 
 
 def percentile(figures: Iterable[float], percent: float) -> float:
-    """The smallest figure that so many percent of them do not exceed (nearest rank); infinite where there are none."""
-    seen = sorted(figures)
-    return seen[max(0, math.ceil(len(seen) * percent / 100) - 1)] if seen else math.inf
+    """The percentile by the nearest-rank method; infinite when there are no figures."""
+    ordered = sorted(figures)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.inf

@@ -1,4 +1,4 @@
-"""The calls that may not get slower as a database grows, each made by somebody picked at random."""
+"""The calls that must not become slower as the database grows. A random user makes each of them."""
 
 from __future__ import annotations
 
@@ -12,80 +12,80 @@ import aiohttp
 
 from actors.ids import new_id
 from storage.totals import overview
-from tests.bench.sampled_users import Visitor
+from tests.bench.sampled_users import SampledUser
 
-PAGE = 5  # rows of a list: both databases have as many
+PAGE = 5  # rows of a list; every user of both databases has more
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """A server that runs at `base`, and a connection of our own to its database for what has no call yet."""
+class ServerUnderTest:
+    """A running server at `base`, and a connection to its database for the operator's counts, which have no call."""
 
     base: str
     http: aiohttp.ClientSession
     connection: sqlite3.Connection
-    visitors: Sequence[Visitor]
-    chance: random.Random
+    users: Sequence[SampledUser]
+    rng: random.Random
 
     async def seconds(self, call: Call) -> float:
-        """What the call takes, made by somebody."""
-        visitor = self.chance.choice(self.visitors)
-        begun = time.perf_counter()
-        await call(self, visitor)
-        return time.perf_counter() - begun
+        """Make the call as a random user and return its duration."""
+        user = self.rng.choice(self.users)
+        start = time.perf_counter()
+        await call(self, user)
+        return time.perf_counter() - start
 
-    async def get(self, visitor: Visitor, path: str) -> None:
-        async with self.http.get(self.base + path, headers=visitor.headers) as answer:
-            assert answer.status == 200, await answer.text()
-            await answer.read()
-
-
-Call = Callable[[House, Visitor], Awaitable[None]]
+    async def get(self, user: SampledUser, path: str) -> None:
+        async with self.http.get(self.base + path, headers=user.headers) as response:
+            assert response.status == 200, await response.text()
+            await response.read()
 
 
-async def create(house: House, visitor: Visitor) -> None:
-    body = {"type": "basic_clean", "inputImageUrl": visitor.image_url}
-    headers = {**visitor.headers, "Idempotency-Key": new_id()}
-    async with house.http.post(f"{house.base}/api/task/create", json=body, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        await answer.read()
+Call = Callable[[ServerUnderTest, SampledUser], Awaitable[None]]
 
 
-async def read(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/{house.chance.choice(visitor.tasks)}")
+async def create_task(server: ServerUnderTest, user: SampledUser) -> None:
+    body = {"type": "basic_clean", "inputImageUrl": user.image_url}
+    headers = {**user.headers, "Idempotency-Key": new_id()}
+    async with server.http.post(f"{server.base}/api/task/create", json=body, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        await response.read()
 
 
-async def first_page(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}")
+async def read_task(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, f"/api/task/{server.rng.choice(user.tasks)}")
 
 
-async def filtered(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}&status=success")
+async def list_first_page(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, f"/api/task/list?limit={PAGE}")
 
 
-async def last_page(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/task/list?limit={PAGE}&cursor={visitor.tasks[PAGE]}")
+async def list_by_status(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, f"/api/task/list?limit={PAGE}&status=success")
 
 
-async def ledger(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, f"/api/quota/ledger?limit={PAGE}")
+async def list_last_page(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, f"/api/task/list?limit={PAGE}&cursor={user.tasks[PAGE]}")
 
 
-async def status(house: House, visitor: Visitor) -> None:
-    await house.get(visitor, "/api/membership/status")
+async def read_ledger(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, f"/api/quota/ledger?limit={PAGE}")
 
 
-async def counts(house: House, visitor: Visitor) -> None:
-    assert overview(house.connection).users > 0
+async def read_status(server: ServerUnderTest, user: SampledUser) -> None:
+    await server.get(user, "/api/membership/status")
+
+
+async def read_counts(server: ServerUnderTest, user: SampledUser) -> None:
+    assert overview(server.connection).users > 0
 
 
 CALLS: dict[str, Call] = {
-    "create a task": create,
-    "read a task": read,
-    "list tasks, first page": first_page,
-    "list tasks by status": filtered,
-    "list tasks, last page": last_page,
-    "ledger": ledger,
-    "membership status": status,
-    "operator's counts": counts,
+    "create a task": create_task,
+    "read a task": read_task,
+    "list tasks, first page": list_first_page,
+    "list tasks by status": list_by_status,
+    "list tasks, last page": list_last_page,
+    "ledger": read_ledger,
+    "membership status": read_status,
+    "operator's counts": read_counts,
 }

@@ -1,4 +1,4 @@
-"""What a measurement ran on. Linux only."""
+"""The machine on which a measurement ran. Linux only."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import sqlite3
 import statistics
 import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-FSYNCS = 200
+FSYNC_COUNT = 200
 BLOCK = bytes(4096)
-ALONE = 0.1  # of the processors' time: what others may use before figures mean little
-IN_MEMORY = ("tmpfs", "ramfs")
+MAX_OTHER_CPU_SHARE = 0.1  # above it the figures are not reliable
+MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 
-class NotADisk(Exception):
-    """The data would lie in memory, where making it durable costs nothing."""
+class FolderInMemory(Exception):
+    """The data folder is in memory, where an fsync costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`fsync` in seconds, for a 4-KiB append; `commit` ends in -dirty when files differed from it.
+    """`fsync_seconds` is for a 4-KiB append; `commit` ends in -dirty when the work tree had changes.
 
-    `others` is the share of all processors' time that went to what did not belong to the measurement.
+    `other_cpu_share` is the share of all processors' time that other processes and the host used.
     """
 
     date: str
@@ -42,39 +41,43 @@ class Machine:
     wrk: str
     folder: str
     file_system: str
-    fsync: float
-    others: float = 0.0
+    fsync_seconds: float
+    other_cpu_share: float = 0.0
 
     @property
-    def company(self) -> str:
-        said = f"other processes and the host used {100 * self.others:.0f} % of the processors' time"
-        return f"{said}: **too much to rely on these figures**" if self.others > ALONE else said
+    def other_cpu_note(self) -> str:
+        note = f"other processes and the host used {100 * self.other_cpu_share:.0f} % of the processors' time"
+        unreliable = self.other_cpu_share > MAX_OTHER_CPU_SHARE
+        return f"{note}: **too much to rely on these figures**" if unreliable else note
 
     def lines(self) -> list[tuple[str, str]]:
         return [
             ("when", self.date),
             ("commit", self.commit),
-            ("processor", f"{self.cpu}, {self.cores} cores, for servers and load together"),
+            ("processor", f"{self.cpu}, {self.cores} cores, shared by servers and load generator"),
             ("kernel", self.kernel),
             ("Python", self.python),
             ("SQLite", self.sqlite),
             ("packages", self.packages),
             ("load generator", self.wrk),
             ("data folder", f"a new folder under {self.folder}, on {self.file_system}, removed afterwards"),
-            ("fsync", f"{1e6 * self.fsync:.0f} µs, the median of {FSYNCS} appends of 4 KiB to a file there"),
-            ("meanwhile", self.company),
+            (
+                "fsync",
+                f"{1e6 * self.fsync_seconds:.0f} µs, the median of {FSYNC_COUNT} appends of 4 KiB to a file there",
+            ),
+            ("meanwhile", self.other_cpu_note),
         ]
 
 
-def look(folder: Path, wrk: str) -> Machine:
-    """Raises NotADisk."""
-    kind = file_system(folder.resolve(), Path("/proc/mounts").read_text())
-    if kind in IN_MEMORY:
-        raise NotADisk(f"{folder} is on {kind}: give --folder one on a disk")
+def describe_machine(folder: Path, wrk: str) -> Machine:
+    """Raises FolderInMemory."""
+    kind = _file_system(folder.resolve(), Path("/proc/mounts").read_text())
+    if kind in MEMORY_FILE_SYSTEMS:
+        raise FolderInMemory(f"{folder} is on {kind}: choose a folder on a disk with --folder")
     return Machine(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         commit=_commit(),
-        cpu=cpu_model(Path("/proc/cpuinfo").read_text()),
+        cpu=_cpu_model(Path("/proc/cpuinfo").read_text()),
         cores=len(os.sched_getaffinity(0)),
         kernel=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -83,39 +86,36 @@ def look(folder: Path, wrk: str) -> Machine:
         wrk=_first_line(wrk, "-v").split(" Copyright")[0],
         folder=str(folder),
         file_system=kind,
-        fsync=_fsync_seconds(folder),
+        fsync_seconds=_fsync_seconds(folder),
     )
 
 
-def cpu_model(cpuinfo: str) -> str:
-    """From /proc/cpuinfo; the architecture where the kernel does not name a model."""
+def _cpu_model(cpuinfo: str) -> str:
+    """The model from /proc/cpuinfo, or the architecture when the kernel does not name a model."""
     for line in cpuinfo.splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
 
 
-def file_system(folder: Path, mounts: str) -> str:
-    """The kind of file system `folder` is on, from /proc/mounts: the mount point nearest to it."""
-    found = [(Path(fields[1]), fields[2]) for fields in map(str.split, mounts.splitlines())]
-    return max(_above(folder, found), key=lambda mount: len(mount[0].parts))[1]
-
-
-def _above(folder: Path, mounts: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    return [mount for mount in mounts if folder.is_relative_to(mount[0])]
+def _file_system(folder: Path, mounts: str) -> str:
+    """The type of the file system that contains `folder`, from /proc/mounts."""
+    points = [(Path(fields[1]), fields[2]) for fields in map(str.split, mounts.splitlines())]
+    containing = [point for point in points if folder.is_relative_to(point[0])]
+    return max(containing, key=lambda point: len(point[0].parts))[1]
 
 
 def _fsync_seconds(folder: Path) -> float:
     path = folder / "fsync.probe"
-    taken = []
+    seconds = []
     with path.open("wb", buffering=0) as file:
-        for _ in range(FSYNCS):
-            begun = time.perf_counter()
+        for _ in range(FSYNC_COUNT):
+            start = time.perf_counter()
             file.write(BLOCK)
             os.fsync(file.fileno())
-            taken.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
     path.unlink()
-    return statistics.median(taken)
+    return statistics.median(seconds)
 
 
 def _commit() -> str:
@@ -123,9 +123,9 @@ def _commit() -> str:
 
 
 def _first_line(*command: str) -> str:
-    """`wrk -v` prints its version and exits with 1."""
+    """The first line of a command's output. The exit status is ignored, because `wrk -v` exits with 1."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     except OSError:
         return ""
-    return (done.stdout.splitlines() or [""])[0]
+    return (result.stdout.splitlines() or [""])[0]

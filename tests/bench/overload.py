@@ -1,7 +1,7 @@
-"""Storm a Darkroom with more connections than it can serve: `python -m tests.bench.overload`.
+"""Send Darkroom more load than it can serve: `python -m tests.bench.overload`.
 
-64 connections first, for what it can do; then the prober alone, the storm, and the prober alone again. Exits with 1
-when a target is missed, with 2 when it cannot measure.
+First 64 connections show its normal rate. Then the prober runs alone, during the overload, and alone again. Exits with
+1 when a target is missed, and with 2 when it cannot measure.
 """
 
 from __future__ import annotations
@@ -19,79 +19,72 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.calls import Call, script, write_people
-from tests.bench.members import PEOPLE, members
-from tests.bench.overload_results import Storm
-from tests.bench.prober import PATIENCE, Answer, read_answers
+from tests.bench.calls import Call, write_members_file, wrk_script
+from tests.bench.members import MEMBER_COUNT, create_members
+from tests.bench.overload_results import NORMAL_CONNECTIONS, OverloadResults
+from tests.bench.prober import TIMEOUT_SECONDS, ProbeResult, read_results
 from tests.bench.procfs import resident_memory
 from tests.bench.report import targets_table
-from tests.bench.servers import DARKROOM, ROOT, Contenders, Running, ServerFailed, WrongSums
+from tests.bench.servers import DARKROOM, ROOT, BenchServers, RunningServer, ServerFailed, WrongSums
 from tests.bench.wrk import Load, WrkFailed, WrkMissing, find_wrk, run_wrk
 
 CONNECTIONS = 3000
-SPARE_FILES = 500  # the prober's, the databases', and those of whoever runs this
+SPARE_FILES = 500  # open files of the prober, of the databases and of this process
 SAMPLE_SECONDS = 0.2
-CALM = 64
 
 
-def storm(contenders: Contenders, folder: Path, people: Path, seconds: int) -> Storm:
-    """Raises ServerFailed, WrongSums, WrkFailed. `people` is the file that scripts read."""
-    connections = min(CONNECTIONS, _allow_files(CONNECTIONS + SPARE_FILES) - SPARE_FILES)
-    with contenders.running(DARKROOM) as server:
-        storming = _Storming(server, folder, people)
-        storming.load(CALM, 1)
-        calm = storming.load(CALM, max(3, seconds // 3))
-        with _probing(server, people, folder / "answers.jsonl"):
+def measure_overload(servers: BenchServers, folder: Path, members_file: Path, seconds: int) -> OverloadResults:
+    """Raises ServerFailed, WrongSums, WrkFailed."""
+    connections = min(CONNECTIONS, _raise_file_limit(CONNECTIONS + SPARE_FILES) - SPARE_FILES)
+    with servers.running(DARKROOM) as server:
+        creations = _CreationLoad(server, folder, members_file)
+        creations.run(NORMAL_CONNECTIONS, 1)
+        normal = creations.run(NORMAL_CONNECTIONS, max(3, seconds // 3))
+        with _probing(server, members_file, folder / "probes.jsonl"):
             time.sleep(1)  # for the prober to connect
-            quiet = time.monotonic()
+            alone = time.monotonic()
             time.sleep(3)
-            begun = time.monotonic()
+            start = time.monotonic()
             with _sampling(server.pid) as memory:
-                load = storming.load(connections, seconds)
-            ended = time.monotonic()
+                load = creations.run(connections, seconds)
+            end = time.monotonic()
             time.sleep(3)
-        server.check(storming.accepted)
-    answers = read_answers(folder / "answers.jsonl")
-    return Storm(
-        connections,
-        calm,
-        load,
-        before=_between(answers, quiet, begun),
-        during=_between(answers, begun + 1, ended),  # once all are connected
-        after=_between(answers, ended, ended + 1),
-        memory=memory,
-    )
+        server.check(creations.accepted)
+    results = read_results(folder / "probes.jsonl")
+    before = _started_between(results, alone, start)
+    during = _started_between(results, start + 1, end)  # all connections are open after a second
+    after = _started_between(results, end, end + 1)
+    return OverloadResults(connections, normal, load, before, during, after, memory)
 
 
-class _Storming:
-    """Creations by wrk, whose keys never repeat."""
+class _CreationLoad:
+    """Task creations by wrk with idempotency keys that never repeat."""
 
-    def __init__(self, server: Running, folder: Path, people: Path) -> None:
-        self._server, self._script, self._people = server, folder / "storm.lua", people
-        self._next = 0
+    def __init__(self, server: RunningServer, folder: Path, members_file: Path) -> None:
+        self._server, self._script, self._members_file = server, folder / "overload.lua", members_file
+        self._next_key = 0
         self.accepted = 0
 
-    def load(self, connections: int, seconds: int) -> Load:
-        self._script.write_text(script(Call.CREATE, self._people, self._next))
+    def run(self, connections: int, seconds: int) -> Load:
+        self._script.write_text(wrk_script(Call.CREATE, self._members_file, self._next_key))
         load = run_wrk(self._script, self._server.base, connections, seconds)
-        self._next += load.requests + load.late + load.broken + connections
+        self._next_key += load.requests + load.late + load.broken + connections
         self.accepted += load.requests - load.refused
         return load
 
 
-def _between(answers: Sequence[Answer], begin: float, end: float) -> list[Answer]:
-    """Answers to what was asked in that time."""
-    return [answer for answer in answers if begin <= answer.begun < end]
+def _started_between(results: Sequence[ProbeResult], start: float, end: float) -> list[ProbeResult]:
+    return [result for result in results if start <= result.started < end]
 
 
 @contextmanager
-def _probing(server: Running, people: Path, out: Path) -> Iterator[None]:
-    command = [sys.executable, "-P", "-m", "tests.bench.prober", server.base, str(people), str(out)]
+def _probing(server: RunningServer, members_file: Path, results_file: Path) -> Iterator[None]:
+    command = [sys.executable, "-P", "-m", "tests.bench.prober", server.base, str(members_file), str(results_file)]
     prober = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
         yield
         prober.send_signal(signal.SIGTERM)
-        prober.wait(2 * PATIENCE)
+        prober.wait(2 * TIMEOUT_SECONDS)
     finally:
         prober.kill()
         prober.wait()
@@ -99,12 +92,12 @@ def _probing(server: Running, people: Path, out: Path) -> Iterator[None]:
 
 @contextmanager
 def _sampling(pid: int) -> Iterator[list[int]]:
-    """The process's resident memory, again and again until the block ends."""
+    """Sample the resident memory of the process until the block ends."""
     samples: list[int] = []
-    over = threading.Event()
+    stop = threading.Event()
 
     def sample() -> None:
-        while not over.wait(SAMPLE_SECONDS):
+        while not stop.wait(SAMPLE_SECONDS):
             samples.append(resident_memory(pid))
 
     sampler = threading.Thread(target=sample)
@@ -112,18 +105,18 @@ def _sampling(pid: int) -> Iterator[list[int]]:
     try:
         yield samples
     finally:
-        over.set()
+        stop.set()
         sampler.join()
 
 
-def _allow_files(wanted: int) -> int:
-    """How many files the processes started from here may have open: as many as wanted, if the system grants it."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY:
-        wanted = min(wanted, most)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-    return wanted
+def _raise_file_limit(required: int) -> int:
+    """Raise the limit of open files for child processes as far as the system allows, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        required = min(required, hard)
+    if soft != resource.RLIM_INFINITY and soft < required:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (required, hard))
+    return required
 
 
 def main() -> int:
@@ -131,23 +124,23 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     try:
         find_wrk()
-        with tempfile.TemporaryDirectory(dir=options.folder, prefix="storm-") as name:
+        with tempfile.TemporaryDirectory(dir=options.folder, prefix="overload-") as name:
             folder = Path(name).resolve()
-            people = members(PEOPLE)
-            write_people(people, folder / "many.txt")
-            stormy = storm(Contenders(folder, people, 0), folder, folder / "many.txt", options.seconds)
-    except (WrkMissing, WrkFailed, ServerFailed, WrongSums) as fault:
-        print(f"this is no measurement: {fault}", file=sys.stderr)
+            members, members_file = create_members(MEMBER_COUNT), folder / "members.txt"
+            write_members_file(members, members_file)
+            overload = measure_overload(BenchServers(folder, members, 0), folder, members_file, options.seconds)
+    except (WrkMissing, WrkFailed, ServerFailed, WrongSums) as failure:
+        print(f"the measurement failed: {failure}", file=sys.stderr)
         return 2
-    targets = stormy.targets()
-    print(f"{stormy.section()}\n{targets_table(targets)}")
+    targets = overload.targets()
+    print(f"{overload.section()}\n{targets_table(targets)}")
     return 0 if all(target.reached for target in targets) else 1
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Storm a Darkroom with more connections than it can serve.")
-    parser.add_argument("--seconds", type=int, default=12)
-    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="for the data; has to be on a disk")
+    parser = argparse.ArgumentParser(description="Send Darkroom more load than it can serve.")
+    parser.add_argument("--seconds", type=int, default=12, help="the length of the overload (default: 12)")
+    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="folder for the data, on a disk")
     return parser.parse_args()
 
 

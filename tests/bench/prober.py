@@ -1,7 +1,8 @@
-"""Ask a server steadily, whatever else it has to do: `python -m tests.bench.prober BASE PEOPLE OUT`.
+"""Send requests to a server at a steady pace: `python -m tests.bench.prober BASE MEMBERS_FILE RESULTS`.
 
-A few dozen connections, each with one request at a time and a pause between them, in a process of their own: what a
-patient client sees while others storm the server. Ends on SIGTERM; OUT then has a JSON line for each answer.
+A few dozen connections each send one request at a time, with a pause after it. They run in their own process and show
+what a client with normal behaviour sees while the server is overloaded. The prober ends on SIGTERM; RESULTS then has a
+JSON line for each request.
 """
 
 from __future__ import annotations
@@ -25,46 +26,46 @@ import uvloop
 from tests.bench.calls import Call
 
 CONNECTIONS = {Call.CREATE: 24, Call.STATUS: 8, Call.READ: 8}
-PAUSE = 0.05  # seconds between the moments at which a connection asks, if it has its answer by then
-PATIENCE = 30
-BROKEN = 0  # the status of a request that was never answered
-URGENCY = -10  # nice: what the prober waits for should be the server, not its own turn on a busy processor
+INTERVAL_SECONDS = 0.05  # between two requests of a connection, if it has its response by then
+TIMEOUT_SECONDS = 30
+NO_RESPONSE = 0  # the status of a request without a response
+NICENESS = -10  # the figures must show the server's delay, not the prober's own wait for a busy processor
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`begun` by the machine's monotonic clock, which all processes share; `seconds` until the last byte."""
+class ProbeResult:
+    """`started` is a moment of the monotonic clock, which all processes share; `seconds` ends at the last byte."""
 
     call: str
-    begun: float
+    started: float
     seconds: float
     status: int
     retry_after: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ProbeMember:
     token: str
     picture_url: str
     task: str
 
 
-class Line:
-    """A connection that is made when it is needed, and made again when it broke."""
+class ProbeConnection:
+    """A connection that is opened when it is needed, and opened again after it was lost."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: bytes) -> tuple[int, bool]:
-        """The status of the answer, and whether it has a Retry-After; BROKEN without an answer."""
+    async def send(self, request: bytes) -> tuple[int, bool]:
+        """The status of the response, or NO_RESPONSE, and whether the response has a Retry-After."""
         with suppress(OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await self._exchange(request)
         self.close()
-        return BROKEN, False
+        return NO_RESPONSE, False
 
     async def _exchange(self, request: bytes) -> tuple[int, bool]:
         self._streams = self._streams or await asyncio.open_connection(self._host, self._port)
@@ -82,80 +83,75 @@ class Line:
 
 
 class Prober:
-    """`turns`: how often each connection asks; by default until `stop`."""
-
-    def __init__(self, base: str, people: list[Person], turns: int | None = None) -> None:
-        where = urlsplit(base)
-        self._host, self._port = where.hostname or "", where.port or 0
-        self._people, self._turns = people, turns
+    def __init__(self, base: str, members: list[ProbeMember]) -> None:
+        url = urlsplit(base)
+        self._host, self._port = url.hostname or "", url.port or 0
+        self._members = members
         self._stopping = False
-        self.answers: list[Answer] = []
+        self.results: list[ProbeResult] = []
 
     def stop(self) -> None:
-        """Ask no more. What has been asked is waited for: the slowest answers must not be those left out."""
+        """Send no more requests. `run` still waits for open ones, so that the slowest responses are counted."""
         self._stopping = True
 
     async def run(self) -> None:
-        places = [call for call, count in CONNECTIONS.items() for _ in range(count)]
-        begin = time.monotonic()
+        """Send requests on all connections until `stop` is called."""
+        calls = [call for call, count in CONNECTIONS.items() for _ in range(count)]
+        start = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for number, call in enumerate(places):
-                group.create_task(self._keep_asking(number, call, begin + PAUSE * number / len(places)))
+            for number, call in enumerate(calls):
+                group.create_task(self._probe(number, call, start + INTERVAL_SECONDS * number / len(calls)))
 
-    async def _keep_asking(self, number: int, call: Call, due: float) -> None:
+    async def _probe(self, number: int, call: Call, due: float) -> None:
         await asyncio.sleep(due - time.monotonic())
-        line = Line(self._host, self._port)
+        connection = ProbeConnection(self._host, self._port)
         try:
-            for turn in itertools.count() if self._turns is None else range(self._turns):
+            for count in itertools.count():
                 if self._stopping:
                     break
-                person = self._people[(number * 23 + turn) % len(self._people)]
-                request = _request(call, person, f"probe-{number}-{turn}")
-                begun = time.monotonic()
-                status, retry_after = await line.ask(request)
+                member = self._members[(number * 23 + count) % len(self._members)]
+                request = _request(call, member, f"probe-{number}-{count}")
+                started = time.monotonic()
+                status, retry_after = await connection.send(request)
                 now = time.monotonic()
-                self.answers.append(Answer(call.value, begun, now - begun, status, retry_after))
-                due = next_moment(due, now)
+                self.results.append(ProbeResult(call.value, started, now - started, status, retry_after))
+                due = _next_due(due, now)
                 await asyncio.sleep(due - now)
         finally:
-            line.close()
+            connection.close()
 
 
-def next_moment(due: float, now: float) -> float:
-    """When a connection that was due to ask then asks again: at moments of its own, also after a long wait.
+def _next_due(due: float, now: float) -> float:
+    """The next moment of a connection's own schedule, also after a long wait.
 
-    Those whom one commit answers would otherwise go on asking in step, and wait for each other.
+    Otherwise connections whose responses came from one commit would stay synchronous and wait for each other.
     """
-    return due + PAUSE * max(1, math.ceil((now - due) / PAUSE))
+    return due + INTERVAL_SECONDS * max(1, math.ceil((now - due) / INTERVAL_SECONDS))
 
 
-def read_people(file: Path) -> list[Person]:
-    return [Person(*line.split()) for line in file.read_text().splitlines()]
-
-
-def _request(call: Call, person: Person, key: str) -> bytes:
-    who = f"Host: 127.0.0.1\r\nAuthorization: Bearer {person.token}\r\n"
+def _request(call: Call, member: ProbeMember, key: str) -> bytes:
+    headers = f"Host: 127.0.0.1\r\nAuthorization: Bearer {member.token}\r\n"
     if call is Call.STATUS:
-        return f"GET /api/membership/status HTTP/1.1\r\n{who}\r\n".encode()
+        return f"GET /api/membership/status HTTP/1.1\r\n{headers}\r\n".encode()
     if call is Call.READ:
-        return f"GET /api/task/{person.task} HTTP/1.1\r\n{who}\r\n".encode()
-    body = json.dumps({"type": "basic_clean", "inputImageUrl": person.picture_url})
-    head = f"POST /api/task/create HTTP/1.1\r\n{who}Content-Type: application/json\r\nIdempotency-Key: {key}\r\n"
+        return f"GET /api/task/{member.task} HTTP/1.1\r\n{headers}\r\n".encode()
+    body = json.dumps({"type": "basic_clean", "inputImageUrl": member.picture_url})
+    head = f"POST /api/task/create HTTP/1.1\r\n{headers}Content-Type: application/json\r\nIdempotency-Key: {key}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-def read_answers(file: Path) -> list[Answer]:
-    return [Answer(**json.loads(line)) for line in file.read_text().splitlines()]
+def read_results(file: Path) -> list[ProbeResult]:
+    return [ProbeResult(**json.loads(line)) for line in file.read_text().splitlines()]
 
 
-async def _probe(base: str, people: Path, out: Path) -> None:
-    prober = Prober(base, read_people(people))
+async def _run(base: str, members_file: Path, results_file: Path) -> None:
+    prober = Prober(base, [ProbeMember(*line.split()) for line in members_file.read_text().splitlines()])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, prober.stop)
     await prober.run()
-    out.write_text("".join(f"{json.dumps(asdict(answer))}\n" for answer in prober.answers))
+    results_file.write_text("".join(f"{json.dumps(asdict(result))}\n" for result in prober.results))
 
 
 if __name__ == "__main__":
     with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, URGENCY)
-    uvloop.run(_probe(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    uvloop.run(_run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""What Linux says of a process: the CPU time of each of its threads, and its memory."""
+"""The CPU time of each thread of a process, and the memory of the process, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-REST_SECONDS, SETTLE_SECONDS = 0.1, 5
+IDLE_SECONDS, MAX_WAIT_SECONDS = 0.1, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """`seconds` of CPU, user and system, since the thread began; `born` orders threads by their start."""
+    """`seconds` is the thread's CPU time, user and system; `started` orders threads by their start."""
 
     id: int
-    born: int
+    started: int
     seconds: float
 
 
-def threads(pid: int) -> list[Thread]:
+def list_threads(pid: int) -> list[Thread]:
     """A process's threads in the order of their start: the main one first."""
-    found = []
+    threads = []
     for folder in Path(f"/proc/{pid}/task").iterdir():
         try:
-            found.append(parse_thread((folder / "stat").read_text("ascii", "replace")))
-        except FileNotFoundError:  # it ended while we looked
+            threads.append(_parse_thread((folder / "stat").read_text("ascii", "replace")))
+        except FileNotFoundError:  # the thread has ended
             continue
-    return sorted(found, key=lambda thread: (thread.born, thread.id))
+    return sorted(threads, key=lambda thread: (thread.started, thread.id))
 
 
-def parse_thread(stat: str) -> Thread:
-    """A line of /proc/PID/task/TID/stat (proc(5)); the name in it may hold spaces and brackets."""
+def _parse_thread(stat: str) -> Thread:
+    """Parse /proc/PID/task/TID/stat (see proc(5)). The thread's name may contain spaces and brackets."""
     before, _, after = stat.rpartition(")")
-    fields = after.split()  # from the third field on
+    fields = after.split()  # the third field and those after it
     return Thread(int(before.split(" ", 1)[0]), int(fields[19]), (int(fields[11]) + int(fields[12])) * TICK)
 
 
-def spent(before: Sequence[Thread], after: Sequence[Thread], names: Sequence[str]) -> dict[str, float]:
-    """CPU seconds between two looks, under the threads' names.
+def cpu_seconds_by_thread(before: Sequence[Thread], after: Sequence[Thread], names: Sequence[str]) -> dict[str, float]:
+    """The CPU seconds used between two listings of the threads, by thread name.
 
-    Python 3.11 does not tell the kernel what a thread is called, so names are given by the order in which threads
-    start; those past the names are "others". Several threads may have the same name.
+    Python 3.11 does not tell the kernel the name of a thread, so `names` are assigned in the order in which the threads
+    started. Threads without a name are "others", and several threads may have the same name.
     """
     earlier = {thread.id: thread.seconds for thread in before}
     by_name: dict[str, float] = {}
@@ -53,53 +53,52 @@ def spent(before: Sequence[Thread], after: Sequence[Thread], names: Sequence[str
     return by_name
 
 
-def settle(pid: int) -> None:
-    """Wait until the process has finished what it took on: until it rests for a moment, or for so long at most."""
-    end = time.monotonic() + SETTLE_SECONDS
+def wait_until_idle(pid: int) -> None:
+    """Wait until the process uses no CPU time for IDLE_SECONDS, or for MAX_WAIT_SECONDS."""
+    end = time.monotonic() + MAX_WAIT_SECONDS
     earlier = -1.0
     while time.monotonic() < end:
-        now = sum(thread.seconds for thread in threads(pid))
-        if now - earlier < 2 * TICK:  # one tick may be the rest of an earlier one
+        now = sum(thread.seconds for thread in list_threads(pid))
+        if now - earlier < 2 * TICK:  # the kernel may count one tick late
             return
         earlier = now
-        time.sleep(REST_SECONDS)
+        time.sleep(IDLE_SECONDS)
 
 
 def peak_memory(pid: int) -> int:
-    """The most bytes the process has had resident so far."""
-    return status_bytes(Path(f"/proc/{pid}/status").read_text(), "VmHWM")
+    """The highest number of resident bytes since the process started."""
+    return _status_bytes(pid, "VmHWM")
 
 
 def resident_memory(pid: int) -> int:
-    return status_bytes(Path(f"/proc/{pid}/status").read_text(), "VmRSS")
+    return _status_bytes(pid, "VmRSS")
 
 
-def busy_seconds(stat: str) -> float:
-    """CPU seconds that all processors have worked since the machine began, from /proc/stat; a host's theft included."""
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.split("\n", 1)[0].split()[1:9])
+def _status_bytes(pid: int, key: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    values: Mapping[str, str] = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return int(values[key].split()[0]) * 1024
+
+
+class OtherProcesses:
+    """Measures how much CPU time other processes and the host use, from its creation on."""
+
+    def __init__(self) -> None:
+        self._start, self._total, self._own = time.monotonic(), _total_cpu_seconds(), _own_cpu_seconds()
+
+    def cpu_share(self) -> float:
+        """The share of all processors' time that neither this process nor its finished children have used."""
+        available = (time.monotonic() - self._start) * (os.cpu_count() or 1)
+        used = _total_cpu_seconds() - self._total - (_own_cpu_seconds() - self._own)
+        return max(0.0, used) / available
+
+
+def _total_cpu_seconds() -> float:
+    """The CPU seconds of all processors since the machine started, including those stolen by the host (proc(5))."""
+    total = Path("/proc/stat").read_text().split("\n", 1)[0]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, total.split()[1:9])
     return (user + nice + system + irq + softirq + steal) * TICK
 
 
-class Company:
-    """How much of the machine others use, from when this is made on."""
-
-    def __init__(self) -> None:
-        self._begun, self._busy, self._own = time.monotonic(), _busy(), _own()
-
-    def share(self) -> float:
-        """Of all processors' time: what was used by neither this process nor the children it has waited for."""
-        passed = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
-        return max(0.0, _busy() - self._busy - (_own() - self._own)) / passed
-
-
-def _busy() -> float:
-    return busy_seconds(Path("/proc/stat").read_text())
-
-
-def _own() -> float:
+def _own_cpu_seconds() -> float:
     return sum(os.times()[:4])
-
-
-def status_bytes(status: str, key: str) -> int:
-    lines: Mapping[str, str] = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return int(lines[key].split()[0]) * 1024

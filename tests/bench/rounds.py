@@ -1,6 +1,6 @@
-"""The measurements: the three servers take turns, scene by scene and round by round.
+"""The measurements of `make bench`: each round measures the three servers in turn under each load profile.
 
-Each measurement has a server process of its own, started fresh on a copy of the same data and warmed up for a second.
+Each measurement starts a server process on a fresh copy of the same data and warms it up for a second.
 """
 
 from __future__ import annotations
@@ -9,94 +9,96 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.calls import Call, script, write_people
-from tests.bench.figures import Results, Run, Scene
-from tests.bench.members import PEOPLE, Member, members
-from tests.bench.procfs import peak_memory, settle, spent, threads
-from tests.bench.servers import DARKROOM, NAMES, THREADS, Contenders, Running
-from tests.bench.single_request import one_answer
+from tests.bench.calls import Call, write_members_file, wrk_script
+from tests.bench.figures import LoadProfile, Measurement, Results
+from tests.bench.members import MEMBER_COUNT, Member, create_members
+from tests.bench.procfs import cpu_seconds_by_thread, list_threads, peak_memory, wait_until_idle
+from tests.bench.servers import DARKROOM, NAMES, THREADS, BenchServers, RunningServer
+from tests.bench.single_request import fetch_response
 from tests.bench.wrk import Load, run_wrk
 
-LOGINS_A_SECOND = 8000  # codes prepared; Darkroom would have to be faster than this to run out of them
-WARM_UP = 1  # seconds
-SCENES = [
-    *(Scene(call, connections) for call in Call for connections in (1, 64, 256)),
-    Scene(Call.CREATE, 64, hot=True),
+LOGINS_PER_SECOND = 8000  # prepared codes: more than any server can use
+WARM_UP_SECONDS = 1
+PROFILES = [
+    *(LoadProfile(call, connections) for call in Call for connections in (1, 64, 256)),
+    LoadProfile(Call.CREATE, 64, single_user=True),
 ]
 
 
-class Refused(Exception):
-    """A server refused requests that it should have answered: there is no figure."""
+class RequestsFailed(Exception):
+    """A server refused or failed requests that it should have answered, so the measurement is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured; `seconds` for one measurement."""
+    """The load profiles to measure, how often, and the seconds of each measurement."""
 
-    scenes: Sequence[Scene]
+    profiles: Sequence[LoadProfile]
     rounds: int
     seconds: int
     folder: Path
 
     @property
     def logins(self) -> int:
-        return LOGINS_A_SECOND * (self.seconds + WARM_UP)
+        return LOGINS_PER_SECOND * (self.seconds + WARM_UP_SECONDS)
 
 
 class Bench:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.people = members(PEOPLE)
-        self.contenders = Contenders(plan.folder, self.people, plan.logins)
-        self.contenders.teach_bare(self._answers(self.people[0]))
-        self.many, self._one = plan.folder / "many.txt", plan.folder / "one.txt"
-        write_people(self.people, self.many)
-        write_people(self.people[:1], self._one)
+        members = create_members(MEMBER_COUNT)
+        self.servers = BenchServers(plan.folder, members, plan.logins)
+        self.servers.set_bare_responses(self._responses(members[0]))
+        self.members_file, self._single_member_file = plan.folder / "members.txt", plan.folder / "single-member.txt"
+        write_members_file(members, self.members_file)
+        write_members_file(members[:1], self._single_member_file)
 
-    def _answers(self, member: Member) -> dict[str, object]:
-        with self.contenders.running(DARKROOM) as server:
-            return {call.value: one_answer(server.base, call, member) for call in Call}
+    def _responses(self, member: Member) -> dict[str, object]:
+        with self.servers.running(DARKROOM) as server:
+            return {call.value: fetch_response(server.base, call, member) for call in Call}
 
     def measure(self) -> Results:
-        """Raises Refused, WrongSums, ServerFailed, WrkFailed."""
-        total = self._plan.rounds * len(self._plan.scenes) * len(NAMES)
-        runs: list[Run] = []
+        """Raises RequestsFailed, WrongSums, ServerFailed, WrkFailed."""
+        total = self._plan.rounds * len(self._plan.profiles) * len(NAMES)
+        measurements: list[Measurement] = []
         for _ in range(self._plan.rounds):
-            for scene in self._plan.scenes:
+            for profile in self._plan.profiles:
                 for name in NAMES:
-                    runs.append(self.run(name, scene))
-                    _tell(runs[-1], len(runs), total)
-        return Results(runs)
+                    measurements.append(self._measure_server(name, profile))
+                    _report_progress(measurements[-1], len(measurements), total)
+        return Results(measurements)
 
-    def run(self, name: str, scene: Scene) -> Run:
-        with self.contenders.running(name) as server:
-            warm = self._load(server, scene, WARM_UP, 0)
-            settle(server.pid)  # a lock lets what wrk has left behind go on for a while
-            before = threads(server.pid)
-            load = self._load(server, scene, self._plan.seconds, warm.requests + scene.connections)
-            cpu = spent(before, threads(server.pid), THREADS[name])
-            if scene.call is Call.CREATE:
-                server.check(warm.requests + load.requests)
-            return Run(name, scene, load, cpu, peak_memory(server.pid))
+    def _measure_server(self, name: str, profile: LoadProfile) -> Measurement:
+        with self.servers.running(name) as server:
+            warm_up = self._run_load(server, profile, WARM_UP_SECONDS, 0)
+            wait_until_idle(server.pid)  # the server may still work on requests that wrk has abandoned
+            before = list_threads(server.pid)
+            load = self._run_load(server, profile, self._plan.seconds, warm_up.requests + profile.connections)
+            cpu = cpu_seconds_by_thread(before, list_threads(server.pid), THREADS[name])
+            if profile.call is Call.CREATE:
+                server.check(warm_up.requests + load.requests)
+            return Measurement(name, profile, load, cpu, peak_memory(server.pid))
 
-    def _load(self, server: Running, scene: Scene, seconds: int, first: int) -> Load:
-        """`first` numbers the first key or phone: one that an earlier load has not used."""
-        file = self._plan.folder / "script.lua"
-        file.write_text(script(scene.call, self._one if scene.hot else self.many, first))
-        load = run_wrk(file, server.base, scene.connections, seconds)
+    def _run_load(self, server: RunningServer, profile: LoadProfile, seconds: int, first: int) -> Load:
+        """`first` is the number of the first key or phone. An earlier load must not have used it."""
+        script = self._plan.folder / "script.lua"
+        members_file = self._single_member_file if profile.single_user else self.members_file
+        script.write_text(wrk_script(profile.call, members_file, first))
+        load = run_wrk(script, server.base, profile.connections, seconds)
         if load.refused or load.broken or load.late or not load.requests:
-            raise Refused(
-                f"{server.name}, {scene.title} at {scene.connections} connections: {load.requests} answers, "
-                f"{load.refused} of them refusals; {load.broken} connections failed, {load.late} answers were late"
+            raise RequestsFailed(
+                f"{server.name}, {profile.title} at {profile.connections} connections: {load.requests} responses, "
+                f"{load.refused} of them refusals; {load.broken} connections failed, {load.late} responses were late"
             )
         return load
 
 
-def _tell(run: Run, done: int, total: int) -> None:
-    each = ", ".join(f"{name} {cpu:.0f}" for name, cpu in run.cpu_each().items())
+def _report_progress(done: Measurement, number: int, total: int) -> None:
+    load, profile = done.load, done.profile
+    cpu = ", ".join(f"{thread} {microseconds:.0f}" for thread, microseconds in done.cpu_per_request().items())
     print(
-        f"{done:>4}/{total} {run.server:<9}{run.scene.title:<24}{run.scene.connections:>4} connections "
-        f"{run.load.rate:>8,.0f}/s  p50 {1000 * run.load.p50:>6.2f} ms  p99 {1000 * run.load.p99:>7.2f} ms  "
-        f"CPU µs: {each}",
+        f"{number:>4}/{total} {done.server:<9}{profile.title:<24}{profile.connections:>4} connections "
+        f"{load.rate:>8,.0f}/s  p50 {1000 * load.p50:>6.2f} ms  p99 {1000 * load.p99:>7.2f} ms  "
+        f"CPU µs: {cpu}",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""How the two servers that Darkroom is compared with are run: as Darkroom runs itself, on a free port."""
+"""Run a server that Darkroom is compared with in the same way as Darkroom runs itself, on a free port."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from server.commands.serve import BACKLOG, READY
 
 
 def run(app: web.Application) -> None:
-    """Serve until SIGTERM; the first line of output says where."""
-    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        loop = uvloop.new_event_loop()
+    """Serve until SIGTERM. The first line of output holds the address."""
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         web.run_app(
             app,
-            sock=listening,
+            sock=listener,
             access_log=None,
             backlog=BACKLOG,
-            loop=loop,
+            loop=uvloop.new_event_loop(),
             print=lambda _: print(f"{READY} {address}", flush=True),
         )

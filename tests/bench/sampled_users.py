@@ -1,4 +1,4 @@
-"""Some of the people of a filled database, each with a token, a picture and tasks to ask for."""
+"""Random users of a database with seed data, each with a token, a picture and tasks to read."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from tests.support.server import SECRETS
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """`tasks` are all that this person has, the oldest first; `image_url` is of a picture that was uploaded."""
+class SampledUser:
+    """`tasks` holds all task ids of the user, the oldest first; `image_url` is the URL of an uploaded picture."""
 
     headers: Mapping[str, str]
     tasks: tuple[str, ...]
     image_url: str
 
 
-def visitors(data: Path, base: str, count: int, chance: random.Random) -> list[Visitor]:
-    """`count` people, spread over all there are, of the server at `base` that serves this data folder."""
+def sample_users(data: Path, base: str, count: int, rng: random.Random) -> list[SampledUser]:
+    """Pick `count` random users of the server at `base`, which serves this data folder."""
     pictures = data / "pictures"
     store = LocalObjects(pictures, base, SECRETS["media"], SystemClock())
     with open_for_audit(data) as connection:
         tokens = signing_tokens(signing_keys.load(connection))
-    made = []
-    for person, phone, tasks in _people(data, count, chance):
-        key = f"input/{person}/{new_id()}/photo.jpg"
+    users = []
+    for user_id, phone, tasks in _read_users(data, count, rng):
+        key = f"input/{user_id}/{new_id()}/photo.jpg"
         (pictures / key).parent.mkdir(parents=True)
-        (pictures / key).write_bytes(b"stands for a picture that was admitted")
-        token = tokens.issue(Caller(person, phone, new_id()))
-        made.append(Visitor({"Authorization": f"Bearer {token}"}, tasks, store.sign_download(key)))
-    return made
+        (pictures / key).write_bytes(b"stands for an admitted picture")
+        token = tokens.issue(Caller(user_id, phone, new_id()))
+        users.append(SampledUser({"Authorization": f"Bearer {token}"}, tasks, store.sign_download(key)))
+    return users
 
 
-def _people(data: Path, count: int, chance: random.Random) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Ids, phones and tasks."""
+def _read_users(data: Path, count: int, rng: random.Random) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The id, the phone and the task ids of each user."""
     with open_for_audit(data) as connection:
-        (people,) = connection.execute("SELECT MAX(rowid) FROM users").fetchone()
-        for row in chance.sample(range(1, people + 1), min(count, people)):
-            person, phone = connection.execute("SELECT id, phone FROM users WHERE rowid = ?", (row,)).fetchone()
-            tasks = connection.execute("SELECT id FROM tasks WHERE user_id = ? ORDER BY id", (person,))
-            yield person, phone, tuple(task for (task,) in tasks)
+        (users,) = connection.execute("SELECT MAX(rowid) FROM users").fetchone()
+        for row in rng.sample(range(1, users + 1), min(count, users)):
+            user_id, phone = connection.execute("SELECT id, phone FROM users WHERE rowid = ?", (row,)).fetchone()
+            tasks = connection.execute("SELECT id FROM tasks WHERE user_id = ? ORDER BY id", (user_id,))
+            yield user_id, phone, tuple(task for (task,) in tasks)

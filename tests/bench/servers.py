@@ -1,4 +1,4 @@
-"""The three servers that are measured, each in a process of its own, started fresh on a copy of the same data."""
+"""The three servers that are measured. Each starts in its own process, on a fresh copy of the same data."""
 
 from __future__ import annotations
 
@@ -15,81 +15,82 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.commands.serve import READY
-from tests.bench.baseline_data import fill_obvious
-from tests.bench.members import BASE, Member, fill_darkroom
+from tests.bench.baseline_data import create_baseline_database
+from tests.bench.darkroom_data import create_darkroom_data
+from tests.bench.members import BASE, Member
 from tests.support.invariants import audit_violations
 from tests.support.process import environment
 from tests.support.server import SECRETS
 
-BARE, OBVIOUS, DARKROOM = NAMES = ("bare", "obvious", "darkroom")
+BARE, BASELINE, DARKROOM = NAMES = ("bare", "baseline", "darkroom")
 ROOT = Path(__file__).parent.parent.parent
 STOP_SECONDS = 30
 
-# In the order in which each process starts its threads.
+# The names of each process's threads, in the order in which they start.
 THREADS = {
     BARE: ("event loop",),
-    OBVIOUS: ("event loop", "database"),
+    BASELINE: ("event loop", "database"),
     DARKROOM: ("event loop", "writer", "readers", "readers"),
 }
 
 
 class ServerFailed(Exception):
-    """A server did not start, or did not end in order."""
+    """A server did not start, or exited with an error."""
 
 
 class WrongSums(Exception):
-    """After a run, Darkroom's database does not hold what it should."""
+    """Darkroom's database lacks an answered task, or its sums are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningServer:
     name: str
     base: str
     pid: int
     data: Path
 
     def check(self, created: int) -> None:
-        """What was answered has to be in Darkroom's database, and the sums have to hold. Raises WrongSums."""
+        """Check that every answered creation is in Darkroom's database and the sums are right. Raises WrongSums."""
         if self.name != DARKROOM:
             return
         uri = f"{(self.data / 'darkroom.sqlite3').resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-            connection.execute("BEGIN")  # one moment for all that is asked
+            connection.execute("BEGIN")  # all checks read the same snapshot
             (tasks,) = connection.execute("SELECT COUNT(*) FROM tasks").fetchone()
-            broken = audit_violations(connection)
+            violations = audit_violations(connection)
         if tasks < created:
             raise WrongSums(f"{created} creations were answered, {tasks} tasks are in the database")
-        if broken:
-            raise WrongSums("; ".join(fault[:300] for fault in broken))
+        if violations:
+            raise WrongSums("; ".join(violation[:300] for violation in violations))
 
 
-class Contenders:
-    """`folder` gets one filled data folder for each server, and the copies that runs are made on."""
+class BenchServers:
+    """Creates one data folder for each server in `folder`, and starts the servers on copies of them."""
 
-    def __init__(self, folder: Path, people: Sequence[Member], logins: int) -> None:
+    def __init__(self, folder: Path, members: Sequence[Member], logins: int) -> None:
         self._folder = folder
-        fill_darkroom(folder / "master" / DARKROOM, people, logins)
-        (folder / "master" / OBVIOUS).mkdir()
-        fill_obvious(folder / "master" / OBVIOUS / "obvious.sqlite3", people, logins)
+        create_darkroom_data(folder / "master" / DARKROOM, members, logins)
+        (folder / "master" / BASELINE).mkdir()
+        create_baseline_database(folder / "master" / BASELINE / "baseline.sqlite3", members, logins)
         (folder / "master" / BARE).mkdir()
 
-    def teach_bare(self, answers: dict[str, object]) -> None:
-        """What the bare server answers, by the call's name."""
-        (self._folder / "master" / BARE / "answers.json").write_text(json.dumps(answers))
+    def set_bare_responses(self, responses: dict[str, object]) -> None:
+        """Set the response of the bare server to each call, by the call's name."""
+        (self._folder / "master" / BARE / "responses.json").write_text(json.dumps(responses))
 
     @contextmanager
-    def running(self, name: str) -> Iterator[Running]:
-        """Raises ServerFailed."""
+    def running(self, name: str) -> Iterator[RunningServer]:
+        """Start a server and stop it afterwards. Raises ServerFailed."""
         data = self._folder / "run"
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(self._folder / "master" / name, data, copy_function=_copy)
-        os.sync()  # so that what the server before this one left to be written does not slow it
+        os.sync()  # otherwise the disk writes of the previous server would slow this one
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 _command(name, data), cwd=self._folder, env=_environment(), stdout=subprocess.PIPE, stderr=log
             )
             try:
-                yield Running(name, _address(process, self._folder / f"{name}.log"), process.pid, data)
+                yield RunningServer(name, _read_address(process, self._folder / f"{name}.log"), process.pid, data)
                 _stop(process, name)
             finally:
                 process.kill()
@@ -98,13 +99,11 @@ class Contenders:
 
 def _command(name: str, data: Path) -> list[str]:
     module = [sys.executable, "-P", "-m"]
-    match name:
-        case "bare":
-            return [*module, "tests.bench.bare", str(data / "answers.json")]
-        case "obvious":
-            return [*module, "tests.bench.baseline", str(data / "obvious.sqlite3")]
-        case _:
-            return [*module, "server.commands.main", "serve", "--data", str(data), "--port", "0"]
+    if name == BARE:
+        return [*module, "tests.bench.bare", str(data / "responses.json")]
+    if name == BASELINE:
+        return [*module, "tests.bench.baseline", str(data / "baseline.sqlite3")]
+    return [*module, "server.commands.main", "serve", "--data", str(data), "--port", "0"]
 
 
 def _environment() -> dict[str, str]:
@@ -114,20 +113,20 @@ def _environment() -> dict[str, str]:
 
 
 def _copy(source: str, target: str) -> None:
-    """Pictures never change, so a run may share them; everything else it gets for itself."""
+    """Link pictures, because they never change, and copy everything else."""
     if source.endswith(".png"):
         os.link(source, target)
         return
     shutil.copyfile(source, target)
     with Path(target).open("rb") as copied:
-        os.fsync(copied.fileno())  # so that the copy's way to the disk is no part of what is measured
+        os.fsync(copied.fileno())  # the copy must be on the disk before the measurement begins
 
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+def _read_address(process: subprocess.Popen[bytes], log: Path) -> str:
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     if not line.startswith(READY):
-        raise ServerFailed(f"it did not start; the end of {log}:\n{log.read_text()[-1000:]}")
+        raise ServerFailed(f"the server did not start; the end of {log}:\n{log.read_text()[-1000:]}")
     return line.removeprefix(READY).strip()
 
 

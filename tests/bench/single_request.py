@@ -1,4 +1,4 @@
-"""One request of each call, outside wrk: what the bare server learns its answers from."""
+"""One request of each call, without wrk. It provides the responses that the bare server repeats."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.bench.calls import Call
 from tests.bench.members import CODE, Member, login_phone
 
 
-def one_answer(base: str, call: Call, member: Member) -> Any:
-    """What a server answers, parsed. Raises urllib.error.HTTPError for a refusal."""
+def fetch_response(base: str, call: Call, member: Member) -> Any:
+    """The parsed response to one call of this member. Raises urllib.error.HTTPError for a refusal."""
     match call:
         case Call.CREATE:
             body = {"type": "basic_clean", "inputImageUrl": member.picture_url}
             request = _request(f"{base}/api/task/create", member, body)
-            request.add_header("Idempotency-Key", "one answer")
+            request.add_header("Idempotency-Key", "single request")
         case Call.READ:
             request = _request(f"{base}/api/task/{member.task}", member)
         case Call.STATUS:

@@ -1,4 +1,4 @@
-"""The three servers start on their data and answer each call alike, so that the bench cannot rot."""
+"""The three servers start on their data and answer each call alike, so that the benchmark stays usable."""
 
 from __future__ import annotations
 
@@ -7,56 +7,35 @@ from typing import Any
 
 import pytest
 
-from tests.bench.calls import Call, write_people
-from tests.bench.members import Member, members
-from tests.bench.prober import BROKEN, CONNECTIONS, Prober, read_people
-from tests.bench.procfs import threads
-from tests.bench.servers import BARE, DARKROOM, OBVIOUS, Contenders, Running, WrongSums
-from tests.bench.single_request import one_answer
+from tests.bench.calls import Call
+from tests.bench.members import Member, create_members
+from tests.bench.procfs import list_threads
+from tests.bench.servers import BARE, BASELINE, DARKROOM, THREADS, BenchServers, RunningServer, WrongSums
+from tests.bench.single_request import fetch_response
 
 
-def shape(answer: Any) -> Any:
-    """The fields of an answer and the kinds of their values, at every depth."""
-    if isinstance(answer, dict):
-        return {key: shape(value) for key, value in answer.items()}
-    return [shape(value) for value in answer] if isinstance(answer, list) else type(answer).__name__
+def shape(response: Any) -> Any:
+    """The fields of a response and the types of their values, at every depth."""
+    if isinstance(response, dict):
+        return {key: shape(value) for key, value in response.items()}
+    return [shape(value) for value in response] if isinstance(response, list) else type(response).__name__
 
 
-def answers(server: Running, member: Member) -> dict[str, Any]:
-    return {call.value: one_answer(server.base, call, member) for call in Call}
+def responses(server: RunningServer, member: Member) -> dict[str, Any]:
+    assert len(list_threads(server.pid)) == len(THREADS[server.name])
+    return {call.value: fetch_response(server.base, call, member) for call in Call}
 
 
-def test_all_three_answer_each_call_alike(tmp_path: Path) -> None:
-    people = members(3)
-    contenders = Contenders(tmp_path, people, logins=1)
-    with contenders.running(DARKROOM) as server:
-        expected = answers(server, people[1])
-        assert expected[Call.CREATE.value]["data"]["quota_remaining"] > 1_000_000
-        assert expected[Call.LOGIN.value]["data"]["user"]["phone"] == "13900000000"
-        assert len(threads(server.pid)) == 4, "the report names them: event loop, writer, two readers"
+def test_all_three_servers_answer_each_call_alike(tmp_path: Path) -> None:
+    members = create_members(3)
+    servers = BenchServers(tmp_path, members, logins=1)
+    with servers.running(DARKROOM) as server:
+        expected = responses(server, members[1])
         server.check(created=4)
         with pytest.raises(WrongSums, match="5 creations were answered, 4 tasks"):
             server.check(created=5)
-    contenders.teach_bare(expected)
-    with contenders.running(BARE) as server:
-        assert answers(server, people[1]) == expected
-    with contenders.running(OBVIOUS) as server:
-        assert shape(answers(server, people[1])) == shape(expected)
-        assert len(threads(server.pid)) == 2
-
-
-async def test_the_prober_asks_each_call_and_tells_what_broke(tmp_path: Path) -> None:
-    people = members(3)
-    write_people(people, tmp_path / "people.txt")
-    contenders = Contenders(tmp_path, people, logins=0)
-    with contenders.running(DARKROOM) as server:
-        prober = Prober(server.base, read_people(tmp_path / "people.txt"), turns=2)
-        await prober.run()
-    assert {(answer.call, answer.status) for answer in prober.answers} == {(call.value, 200) for call in CONNECTIONS}
-    prober.answers.clear()
-    await prober.run()
-    assert {answer.status for answer in prober.answers} == {BROKEN}
-    prober.stop()
-    prober.answers.clear()
-    await prober.run()
-    assert prober.answers == []
+    servers.set_bare_responses(expected)
+    with servers.running(BARE) as server:
+        assert responses(server, members[1]) == expected
+    with servers.running(BASELINE) as server:
+        assert shape(responses(server, members[1])) == shape(expected)

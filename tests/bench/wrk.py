@@ -1,4 +1,4 @@
-"""wrk, the load generator: found, run, and its figures read."""
+"""wrk, the load generator: find it, run it, and read its figures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ INSTALL = (
     "wrk is not installed: apt install wrk (Debian, Ubuntu), brew install wrk (macOS), github.com/wg/wrk elsewhere"
 )
 
-# Printed by every script, so that nothing has to be read out of what wrk prints for people. Times in microseconds.
-DONE = """
+# The end of every script prints one line for `parse`, with times in microseconds.
+PRINT_FIGURES = """
 done = function(summary, latency)
   local e = summary.errors
   io.write(string.format("figures %d %d %d %d %d %d %d %d\\n", summary.requests, summary.duration, e.status,
@@ -22,21 +22,22 @@ end
 
 
 class WrkMissing(Exception):
-    """There is no wrk on the PATH; the message says how to get it."""
+    """wrk is not on the PATH."""
 
     def __init__(self) -> None:
         super().__init__(INSTALL)
 
 
 class WrkFailed(Exception):
-    """wrk ended without figures."""
+    """wrk ended without printing figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of wrk saw. `refused` answers had a status of 400 or more; times in seconds.
+    """The result of one run of wrk, with times in seconds.
 
-    `broken` counts connections that could not be made or broke off, `late` answers that took wrk's timeout or longer.
+    `refused` counts responses with a status of 400 or more, `broken` connections that could not be opened or were
+    lost, `late` responses that took longer than wrk's timeout.
     """
 
     requests: int
@@ -50,44 +51,34 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second, of whatever status."""
+        """Responses per second, whatever their status."""
         return self.requests / self.seconds
 
     @property
     def accepted(self) -> float:
-        """Answers a second that were no refusal."""
+        """Responses per second with a status below 400."""
         return (self.requests - self.refused) / self.seconds
 
 
 def find_wrk() -> str:
     """Raises WrkMissing."""
-    found = shutil.which("wrk")
-    if found is None:
+    path = shutil.which("wrk")
+    if path is None:
         raise WrkMissing
-    return found
+    return path
 
 
 def run_wrk(script: Path, base: str, connections: int, seconds: int) -> Load:
-    """One thread, since the machine's other core is the server's. Raises WrkMissing, WrkFailed."""
-    return collect(start_wrk(script, base, connections, seconds))
-
-
-def start_wrk(script: Path, base: str, connections: int, seconds: int) -> subprocess.Popen[str]:
-    """Raises WrkMissing."""
+    """Run wrk with one thread, because the server needs the other core. Raises WrkMissing, WrkFailed."""
     command = [find_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), base]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wrk = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return parse(wrk.stdout)
 
 
-def collect(wrk: subprocess.Popen[str]) -> Load:
-    """Wait for the end and read the figures. Raises WrkFailed."""
-    said, _ = wrk.communicate()
-    return parse(said)
-
-
-def parse(said: str) -> Load:
+def parse(output: str) -> Load:
     """Raises WrkFailed."""
-    for line in said.splitlines():
+    for line in output.splitlines():
         if line.startswith("figures "):
             requests, micros, refused, broken, late, p50, p99, slowest = map(int, line.split()[1:])
             return Load(requests, micros / 1e6, refused, broken, late, p50 / 1e6, p99 / 1e6, slowest / 1e6)
-    raise WrkFailed(f"wrk gave no figures: {said.strip()[-500:]}")
+    raise WrkFailed(f"wrk printed no figures: {output.strip()[-500:]}")

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.seed_data import Size, fill
+from tests.bench.seed_data import Size, insert_seed_data
 
-SMALL = Size(people=40, tasks=13)
+SMALL = Size(users=40, tasks_per_user=13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def create_seeded_database(folder: Path, size: Size = SMALL) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "darkroom.sqlite3"
     connection = sqlite3.connect(path, isolation_level=None)
-    fill(connection, size, time.time_ns() // 1_000_000)
+    insert_seed_data(connection, size, time.time_ns() // 1_000_000)
     connection.close()
     return path
 
