@@ -14,8 +14,8 @@ from tests.bench.servers import BARE, BASELINE, DARKROOM, NAMES
 
 COLOURS = {BARE: "#9aa5b1", BASELINE: "#d9822b", DARKROOM: "#1f6f54"}
 LABELS = {
-    BARE: "bare aiohttp: reads the body and answers JSON",
-    BASELINE: "baseline: one transaction per request, behind a lock",
+    BARE: "bare aiohttp",
+    BASELINE: "baseline: one transaction per request",
     DARKROOM: "Darkroom with every feature on",
 }
 BAR_WIDTH = 0.27  # the positions of two calls are 1 apart
