@@ -23,6 +23,7 @@ from actors.task.media import Media
 from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
+from server.gateways.sms.factory import create_sender
 from server.gateways.sms.settings import SANDBOX
 from server.http.address import ClientAddress
 from server.http.app import build_app
@@ -192,7 +193,7 @@ class System:
     def _create_sender(self) -> SmsSender:
         if self._sandbox is not None and self._settings.sms.sender in SANDBOX:
             return self._sandbox.inbox
-        return self._settings.sms.create_sender()
+        return create_sender(self._settings.sms)
 
     def _payment_gateways(self) -> Mapping[str, PaymentGateway]:
         if self._sandbox is not None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from actors.ports import SmsSender
 from actors.settings import Problem, Section
 from server.gateways.setting_types import is_encrypted
 
@@ -31,14 +29,6 @@ class SenderSettings(Section):
 
     required: ClassVar[tuple[str, ...]]
     """The keys without which the sender cannot work."""
-
-    @abstractmethod
-    def create_sender(self) -> SmsSender:
-        """Create the sender.
-
-        The sender's module is imported here and not at the top of the file: it may need an optional dependency, and
-        commands that send nothing should not pay for its import.
-        """
 
     def problems(self) -> Iterator[Problem]:
         for key in self.required:

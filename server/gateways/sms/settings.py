@@ -1,6 +1,6 @@
 """The settings of SMS: which sender is used, and the section of each sender.
 
-A new sender is a package beside these, one more name in `sender` and one more field.
+A new sender is a package beside these, one more name in `sender`, one more field, and a case in factory.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from actors.ports import SmsSender
 from actors.settings import Problem, Section
 from server.gateways.sms.aliyun.settings import AliyunSettings
 from server.gateways.sms.sender_settings import SenderSettings
@@ -25,16 +24,6 @@ class SmsSettings(Section):
     tencent: TencentSettings = TencentSettings()
     aliyun: AliyunSettings = AliyunSettings()
     webhook: WebhookSettings = WebhookSettings()
-
-    def create_sender(self) -> SmsSender:
-        """Create the configured sender, whose settings must have no problems.
-
-        Raises ValueError for the sandbox, which is not created here.
-        """
-        settings = self._sender_settings
-        if settings is None:
-            raise ValueError(f'no real SMS sender is configured: sms.sender is "{self.sender}"')
-        return settings.create_sender()
 
     def problems(self) -> Iterator[Problem]:
         if self._sender_settings is not None:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from actors.ports import SmsSender
 from actors.settings import Problem
 from server.gateways.setting_types import BaseUrl
 from server.gateways.sms.sender_settings import MessageTemplate, SenderSettings, encryption_problems, endpoint_problems
@@ -24,11 +23,6 @@ class AliyunSettings(SenderSettings):
     template_code: str = ""
     template_param: dict[str, MessageTemplate] = {"code": "{code}"}
     endpoint: BaseUrl = "https://dysmsapi.aliyuncs.com"
-
-    def create_sender(self) -> SmsSender:
-        from server.gateways.sms.aliyun.sender import Aliyun
-
-        return Aliyun(self)
 
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()

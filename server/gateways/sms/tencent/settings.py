@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from actors.ports import SmsSender
 from actors.settings import Problem
 from server.gateways.setting_types import BaseUrl
 from server.gateways.sms.sender_settings import MessageTemplate, SenderSettings, encryption_problems, endpoint_problems
@@ -30,11 +29,6 @@ class TencentSettings(SenderSettings):
     template_params: list[MessageTemplate] = ["{code}", "{minutes}"]
     region: str = "ap-guangzhou"
     endpoint: BaseUrl = "https://sms.tencentcloudapi.com"
-
-    def create_sender(self) -> SmsSender:
-        from server.gateways.sms.tencent.sender import Tencent
-
-        return Tencent(self)
 
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()

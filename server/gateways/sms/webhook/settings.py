@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from actors.ports import SmsSender
 from actors.settings import Problem
 from server.gateways.setting_types import Secret, WebAddress
 from server.gateways.sms.sender_settings import SenderSettings, encryption_problems
@@ -22,11 +21,6 @@ class WebhookSettings(SenderSettings):
 
     url: WebAddress = ""
     secret: Secret = SecretStr("")
-
-    def create_sender(self) -> SmsSender:
-        from server.gateways.sms.webhook.sender import Webhook
-
-        return Webhook(self)
 
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()
