@@ -129,7 +129,7 @@ class ObjectStore(Protocol):
     def sign_download(self, key: str) -> str:
         """Return an address from which the object can be read for a limited time."""
 
-    def key_of(self, url: str) -> str | None:
+    def key_from_url(self, url: str) -> str | None:
         """Return the key in a download address of this store, None for any other address. Raises LinkInvalid."""
 
     async def exists(self, key: str) -> bool:

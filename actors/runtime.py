@@ -56,7 +56,7 @@ class Actor:
     def __init__(self, *, mailbox: int = 1024, turn: int = 256, jobs: int = 64) -> None:
         self._capacity, self._turn, self._job_limit = mailbox, turn, jobs
         self._queue: deque[Envelope] = deque()
-        self._queued: dict[MessageType, int] = {}  # how many messages of each kind are in the queue
+        self._counts: dict[MessageType, int] = {}  # how many messages of each type are in the queue
         self._wakeup = asyncio.Event()
         self._handlers: dict[MessageType, BatchHandler] = {}
         self._forwards: dict[MessageType, tuple[Callable[[Any], Awaitable[Any]], Callable[[], None]]] = {}
@@ -115,7 +115,7 @@ class Actor:
 
     def has_waiting(self, kind: MessageType) -> bool:
         """Whether a message of this kind is in the queue."""
-        return self._queued[kind] > 0
+        return self._counts[kind] > 0
 
     def _send(self, message: Message[R], capacity: int) -> asyncio.Future[R]:
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -127,13 +127,13 @@ class Actor:
         handler = self._handlers.get(kind)
         if handler is None:
             raise TypeError(f"{type(self).__name__} does not handle {kind.__name__}")
-        self._queued[kind] = 1 + self._count_queued(kind, capacity)
+        self._counts[kind] = 1 + self._count_queued(kind, capacity)
         self._queue.append(Envelope(message, reply, handler, time.monotonic()))
         self._wakeup.set()
 
     def _count_queued(self, kind: MessageType, capacity: int) -> int:
         """Return how many messages of this kind are in the queue. Raises Overloaded when there must not be more."""
-        queued = self._queued[kind]
+        queued = self._counts[kind]
         if self._stopping or queued >= capacity:
             raise self._refusal()
         return queued
@@ -155,7 +155,7 @@ class Actor:
     def on_batch(self, kinds: Sequence[MessageType], handler: BatchHandler) -> None:
         """Register a handler of all messages of these kinds in a turn. It returns a reply or exception for each."""
         for kind in kinds:
-            self._handlers[kind], self._queued[kind] = handler, 0
+            self._handlers[kind], self._counts[kind] = handler, 0
 
     def forward(
         self, kind: type[M], translate: Callable[[M], Awaitable[object]], actor: Actor, sent: MessageType
@@ -165,7 +165,7 @@ class Actor:
         This is for messages that change nothing in this actor. They can be asked but not told, they end when the sender
         is cancelled, and `stop()` does not wait for them.
         """
-        self._queued[kind] = 0
+        self._counts[kind] = 0
         self._forwards[kind] = (translate, lambda: actor.check_capacity(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:
@@ -235,7 +235,7 @@ class Actor:
         by_handler: dict[BatchHandler, list[Envelope]] = {}
         for envelope in envelopes:
             by_handler.setdefault(envelope.handler, []).append(envelope)
-            self._queued[type(envelope.message)] -= 1
+            self._counts[type(envelope.message)] -= 1
         runs = [self._handle(handler, batch) for handler, batch in by_handler.items()]
         if len(runs) == 1:
             await runs[0]  # the most frequent case needs no task

@@ -103,13 +103,13 @@ class Membership(Actor):
             raise OrderEnded(status=order.status)
         async with deadline("payment", GATEWAY_SECONDS):
             invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)
-            request = await self._gateways.of(order.channel).prepare(invoice)
+            request = await self._gateways.get(order.channel).prepare(invoice)
         form = PaymentForm(dict(request.pay_params), request.qrcode_url)
         return await self._db.write(lambda connection: orders.save_payment_form(connection, order.id, form))
 
     def _offer(self, request: Purchase) -> Offer:
         try:
-            self._gateways.of(request.channel)
+            self._gateways.get(request.channel)
             return self._new_order(request, self._plans.find(request.plan))
         except (UnknownChannel, UnknownPlan) as refusal:
             return refusal
@@ -136,8 +136,8 @@ class Membership(Actor):
     # --- payments ---
 
     async def _handle_notification(self, message: HandleNotification) -> Acknowledgement:
-        channel = message.channel or self._gateways.channel_of(message.notification)
-        gateway = self._gateways.of(channel)
+        channel = message.channel or self._gateways.find_channel(message.notification)
+        gateway = self._gateways.get(channel)
         payment = gateway.read(message.notification)
         await self._apply_payment(ApplyPayment(channel, payment))
         return gateway.acknowledgement

@@ -22,13 +22,13 @@ class Gateways:
     def __init__(self, gateways: Mapping[str, PaymentGateway]) -> None:
         self._by_channel = gateways
 
-    def of(self, channel: str) -> PaymentGateway:
+    def get(self, channel: str) -> PaymentGateway:
         """Return the gateway of a channel. Raises UnknownChannel."""
         if channel not in self._by_channel:
             raise UnknownChannel(channel=channel, known=", ".join(self._by_channel))
         return self._by_channel[channel]
 
-    def channel_of(self, notification: Notification) -> str:
+    def find_channel(self, notification: Notification) -> str:
         """Tell from its form which channel a notification belongs to. Raises SignatureInvalid if none fits."""
         for channel, gateway in self._by_channel.items():
             if gateway.claims(notification):

@@ -34,7 +34,7 @@ class Reconciliation:
     async def check_order(self, order: Order) -> None:
         """Ask the gateway about a pending order and apply what it says; an order that ran out is closed there first."""
         try:
-            gateway = self._gateways.of(order.channel)
+            gateway = self._gateways.get(order.channel)
             async with deadline("payment", GATEWAY_SECONDS):
                 has_run_out = order.expires_at <= self._clock.now()
                 payment = await (gateway.close(order.id) if has_run_out else gateway.query(order.id))

@@ -46,12 +46,12 @@ class Media:
         key = f"{prefix}{new_id()}{suffix}"  # the name that the user gave the file never becomes part of a path
         return UploadTarget(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
 
-    async def own_input(self, user_id: str, url: str) -> str:
+    async def find_own_input(self, user_id: str, url: str) -> str:
         """Return the key of a picture that this user uploaded, from its address.
 
         Raises BadParameter for an address that this server did not sign, LinkInvalid, NotAllowed, FileMissing.
         """
-        key = self._store.key_of(url)
+        key = self._store.key_from_url(url)
         if key is None:
             raise BadParameter(field="inputImageUrl", problem="foreign_url")
         if not key.startswith(f"input/{user_id}/"):
@@ -65,7 +65,7 @@ def result_key(user_id: str, task_id: str, name: str) -> str:
     return f"output/{user_id}/{task_id}/{name}"
 
 
-def owner_of(key: str) -> str:
+def owner_id(key: str) -> str:
     """Return the id of the user who owns a picture."""
     return key.split("/")[1]
 

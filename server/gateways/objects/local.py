@@ -52,7 +52,7 @@ class LocalObjects:
     def sign_download(self, key: str) -> str:
         return self._signed_url("GET", key, self._clock.now() // 1000 + DOWNLOAD_SECONDS)
 
-    def key_of(self, url: str) -> str | None:
+    def key_from_url(self, url: str) -> str | None:
         if not url.startswith(self._url_prefix):
             return None
         parts = _SIGNED_PATTERN.fullmatch(url, len(self._url_prefix))

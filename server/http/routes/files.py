@@ -15,7 +15,7 @@ from aiohttp.web_request import BaseRequest
 
 from actors.errors import Overloaded, StorageError, TooLarge
 from actors.ports import CONTENT_TYPES, PictureWorkers
-from actors.task.media import MAX_BYTES, owner_of
+from actors.task.media import MAX_BYTES, owner_id
 from server.http.body import receiving_body
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
@@ -67,7 +67,7 @@ class FileRoutes:
         request, key = call.request, self._checked_key(call.request)
         if (request.content_length or 0) > MAX_BYTES:
             raise TooLarge(limit="10 MB")
-        with self._limit_uploads(owner_of(key)):
+        with self._limit_uploads(owner_id(key)):
             await self._receive_and_store(request, key)
         return Reply(message=Text("上传成功", "Uploaded"))
 

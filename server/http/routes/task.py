@@ -96,7 +96,7 @@ class TaskRoutes:
         if body.type != BASIC_CLEAN:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
         params = validate(body.params, BasicCleanParams, "params") if body.params else _DEFAULTS
-        source = await self._media.own_input(user_id, body.inputImageUrl)
+        source = await self._media.find_own_input(user_id, body.inputImageUrl)
         key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
         return Reply(
@@ -136,7 +136,7 @@ class TaskRoutes:
             raise BadParameter(field="status", problem="report_status")
         if body.status is TaskStatus.SUCCESS and not body.resultUrls:
             raise BadParameter(field="resultUrls", problem="report_results")
-        results = [self._store.key_of(url) or url for url in body.resultUrls]
+        results = [self._store.key_from_url(url) or url for url in body.resultUrls]
         await self._tasks.ask(ReportStatus(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
         return Reply(message=Text("任务状态已更新", "Task status updated"))
 

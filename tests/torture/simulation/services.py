@@ -76,7 +76,7 @@ class SimulatedObjects:
     def sign_download(self, key: str) -> str:
         raise NotImplementedError
 
-    def key_of(self, url: str) -> str | None:
+    def key_from_url(self, url: str) -> str | None:
         raise NotImplementedError
 
     async def exists(self, key: str) -> bool:
