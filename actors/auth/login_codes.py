@@ -1,7 +1,7 @@
 """Login codes: sent within limits, and valid for a few tries.
 
 A try is on disk before its code is compared, so that neither a crash nor concurrent requests allow more tries. Whether
-a phone has an account is read only after a right code was used, so that nobody can find it out.
+a phone has an account is read only after a right code was used, so that an attacker cannot find it out.
 """
 
 from __future__ import annotations
