@@ -21,6 +21,7 @@ from actors.quota.commands import Charge
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task.tasks import NewTask
+from tests.bench.members import insert_rows
 
 USERS, BATCH, ROUNDS, BATCHES = 1000, 32, 7, 40
 NOW = 1_795_420_800_000
@@ -101,12 +102,16 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+def _insert_users(connection: Connection, users: Sequence[str]) -> None:
+    insert_rows(connection, "users (id, phone, created_at)", ((user, user, 0) for user in users))
+    insert_rows(connection, "accounts (user_id, balance, expires_at)", ((user, 1_000_000, 0) for user in users))
+
+
 async def measure(folder: Path) -> dict[str, list[float]]:
     """The microseconds per charge of each variant, one figure for each round."""
     db = await Database.open(folder)
     users = [new_id() for _ in range(USERS)]
-    await db.write(lambda c: c.executemany("INSERT INTO users VALUES (?, ?, 0)", [(u, u) for u in users]))
-    await db.write(lambda c: c.executemany("INSERT INTO accounts VALUES (?, 1000000, 0, NULL)", [(u,) for u in users]))
+    await db.write(lambda connection: _insert_users(connection, users))
     figures: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(ROUNDS):
         for name, variant in VARIANTS.items():
