@@ -39,7 +39,7 @@ photos: install-dev
 bench-growth: install-dev
 	$(BIN)/python -m tests.bench.growth
 
-# Darkroom beside a bare aiohttp handler and the obvious implementation; writes docs/performance.md. Needs wrk and Linux.
+# Darkroom beside a bare aiohttp handler and a baseline implementation; writes docs/performance.md. Needs wrk and Linux.
 bench: install-dev
 	$(BIN)/python -m tests.bench.load
 

@@ -8,19 +8,17 @@ membership that expired, an order that was refunded or closed, or an adjustment.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from storage.audit.progress import ReportProgress
 from storage.engine.migrate import migrate
 
 QUOTA = 100_000  # the quota of each order, enough for more tasks
 PENDING = 20
 CHUNK = 100_000  # tasks inserted by one statement
 PARTS = ("users", "tasks", "indexes")
-
-ReportProgress = Callable[[str, int, int], None]
-"""Receives one of PARTS, how much of it is done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
