@@ -57,7 +57,7 @@ async def test_a_failed_task_is_refunded(server: LocalServer) -> None:
     assert (task["status"], task["resultUrls"]) == ("failed", [])
     assert task["errorMessage"] == "没有在图片中找到衣物，请换一张背景简洁的图片"
     english = await server.get(f"/api/task/{task['id']}", user=member, headers={"Accept-Language": "en"})
-    assert english.data["errorMessage"] == "No garment was found; try a photo on a plain background"
+    assert english.data["errorMessage"] == "No garment was found in the picture; try a photo with a plain background"
     assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99), ("refund", 1, 100)]
 
 
