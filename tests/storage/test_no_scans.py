@@ -87,21 +87,23 @@ class LoggingConnection(sqlite3.Connection):
         return super().executemany(sql, rows)
 
 
-@pytest.fixture
-async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatementLog:
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> StatementLog:
     """Return the statements that a server runs for all its calls, batches and repairs."""
-    LOG.statements.clear()
-    LOG.functions.clear()
     connect = sqlite3.connect
-    with monkeypatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=LoggingConnection, **kwargs))
-        async with running_server(tmp_path / "data", auth={**HIGH_LIMITS, "signup_quota": 1, "failures": 1}) as server:
-            await every_login(server)
-            await every_call(server)
-            await every_batch(server)
-            await every_repair(server)
-            await server.system._db.read(overview)
+        asyncio.run(run_every_statement(tmp_path_factory.mktemp("server")))
     return LOG
+
+
+async def run_every_statement(folder: Path) -> None:
+    async with running_server(folder / "data", auth={**HIGH_LIMITS, "signup_quota": 1, "failures": 1}) as server:
+        await every_login(server)
+        await every_call(server)
+        await every_batch(server)
+        await every_repair(server)
+        await server.system._db.read(overview)
 
 
 async def every_login(server: LocalServer) -> None:
@@ -239,17 +241,17 @@ def empty_database(*, without: str | None = None) -> sqlite3.Connection:
     return connection
 
 
-async def test_no_call_scans_a_growing_table(log: StatementLog) -> None:
+def test_no_call_scans_a_growing_table(log: StatementLog) -> None:
     with closing(empty_database()) as connection:
         assert scans(connection, log.statements | trigger_statements(connection)) == []
 
 
-async def test_every_function_with_sql_was_run(log: StatementLog) -> None:
+def test_every_function_with_sql_was_run(log: StatementLog) -> None:
     """A new function needs a call in one of the `every_…` functions, or its plan is not checked."""
     assert set(sql_functions()) - log.functions == set()
 
 
-async def test_a_missing_index_is_detected(log: StatementLog) -> None:
+def test_a_missing_index_is_detected(log: StatementLog) -> None:
     for index in REQUIRED_INDEXES:
         with closing(empty_database(without=index)) as connection:
             assert scans(connection, log.statements), index

@@ -8,10 +8,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.server.commands.test_main import run_darkroom
-from tests.support.corruption import CORRUPTIONS, Corruption, connect_unchecked, create_seeded_database, damage_page
+from tests.support.corruption import CORRUPTIONS, connect_unchecked, create_seeded_database, damage_page
 from tests.support.pictures import shirt
 from tests.support.process import http_client, server_process
 from tests.support.server import Api
@@ -35,8 +33,8 @@ async def test_the_data_folder_comes_from_the_settings_or_from_the_option(tmp_pa
     assert not (tmp_path / "there" / "secrets").exists()
 
 
-@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name)
-async def test_one_corrupted_row_is_named(tmp_path: Path, corruption: Corruption) -> None:
+async def test_a_corrupted_row_is_named(tmp_path: Path) -> None:
+    corruption = CORRUPTIONS[0]  # tests/storage/test_audit.py has them all
     violating_id = corruption.apply(create_seeded_database(tmp_path / "data"))
     status, out, err = await run_darkroom("verify", "--data", "data", cwd=tmp_path)
     assert status == BROKEN
