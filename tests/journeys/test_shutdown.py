@@ -16,7 +16,7 @@ async def test_a_picture_in_progress_is_finished_before_the_server_ends(tmp_path
         async with server_process(data) as server:
             api = Api(server.base, http)
             member = await api.new_member()
-            created = await api.create_task(member, await api.upload(member, shirt(1500)))
+            created = await api.create_task(member, await api.upload(member, shirt(1000)))
             task = await api.wait_for_status(member, created["taskId"], "processing", "success")
             assert task["status"] == "processing", "the signal must come while the picture is in progress"
             assert await server.end(signal.SIGTERM) == 0

@@ -107,7 +107,7 @@ async def run_every_statement(folder: Path) -> None:
 
 
 async def every_login(server: LocalServer) -> None:
-    person, phone = await server.new_user("13800138000"), "13900139000"
+    user, phone = await server.new_user("13800138000"), "13900139000"
     wrong = f"{(int(await server.request_code(phone)) + 1) % 1_000_000:06}"
     assert (await server.post("/api/auth/login", {"phone": phone, "code": wrong})).status == 400
     login = (
@@ -117,10 +117,10 @@ async def every_login(server: LocalServer) -> None:
         assert (await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
     auth = server.system._auth
     await auth.ask(Unlock(phone))
-    await auth.ask(SetRole((await auth.ask(FindUser(person.phone))).id, Role.ADMIN))
-    assert [admin.id for admin in await auth.ask(ListAdmins())] == [person.id]
-    await auth.ask(Ban(person.id))
-    await auth.ask(Unban(person.id))
+    await auth.ask(SetRole((await auth.ask(FindUser(user.phone))).id, Role.ADMIN))
+    assert [admin.id for admin in await auth.ask(ListAdmins())] == [user.id]
+    await auth.ask(Ban(user.id))
+    await auth.ask(Unban(user.id))
     await auth.ask(RotateKeys())
     server.clock.advance(days=60)
     await auth.ask(Purge())
@@ -152,20 +152,20 @@ async def every_call(server: LocalServer) -> None:
 async def every_batch(server: LocalServer) -> None:
     """Run batches of several rows. Their statements may have another plan than those for one row."""
     server.system._tasks.drain()
-    people = [await server.new_member(), await server.new_member()]
+    members = [await server.new_member(), await server.new_member()]
     keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
-    asked = [CreateTask(p.id, "basic_clean", "input", PictureTemplate.ALL, key) for p in people for key in keys]
+    asked = [CreateTask(m.id, "basic_clean", "input", PictureTemplate.ALL, key) for m in members for key in keys]
     made = await asyncio.gather(*map(server.system._tasks.ask, asked))
     await asyncio.gather(
         *(server.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
     )
-    await asyncio.gather(*(server.system._membership.ask(GetMembershipStatus(p.id)) for p in people))
+    await asyncio.gather(*(server.system._membership.ask(GetMembershipStatus(m.id)) for m in members))
     await asyncio.gather(
         *(
             server.system._quota.ask(Refund(FailedTask(m.task_id, a.user_id, "late")))
             for a, m in zip(asked, made, strict=True)
         ),
-        *(server.system._quota.ask(Adjust(Adjustment(new_id(), p.id, "a gift", 0), 1)) for p in people),
+        *(server.system._quota.ask(Adjust(Adjustment(new_id(), m.id, "a gift", 0), 1)) for m in members),
     )
 
 

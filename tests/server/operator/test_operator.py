@@ -37,33 +37,33 @@ async def failing_command(cwd: Path, *words: str) -> str:
 async def test_commands_take_effect_at_once_while_a_server_runs(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        person, other = await api.new_user(PHONE), await api.new_user("13900139000")
+        user, other = await api.new_user(PHONE), await api.new_user("13900139000")
         assert await command(tmp_path, "admin", "list") == ""
         assert await command(tmp_path, "admin", "grant", "+86 138 0013 8000") == f"{PHONE} is an admin now"
-        assert await command(tmp_path, "admin", "list") == f"{PHONE}  {person.id}"
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": True}, user=person)).status == 200
+        assert await command(tmp_path, "admin", "list") == f"{PHONE}  {user.id}"
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": True}, user=user)).status == 200
         assert (await api.get("/api/quota", user=other)).status == 401
         assert await command(tmp_path, "admin", "revoke", PHONE) == f"{PHONE} is not an admin any more"
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=person)).status == 403
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=user)).status == 403
         assert "signed with key" in await command(tmp_path, "keys", "rotate")
-        assert (await api.get("/api/quota", user=person)).status == 200
+        assert (await api.get("/api/quota", user=user)).status == 200
         assert await command(tmp_path, "user", "ban", PHONE) == f"{PHONE} is banned; sessions ended: 1"
-        assert (await api.get("/api/quota", user=person)).status == 401
+        assert (await api.get("/api/quota", user=user)).status == 401
 
 
 async def test_commands_work_without_a_server(tmp_path: Path) -> None:
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        person, other = await api.new_user(PHONE), await api.new_user("13900139000")
+        user, other = await api.new_user(PHONE), await api.new_user("13900139000")
     assert await command(tmp_path, "admin", "grant", PHONE) == f"{PHONE} is an admin now"
-    assert await command(tmp_path, "admin", "list") == f"{PHONE}  {person.id}"
+    assert await command(tmp_path, "admin", "list") == f"{PHONE}  {user.id}"
     assert "signed with key" in await command(tmp_path, "keys", "rotate")
     assert "is banned" in await command(tmp_path, "user", "ban", other.phone)
     async with server_process(tmp_path / "data") as server, aiohttp.ClientSession() as http:
         api = Api(server.base, http)
-        assert (await api.get("/api/quota", user=person)).status == 200, "a token from before the rotation"
+        assert (await api.get("/api/quota", user=user)).status == 200, "a token from before the rotation"
         assert (await api.get("/api/quota", user=other)).status == 401
-        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=person)).status == 200
+        assert (await api.put(f"/api/admin/users/{other.id}/ban", {"banned": False}, user=user)).status == 200
 
 
 async def test_a_list_may_have_hundreds_of_lines(tmp_path: Path) -> None:
