@@ -1,66 +1,82 @@
-"""What a server has promised by answering, and whether a database keeps it."""
+"""The state that a server's answers promise, and its comparison with a database."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from storage.engine.connection import Connection
+from storage.engine.database import Database
+from storage.engine.errors import StorageError
 from tests.support.invariants import audit_violations
 
-Key = tuple[str, str]  # user id and idempotency key
+RequestKey = tuple[str, str]  # user id and idempotency key
 
 
 @dataclass(slots=True)
-class Promises:
-    """Everything in it was answered. `strays` counts creations without a key whose answer never came."""
+class ExpectedState:
+    """What successful answers have confirmed, and how many creations got no answer."""
 
-    tasks: dict[str, str] = field(default_factory=dict)  # user id by task id
-    ended: dict[str, str] = field(default_factory=dict)  # final state by task id
-    paid: dict[str, str] = field(default_factory=dict)  # user id by order id
-    keyed: dict[Key, Any] = field(default_factory=dict)  # what a creation with this key was answered
-    unanswered: dict[Key, None] = field(default_factory=dict)
-    strays: int = 0
+    task_owners: dict[str, str] = field(default_factory=dict)  # user id by task id
+    final_states: dict[str, str] = field(default_factory=dict)  # by task id
+    paid_orders: dict[str, str] = field(default_factory=dict)  # user id by order id
+    keyed_answers: dict[RequestKey, Any] = field(default_factory=dict)  # the answer to a creation with this key
+    unanswered: dict[RequestKey, None] = field(default_factory=dict)
+    unanswered_without_key: int = 0
 
-    def copy(self) -> Promises:
-        """As of now; each part is copied in one step, so that another thread may go on adding."""
+    def copy(self) -> ExpectedState:
+        """Return the state as of now. Each part is copied in one step, so another thread may go on adding."""
         return replace(
             self,
-            tasks=self.tasks.copy(),
-            ended=self.ended.copy(),
-            paid=self.paid.copy(),
-            keyed=self.keyed.copy(),
+            task_owners=self.task_owners.copy(),
+            final_states=self.final_states.copy(),
+            paid_orders=self.paid_orders.copy(),
+            keyed_answers=self.keyed_answers.copy(),
             unanswered=self.unanswered.copy(),
         )
 
     def __len__(self) -> int:
-        return len(self.tasks) + len(self.ended) + len(self.paid)
+        return len(self.task_owners) + len(self.final_states) + len(self.paid_orders)
 
-    def broken(self, connection: Connection) -> list[str]:
-        """Each answer that this database does not bear out, and each sum that is wrong."""
+    def find_violations(self, connection: Connection) -> list[str]:
+        """Return each answer that the database contradicts, and each rule of the audit that does not hold."""
         tasks = dict(connection.execute("SELECT id, status FROM tasks").fetchall())
         paid = {id for (id,) in connection.execute("SELECT id FROM orders WHERE status = 'paid'")}
         keys = {
             (user, key): id for user, key, id in connection.execute("SELECT user_id, key, task_id FROM idempotency")
         }
         return [
-            *(f"task {id} was answered and is not there" for id in self.tasks if id not in tasks),
+            *(f"task {id} was answered and is missing" for id in self.task_owners if id not in tasks),
             *(
                 f"task {id} was answered to be {state} and is {tasks.get(id)}"
-                for id, state in self.ended.items()
+                for id, state in self.final_states.items()
                 if tasks.get(id) != state
             ),
-            *(f"order {id} was answered to be paid and is not" for id in self.paid if id not in paid),
+            *(f"order {id} was answered to be paid and is not" for id in self.paid_orders if id not in paid),
             *(
-                f"key {key} was answered with task {answer['taskId']} and stands for {keys.get(key)}"
-                for key, answer in self.keyed.items()
+                f"key {key} was answered with task {answer['taskId']} and belongs to {keys.get(key)}"
+                for key, answer in self.keyed_answers.items()
                 if keys.get(key) != answer["taskId"]
             ),
             *audit_violations(connection),
         ]
 
-    def strangers(self, connection: Connection) -> list[str]:
-        """More tasks than anybody asked for: only unanswered creations may have left one that nobody was told of."""
-        found = {id for (id,) in connection.execute("SELECT id FROM tasks")} - self.tasks.keys()
-        allowed = self.strays + len(self.unanswered)
-        return [f"{len(found)} tasks nobody was told of, {allowed} are accounted for"] if len(found) > allowed else []
+    def find_unexpected_tasks(self, connection: Connection) -> list[str]:
+        """Return a violation if there are more unknown tasks than creations whose answer was lost."""
+        unknown = {id for (id,) in connection.execute("SELECT id FROM tasks")} - self.task_owners.keys()
+        allowed = self.unanswered_without_key + len(self.unanswered)
+        return [f"{len(unknown)} tasks were never answered, at most {allowed} can be"] if len(unknown) > allowed else []
+
+
+async def check_database(folder: Path, *checks: Callable[[Connection], list[str]]) -> list[str]:
+    """Open the data folder as a server does at its start. Return the violations that the checks find."""
+    try:
+        database = await Database.open(folder, readers=1)
+    except StorageError as error:
+        return [f"the database cannot be opened: {error}"]
+    try:
+        return [violation for check in checks for violation in await database.read(check)]
+    finally:
+        await database.close()

@@ -1,4 +1,4 @@
-"""What is done over a disk that fails, and how its answers and the database are compared afterwards."""
+"""A scenario: requests that are sent while the disk fails, and the comparison of their answers with the database."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from tests.support.invariants import audit_violations
 from tests.support.server import LocalServer
 
 
-class Story(Protocol):
-    """`source` is the data folder it starts from, None for none; `violations` are answers that nobody should get."""
+class Scenario(Protocol):
+    """`initial_data` is the data folder that the scenario starts from, or None to start without one.
+
+    `violations` are the answers that no server may give, whatever the disk does.
+    """
 
     violations: list[str]
 
     @property
-    def source(self) -> Path | None: ...
+    def initial_data(self) -> Path | None: ...
 
     @property
     def answers(self) -> int: ...
 
-    async def play(self, server: LocalServer) -> None:
-        """Over the failing disk."""
+    async def run(self, server: LocalServer) -> None:
+        """Send the requests while the disk fails."""
 
-    async def again(self, server: LocalServer) -> None:
-        """Over a healthy disk: what may not have happened yet happens now, what has happened is only told again."""
+    async def retry(self, server: LocalServer) -> None:
+        """Send the requests again on a healthy disk: all succeed, and completed ones repeat their answer."""
 
-    def broken(self, connection: Connection) -> list[str]:
-        """Where this database and the answers so far differ."""
+    def find_violations(self, connection: Connection) -> list[str]:
+        """Return where this database differs from the answers so far."""
 
 
 @dataclass(slots=True)
 class FirstStart:
-    """There is no database yet. Whatever becomes of the start, another one finds or makes all tables."""
+    """The start without a database. Even if it fails, the next start must find or create all tables."""
 
-    source: Path | None = None
+    initial_data: Path | None = None
     answers: int = 0
     violations: list[str] = field(default_factory=list)
 
-    async def play(self, server: LocalServer) -> None:
+    async def run(self, server: LocalServer) -> None:
         ready = await server.get("/ready")
         self.answers += 1
         if ready.status not in (200, 503):
             self.violations.append(f"/ready was answered {ready.status} {ready.content}")
 
-    async def again(self, server: LocalServer) -> None:
+    async def retry(self, server: LocalServer) -> None:
         member = await server.new_member()
         if (remaining := await server.remaining(member)) != 100:
-            self.violations.append(f"a new member can spend {remaining}")
+            self.violations.append(f"a new member has a balance of {remaining} instead of 100")
 
-    def broken(self, connection: Connection) -> list[str]:
+    def find_violations(self, connection: Connection) -> list[str]:
         return audit_violations(connection)

@@ -1,4 +1,4 @@
-"""A disk that obeys the test: it forgets at a power cut what was not synced, is slow to sync, fails when told to."""
+"""A simulated disk: it loses unsynced writes at a power cut, can be slow to sync, and fails where a test wants it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from tests.torture.disk.faults import Fault, Op
-from tests.torture.disk.image import File, Truncate, Write, any_survival
+from tests.torture.disk.faults import Fault, Operation
+from tests.torture.disk.image import SimulatedFile, Truncate, Write, random_survival
 from tests.torture.disk.vfs import Proceed, default_vfs
 
-Image = dict[str, bytes]
+DiskImage = dict[str, bytes]  # file contents by file name
 
 
 class Disk:
-    """Connections opened in `with disk.in_use():` live on it. Files that are there at first are taken for synced.
+    """The disk of all connections that are opened in `with disk.in_use():`. Files that exist before count as synced.
 
-    A sync waits `sync_seconds`, and does not bother the real disk: what survives is decided here. `watch` is called
-    with the number of each operation before it begins, on whatever thread SQLite runs.
+    A sync takes `sync_seconds` and does not reach the real disk, because this class decides what survives. `watch` is
+    called before each operation, with its number, on the thread that SQLite runs on.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Disk:
         fault: Fault | None = None,
         watch: Callable[[int], None] = lambda number: None,
     ) -> None:
-        self.wants_reads = fault is not None
+        self.intercepts_reads = fault is not None
         self.operations = 0
-        self.concerned = 0  # operations that the fault's trouble could have hit
+        self.eligible_operations = 0  # operations that the fault could have hit
         self.faults = 0
         self._sync_seconds, self._fault, self._watch = sync_seconds, fault, watch
-        self._files: dict[Path, File] = {}
-        self._deleted: dict[Path, bytes] = {}
+        self._files: dict[Path, SimulatedFile] = {}
+        self._deleted: dict[Path, bytes] = {}  # synced content of files whose deletion is not durable yet
         self._lock = threading.Lock()
 
     @contextmanager
@@ -45,71 +45,72 @@ class Disk:
         with default_vfs(self):
             yield self
 
-    def power_cut(self, random: Random) -> Image:
-        """The files as they would be found after a power loss right now, by name.
+    def power_cut(self, random: Random) -> DiskImage:
+        """Return the files as they would be after a power cut right now.
 
-        All that was synced is there; of the rest what chance has left (see platter.py).
+        Everything synced is there; what survives of the rest is random (see image.py).
         """
-        survive = any_survival(random)
+        survival = random_survival(random)
         with self._lock:
-            found = {path.name: file.after_cut(survive, random) for path, file in self._files.items()}
-            found |= {path.name: old for path, old in self._deleted.items() if random.random() < 0.5}
-        return {name: content for name, content in found.items() if content is not None}
+            contents = {path.name: file.content_after_cut(survival, random) for path, file in self._files.items()}
+            contents |= {path.name: content for path, content in self._deleted.items() if random.random() < 0.5}
+        return {name: content for name, content in contents.items() if content is not None}
 
-    # --- the Medium of vfs.py ---
+    # --- the FileOperations of vfs.py ---
 
     def open(self, path: Path, proceed: Proceed) -> int:
-        if code := self._begin(Op.OPEN):
+        if code := self._begin(Operation.OPEN):
             return code
         with self._lock:
-            before = path.read_bytes() if path not in self._files and path.exists() else None
+            existing = path.read_bytes() if path not in self._files and path.exists() else None
             code = proceed()
             if code == sqlite3.SQLITE_OK and path not in self._files:
-                former = self._deleted.pop(path, None)
-                self._files[path] = File(bytearray(before or b""), before is not None, former=former)
+                replaced = self._deleted.pop(path, None)
+                content = bytearray(existing or b"")
+                self._files[path] = SimulatedFile(content, existing is not None, replaced=replaced)
         return code
 
     def read(self, path: Path, proceed: Proceed) -> int:
-        return self._begin(Op.READ) or proceed()
+        return self._begin(Operation.READ) or proceed()
 
     def write(self, path: Path, offset: int, data: bytes, proceed: Proceed) -> int:
-        return self._begin(Op.WRITE) or self._change(path, Write(offset, data), proceed)
+        return self._begin(Operation.WRITE) or self._change(path, Write(offset, data), proceed)
 
     def truncate(self, path: Path, size: int, proceed: Proceed) -> int:
-        return self._begin(Op.TRUNCATE) or self._change(path, Truncate(size), proceed)
+        return self._begin(Operation.TRUNCATE) or self._change(path, Truncate(size), proceed)
 
     def sync(self, path: Path, proceed: Proceed) -> int:
         file = self._files[path]
-        under_way = len(file.unsynced)
-        if code := self._begin(Op.SYNC):
-            with self._lock:  # Linux then takes the pages for clean: no later sync will write them
-                file.forget(under_way)
+        pending = len(file.unsynced)
+        if code := self._begin(Operation.SYNC):
+            with self._lock:  # after a failed fsync, Linux marks the pages as clean: no later sync writes them
+                file.discard(pending)
             return code
-        time.sleep(self._sync_seconds)  # the drive's own time
+        time.sleep(self._sync_seconds)
         with self._lock:
-            file.sync(under_way)
-            if not file.named:
+            file.sync(pending)
+            if not file.name_synced:
                 self._sync_folder()
         return sqlite3.SQLITE_OK
 
     def _sync_folder(self) -> None:
-        """SQLite's own VFS does so at the first sync of a new journal or log: names that went are gone for good."""
+        """Make names and deletions durable, as SQLite's own VFS does at the first sync of a new journal or log."""
         self._deleted.clear()
         for file in self._files.values():
-            file.named, file.former = True, None
+            file.name_synced, file.replaced = True, None
 
     def delete(self, path: Path, proceed: Proceed) -> int:
-        if code := self._begin(Op.DELETE):
+        if code := self._begin(Operation.DELETE):
             return code
         with self._lock:
             code = proceed()
             file = self._files.pop(path, None)
-            if file is not None and file.named:
-                self._deleted[path] = bytes(file.durable)
+            if file is not None and file.name_synced:
+                self._deleted[path] = bytes(file.synced)
         return code
 
-    def _begin(self, operation: Op) -> int:
-        """0, or the code with which the operation fails."""
+    def _begin(self, operation: Operation) -> int:
+        """Return 0, or the result code with which the operation fails."""
         with self._lock:
             self.operations += 1
             number = self.operations
@@ -118,8 +119,8 @@ class Disk:
         if self._fault is None or code is None:
             return sqlite3.SQLITE_OK
         with self._lock:
-            self.concerned += 1
-            fails = self._fault.hits(self.concerned)
+            self.eligible_operations += 1
+            fails = self._fault.hits(self.eligible_operations)
             self.faults += fails
         return code if fails else sqlite3.SQLITE_OK
 
@@ -131,7 +132,7 @@ class Disk:
         return code
 
 
-def put(image: Image, folder: Path) -> None:
+def write_image(image: DiskImage, folder: Path) -> None:
     """Write the files of an image into a new folder."""
     folder.mkdir(parents=True)
     for name, content in image.items():

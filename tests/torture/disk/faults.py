@@ -1,4 +1,4 @@
-"""What goes wrong with a disk, at which operation, and how SQLite is told."""
+"""The faults of a disk: which operation fails, and with which SQLite result code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 
 
-class Op(enum.Enum):
+class Operation(enum.Enum):
     OPEN = enum.auto()
     READ = enum.auto()
     WRITE = enum.auto()
@@ -16,39 +16,39 @@ class Op(enum.Enum):
     DELETE = enum.auto()
 
 
-class Trouble(enum.Enum):
+class FaultKind(enum.Enum):
     EIO = enum.auto()
     ENOSPC = enum.auto()
 
 
-_FAILURES: dict[Trouble, dict[Op, int]] = {  # as SQLite's own VFS would report them
-    Trouble.EIO: {
-        Op.OPEN: sqlite3.SQLITE_CANTOPEN,
-        Op.READ: sqlite3.SQLITE_IOERR_READ,
-        Op.WRITE: sqlite3.SQLITE_IOERR_WRITE,
-        Op.TRUNCATE: sqlite3.SQLITE_IOERR_TRUNCATE,
-        Op.SYNC: sqlite3.SQLITE_IOERR_FSYNC,
-        Op.DELETE: sqlite3.SQLITE_IOERR_DELETE,
+_FAILURES: dict[FaultKind, dict[Operation, int]] = {  # the codes that SQLite's own VFS reports
+    FaultKind.EIO: {
+        Operation.OPEN: sqlite3.SQLITE_CANTOPEN,
+        Operation.READ: sqlite3.SQLITE_IOERR_READ,
+        Operation.WRITE: sqlite3.SQLITE_IOERR_WRITE,
+        Operation.TRUNCATE: sqlite3.SQLITE_IOERR_TRUNCATE,
+        Operation.SYNC: sqlite3.SQLITE_IOERR_FSYNC,
+        Operation.DELETE: sqlite3.SQLITE_IOERR_DELETE,
     },
-    Trouble.ENOSPC: {Op.WRITE: sqlite3.SQLITE_FULL},
+    FaultKind.ENOSPC: {Operation.WRITE: sqlite3.SQLITE_FULL},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The `at`-th operation that this trouble concerns fails, counted from 1; with `lasting` all that follow, too."""
+    """Lets the `at`-th operation that this kind can hit fail, counted from 1; if `lasting`, all later ones too."""
 
-    trouble: Trouble
+    kind: FaultKind
     at: int
     lasting: bool
 
-    def code(self, operation: Op) -> int | None:
-        """SQLite's code for this operation failing, None where this trouble does not concern it."""
-        return _FAILURES[self.trouble].get(operation)
+    def code(self, operation: Operation) -> int | None:
+        """Return SQLite's code for the failure of this operation, or None if this kind of fault cannot hit it."""
+        return _FAILURES[self.kind].get(operation)
 
     def hits(self, number: int) -> bool:
-        """Whether the `number`-th operation concerned fails."""
+        """Return whether the `number`-th operation that this kind can hit fails."""
         return number >= self.at if self.lasting else number == self.at
 
     def __str__(self) -> str:
-        return f"{self.trouble.name} at operation {self.at}{' and from then on' if self.lasting else ''}"
+        return f"{self.kind.name} at operation {self.at}{' and all later ones' if self.lasting else ''}"

@@ -1,4 +1,4 @@
-"""What is on the platter, what was written since, and what of that is left when the power goes."""
+"""A simulated file: its synced content, its unsynced changes, and its content after a power cut."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-SECTOR = 512  # bytes; what a drive writes whole or not at all
+SECTOR_BYTES = 512  # a drive writes a sector entirely or not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Write:
         content[self.offset : self.offset + len(self.data)] = self.data
 
     def torn(self, random: Random) -> Iterator[Write]:
-        """The sectors of it that reached the platter."""
+        """Yield a random part of the write's sectors."""
         start = self.offset
         while start < self.offset + len(self.data):
-            end = min(start - start % SECTOR + SECTOR, self.offset + len(self.data))
+            end = min(start - start % SECTOR_BYTES + SECTOR_BYTES, self.offset + len(self.data))
             if random.random() < 0.5:
                 yield Write(start, self.data[start - self.offset : end - self.offset])
             start = end
@@ -37,50 +37,48 @@ class Truncate:
         del content[self.size :]
 
 
-@dataclass(slots=True)
-class File:
-    """What is on the platter, and what was written since. A new file's name is there for certain after a sync."""
+Changes = list[Write | Truncate]
+Survival = Callable[[Changes, Random], Changes]  # selects the unsynced changes that survive a power cut
 
-    durable: bytearray
-    named: bool
-    unsynced: list[Write | Truncate] = field(default_factory=list)
-    former: bytes | None = None  # of the deleted file whose name this one has taken
+
+@dataclass(slots=True)
+class SimulatedFile:
+    """The synced content of a file, and the changes since. The name of a new file is only durable after a sync."""
+
+    synced: bytearray
+    name_synced: bool
+    unsynced: Changes = field(default_factory=list)
+    replaced: bytes | None = None  # the content of the deleted file that had the same name
 
     def sync(self, changes: int) -> None:
-        """The first so many changes reach the platter."""
+        """Make the first `changes` changes durable."""
         for change in self.unsynced[:changes]:
-            change.apply(self.durable)
-        self.forget(changes)
+            change.apply(self.synced)
+        self.discard(changes)
 
-    def forget(self, changes: int) -> None:
+    def discard(self, changes: int) -> None:
         del self.unsynced[:changes]
 
-    def after_cut(self, survive: Survival, random: Random) -> bytes | None:
-        """The content as it would be found, None where there would be no such file."""
-        if not self.named and random.random() < 0.5:
-            return self.former
-        content = bytearray(self.durable)
-        for change in survive(self.unsynced, random):
+    def content_after_cut(self, survival: Survival, random: Random) -> bytes | None:
+        """Return the content after a power cut, or None if the file does not exist then."""
+        if not self.name_synced and random.random() < 0.5:
+            return self.replaced
+        content = bytearray(self.synced)
+        for change in survival(self.unsynced, random):
             change.apply(content)
         return bytes(content)
 
 
-Changes = list[Write | Truncate]
+def random_survival(random: Random) -> Survival:
+    """Choose what survives of the unsynced changes: none, all, some of them, or some sectors of some of them."""
+    return random.choice([_none, _all, _some, _some_torn])
 
 
-Survival = Callable[[Changes, Random], Changes]
-
-
-def any_survival(random: Random) -> Survival:
-    """Of what was not synced nothing is left, everything, some of the writes, or some sectors of some."""
-    return random.choice([_nothing, _everything, _some, _some_torn])
-
-
-def _nothing(changes: Changes, random: Random) -> Changes:
+def _none(changes: Changes, random: Random) -> Changes:
     return []
 
 
-def _everything(changes: Changes, random: Random) -> Changes:
+def _all(changes: Changes, random: Random) -> Changes:
     return changes
 
 
@@ -90,7 +88,7 @@ def _some(changes: Changes, random: Random) -> Changes:
 
 
 def _some_torn(changes: Changes, random: Random) -> Changes:
-    kept: Changes = []
+    survivors: Changes = []
     for change in _some(changes, random):
-        kept += change.torn(random) if isinstance(change, Write) else [change]
-    return kept
+        survivors += change.torn(random) if isinstance(change, Write) else [change]
+    return survivors

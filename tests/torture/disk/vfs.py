@@ -1,7 +1,7 @@
-"""SQLite's way to its files, led through Python: a VFS over the default one, made with ctypes.
+"""A SQLite VFS, made with ctypes, that passes file operations through Python before the default VFS executes them.
 
-It is registered in the very library that Python's own sqlite3 uses. Only what changes files, opens and (if wanted)
-reads them passes through Python; locks, shared memory and everything else go to the default VFS directly.
+It is registered in the library that Python's own sqlite3 uses. Only operations that open, change or (optionally) read
+files pass through Python; locks, shared memory and everything else go to the default VFS directly.
 See https://www.sqlite.org/vfs.html and the structures in sqlite3.h.
 """
 
@@ -17,13 +17,13 @@ from ctypes import CFUNCTYPE, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Protocol
 
-Proceed = Callable[[], int]  # carries the operation out; an SQLite result code, 0 when all is well
+Proceed = Callable[[], int]  # executes the operation and returns a SQLite result code, 0 for success
 
 
-class Medium(Protocol):
-    """What stands between SQLite and its files. Called on whatever thread SQLite runs; each returns a result code."""
+class FileOperations(Protocol):
+    """The operations that pass through Python, on the thread that SQLite runs on. Each returns a result code."""
 
-    wants_reads: bool
+    intercepts_reads: bool
 
     def open(self, path: Path, proceed: Proceed) -> int: ...
     def read(self, path: Path, proceed: Proceed) -> int: ...
@@ -36,7 +36,7 @@ class Medium(Protocol):
 _OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
 _DELETE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 _CLOSE = CFUNCTYPE(c_int, c_void_p)
-_MOVE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)  # xRead and xWrite
+_TRANSFER = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)  # xRead and xWrite
 _TRUNCATE = CFUNCTYPE(c_int, c_void_p, c_int64)
 _SYNC = CFUNCTYPE(c_int, c_void_p, c_int)
 
@@ -62,19 +62,19 @@ class _IoMethods(ctypes.Structure):
     )
 
 
-_kept: list[object] = []  # SQLite may call as long as a connection lives, and nothing of a shim is large
+_registered: list[object] = []  # never freed, because SQLite may call a shim as long as a connection is open
 
 
 class ShimFault(Exception):
-    """The shim itself went wrong, inside a call from SQLite."""
+    """The Python code of the VFS itself raised, inside a call from SQLite."""
 
 
 @contextmanager
-def default_vfs(medium: Medium) -> Iterator[None]:
-    """Connections that are opened meanwhile reach their files through `medium`, for as long as they live."""
+def default_vfs(operations: FileOperations) -> Iterator[None]:
+    """Let connections that are opened in this context reach their files through `operations` until they are closed."""
     library = _library()
-    shim = _Shim(library, medium)
-    _kept.append(shim)
+    shim = _Shim(library, operations)
+    _registered.append(shim)
     library.sqlite3_vfs_register(ctypes.byref(shim.vfs), 1)
     try:
         yield
@@ -85,98 +85,106 @@ def default_vfs(medium: Medium) -> Iterator[None]:
 
 
 def _library() -> ctypes.CDLL:
-    """The libsqlite3 that Python's sqlite3 is linked with, reached through the extension module."""
+    """Return the libsqlite3 that Python's sqlite3 is linked with, through the extension module."""
     file = getattr(_sqlite3, "__file__", None)
-    library = ctypes.CDLL(file)  # without a file: the program itself, into which the module is linked then
+    library = ctypes.CDLL(file)  # file is None if the module is linked into the program itself
     try:
         library.sqlite3_vfs_find.restype = c_void_p
         version = library.sqlite3_libversion
     except AttributeError as fault:
-        raise RuntimeError(f"SQLite's own functions cannot be reached through {file}: {fault}") from fault
+        raise RuntimeError(f"SQLite's functions cannot be found in {file}: {fault}") from fault
     version.restype = c_char_p
-    assert version().decode() == sqlite3.sqlite_version, "the library found is the one Python uses"
+    assert version().decode() == sqlite3.sqlite_version, "the library must be the one that Python uses"
     return library
 
 
 class _Shim:
-    def __init__(self, library: ctypes.CDLL, medium: Medium) -> None:
+    def __init__(self, library: ctypes.CDLL, operations: FileOperations) -> None:
         self.faults: list[str] = []
-        self._medium = medium
+        self._operations = operations
         self._default = library.sqlite3_vfs_find(None)
         self._paths: dict[int, Path] = {}  # by address of the open file
-        self._below: dict[int, _IoMethods] = {}  # the default VFS's methods, by address of the open file
-        self._above: dict[int, tuple[_IoMethods, _IoMethods]] = {}  # its methods and ours, by their address
+        self._default_methods: dict[int, _IoMethods] = {}  # by address of the open file
+        self._methods_by_address: dict[int, tuple[_IoMethods, _IoMethods]] = {}  # the default VFS's methods and ours
         original = _Vfs.from_address(self._default)
         self._open, self._delete = _OPEN(original.xOpen), _DELETE(original.xDelete)
         self.vfs = _Vfs.from_buffer_copy(original)
         self.vfs.zName, self.vfs.pNext = b"darkroom-torture", None
         self._callbacks = {
             "xClose": _CLOSE(self._on_close),
-            "xWrite": _MOVE(self._on_write),
+            "xWrite": _TRANSFER(self._on_write),
             "xTruncate": _TRUNCATE(self._on_truncate),
             "xSync": _SYNC(self._on_sync),
-            **({"xRead": _MOVE(self._on_read)} if medium.wants_reads else {}),
+            **({"xRead": _TRANSFER(self._on_read)} if operations.intercepts_reads else {}),
         }
         self._vfs_callbacks = _OPEN(self._on_open), _DELETE(self._on_delete)
         self.vfs.xOpen, self.vfs.xDelete = map(_address, self._vfs_callbacks)
 
     def _on_open(self, _: int, name: int | None, file: int, flags: int, out_flags: int | None) -> int:
-        methods = c_void_p.from_address(file)  # the first field of an sqlite3_file; NULL: there is nothing to close
+        methods = c_void_p.from_address(
+            file
+        )  # the first field of a sqlite3_file; NULL means that nothing has to be closed
         methods.value = None
-        if name is None:  # a temporary file, which nobody will look for after a crash
+        if name is None:  # a temporary file, which no one reads after a crash
             return int(self._open(self._default, name, file, flags, out_flags))
         path = Path(ctypes.string_at(name).decode())
-        code = self._safely(
-            lambda: self._medium.open(path, lambda: int(self._open(self._default, name, file, flags, out_flags)))
+        code = self._without_exceptions(
+            lambda: self._operations.open(path, lambda: int(self._open(self._default, name, file, flags, out_flags)))
         )
         if code == sqlite3.SQLITE_OK:
             assert methods.value is not None
             self._paths[file] = path
-            self._below[file], ours = self._methods(methods.value)
+            self._default_methods[file], ours = self._methods(methods.value)
             methods.value = ctypes.addressof(ours)
         return code
 
     def _methods(self, address: int) -> tuple[_IoMethods, _IoMethods]:
-        if address not in self._above:
+        if address not in self._methods_by_address:
             original = _IoMethods.from_address(address)
             ours = _IoMethods.from_buffer_copy(original)
             for name, callback in self._callbacks.items():
                 setattr(ours, name, _address(callback))
-            self._above[address] = original, ours
-        return self._above[address]
+            self._methods_by_address[address] = original, ours
+        return self._methods_by_address[address]
 
     def _on_close(self, file: int) -> int:
         del self._paths[file]
-        return int(_CLOSE(self._below.pop(file).xClose)(file))
+        return int(_CLOSE(self._default_methods.pop(file).xClose)(file))
 
     def _on_read(self, file: int, buffer: int, amount: int, offset: int) -> int:
-        proceed = _MOVE(self._below[file].xRead)
-        return self._safely(lambda: self._medium.read(self._paths[file], lambda: proceed(file, buffer, amount, offset)))
+        proceed = _TRANSFER(self._default_methods[file].xRead)
+        return self._without_exceptions(
+            lambda: self._operations.read(self._paths[file], lambda: proceed(file, buffer, amount, offset))
+        )
 
     def _on_write(self, file: int, buffer: int, amount: int, offset: int) -> int:
-        proceed, data = _MOVE(self._below[file].xWrite), ctypes.string_at(buffer, amount)
-        return self._safely(
-            lambda: self._medium.write(self._paths[file], offset, data, lambda: proceed(file, buffer, amount, offset))
+        proceed, data = _TRANSFER(self._default_methods[file].xWrite), ctypes.string_at(buffer, amount)
+        return self._without_exceptions(
+            lambda: self._operations.write(
+                self._paths[file], offset, data, lambda: proceed(file, buffer, amount, offset)
+            )
         )
 
     def _on_truncate(self, file: int, size: int) -> int:
-        proceed = _TRUNCATE(self._below[file].xTruncate)
-        return self._safely(lambda: self._medium.truncate(self._paths[file], size, lambda: proceed(file, size)))
+        proceed = _TRUNCATE(self._default_methods[file].xTruncate)
+        return self._without_exceptions(
+            lambda: self._operations.truncate(self._paths[file], size, lambda: proceed(file, size))
+        )
 
     def _on_sync(self, file: int, flags: int) -> int:
-        proceed = _SYNC(self._below[file].xSync)
-        return self._safely(lambda: self._medium.sync(self._paths[file], lambda: proceed(file, flags)))
+        proceed = _SYNC(self._default_methods[file].xSync)
+        return self._without_exceptions(lambda: self._operations.sync(self._paths[file], lambda: proceed(file, flags)))
 
     def _on_delete(self, _: int, name: int, sync_folder: int) -> int:
         path = Path(ctypes.string_at(name).decode())
-        return self._safely(
-            lambda: self._medium.delete(path, lambda: int(self._delete(self._default, name, sync_folder)))
+        return self._without_exceptions(
+            lambda: self._operations.delete(path, lambda: int(self._delete(self._default, name, sync_folder)))
         )
 
-    def _safely(self, operation: Proceed) -> int:
-        """ctypes would print an exception and tell SQLite that all is well."""
+    def _without_exceptions(self, proceed: Proceed) -> int:
+        """Turn an exception into an I/O error, because ctypes would print it and report success to SQLite."""
         try:
-            return operation()
+            return proceed()
         except BaseException:
             self.faults.append(traceback.format_exc())
             return sqlite3.SQLITE_IOERR

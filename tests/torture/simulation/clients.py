@@ -1,4 +1,4 @@
-"""What everybody who uses the simulated server has in common."""
+"""What all clients of the simulated server share."""
 
 from __future__ import annotations
 
@@ -18,63 +18,62 @@ from actors.message import Message
 from actors.quota.commands import Adjust
 from actors.task.messages import TaskCreated
 from storage.quota.ledger import EntryKind
-from tests.torture.simulation.oracle import Witness
-from tests.torture.simulation.schedule import Script
-from tests.torture.simulation.server import Deployment, Lost
+from tests.torture.simulation.oracle import Oracle
+from tests.torture.simulation.schedule import Schedule
+from tests.torture.simulation.server import ConnectionLost, Deployment
 from tests.torture.simulation.services import SimulatedGateway, SimulatedSms
 
 R = TypeVar("R")
 
-NOTHING_DONE = (Overloaded, StorageError)  # try again later, nothing was changed
-UNKNOWN = (Lost, CommitFailed)  # it may have been done
-NO_ANSWER = (*NOTHING_DONE, *UNKNOWN)
-TRIES = 6
+NOT_DONE = (Overloaded, StorageError)  # nothing was changed; the request can be sent again
+UNKNOWN = (ConnectionLost, CommitFailed)  # the request may have been carried out
+NO_ANSWER = (*NOT_DONE, *UNKNOWN)
+ATTEMPTS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """What everybody outside has in common."""
+class ClientContext:
+    """The parts of a run that every client uses."""
 
-    script: Script
-    witness: Witness
+    schedule: Schedule
+    oracle: Oracle
     server: Deployment
     gateways: Mapping[str, SimulatedGateway]
     sms: SimulatedSms
 
     async def ask(self, message: Message[R]) -> R | None:
-        """For questions that change nothing: None when there was no answer."""
+        """Ask without checking a refusal. Return None if there was no answer or a refusal."""
         try:
             return await self.server.ask(message)
         except (*NO_ANSWER, DomainError):
             return None
 
 
-def created_task(outside: Outside) -> tuple[str, str] | None:
-    """Some task that was answered: its owner and its id."""
-    known = [
-        (wish.user_id, wish.answer.task_id) for wish in outside.witness.wishes if isinstance(wish.answer, TaskCreated)
-    ]
-    return outside.script.random.choice(known[-8:]) if known else None
+def choose_created_task(context: ClientContext) -> tuple[str, str] | None:
+    """Return the owner and the id of one of the last tasks whose creation was answered."""
+    requests = context.oracle.requests
+    created = [(r.user_id, r.answer.task_id) for r in requests if isinstance(r.answer, TaskCreated)]
+    return context.schedule.random.choice(created[-8:]) if created else None
 
 
-async def adjusted(outside: Outside, adjust: Adjust) -> bool:
-    """Have an operator's change made; whether there was an answer."""
-    witness, name = outside.witness, adjust.adjustment.id
+async def adjust_quota(context: ClientContext, adjust: Adjust) -> bool:
+    """Send an operator's adjustment. Return whether there was an answer."""
+    oracle, name = context.oracle, adjust.adjustment.id
     try:
-        receipt = await outside.server.ask(adjust)
+        receipt = await context.server.ask(adjust)
     except UNKNOWN:
-        witness.unknown.add((EntryKind.ADJUST, name))
+        oracle.unknown_entries.add((EntryKind.ADJUST, name))
         return False
-    except NOTHING_DONE:
-        witness.not_done(EntryKind.ADJUST, name)
-        await asyncio.sleep(outside.script.pause(5))
+    except NOT_DONE:
+        oracle.entry_refused(EntryKind.ADJUST, name)
+        await asyncio.sleep(context.schedule.pause(5))
         return False
     except QuotaInsufficient:
-        witness.not_done(EntryKind.ADJUST, name)
+        oracle.entry_refused(EntryKind.ADJUST, name)
         return True
-    again = (EntryKind.ADJUST, name) in witness.entries
-    witness.check(not (again and receipt), f"{name} was done twice")
-    left = witness.confirm(adjust.user_id, EntryKind.ADJUST, name)
-    witness.check(receipt is None or receipt.balance == left, f"{name} left {left}, answered {receipt}")
-    outside.script.step(f"{name} by {adjust.amount} for {adjust.user_id[-4:]}: {left} left")
+    repeated = (EntryKind.ADJUST, name) in oracle.entries
+    oracle.check(not (repeated and receipt), f"{name} was done twice")
+    balance = oracle.confirm(adjust.user_id, EntryKind.ADJUST, name)
+    oracle.check(receipt is None or receipt.balance == balance, f"{name} left {balance}, answered {receipt}")
+    context.schedule.step(f"{name} by {adjust.amount} for {adjust.user_id[-4:]}: balance {balance}")
     return True

@@ -1,4 +1,4 @@
-"""Variants of the product that break a promise on purpose: what the simulation has to notice."""
+"""Variants of the product that break a promise on purpose. The simulation has to find each of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from storage.engine.errors import CommitFailed, MissingReference, StorageError
 from storage.membership import orders
 from storage.membership.orders import PaidOrder
 from storage.quota import idempotency
-from storage.task import tasks
-from storage.task.tasks import FailedTask
+from tests.torture.mutants.tasks import ignoring_lost_leases, setting_failure, setting_success
 from tests.torture.simulation.store import SimulatedStore
 
 FSYNC_SECONDS = 2.0
@@ -30,7 +29,7 @@ FSYNC_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What a server is made of; `patched` holds while the simulation runs."""
+    """The classes that a server is made of, and a patch (`patched`) that is active during the simulation."""
 
     promise: str
     store: type[SimulatedStore] = SimulatedStore
@@ -40,13 +39,13 @@ class Variant:
     patched: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-PRODUCT = Variant("the product as it is")
+PRODUCT = Variant("the unchanged product")
 
 
 class _AnswersEarly(SimulatedStore):
-    """Answers before the fsync: what was answered in the last moments goes down with the process."""
+    """Answers before the fsync: a crash loses what was answered in the last two seconds."""
 
-    _before: tuple[float, Connection] | None = None
+    _before: tuple[float, Connection] | None = None  # the time and a copy of the database
 
     def run_group(self, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
         before = sqlite3.connect(":memory:", isolation_level=None)
@@ -54,117 +53,85 @@ class _AnswersEarly(SimulatedStore):
         self._before = (asyncio.get_running_loop().time(), before)
         return super().run_group(functions)
 
-    def die(self) -> None:
-        super().die()
+    def abandon(self) -> None:
+        super().abandon()
         if self._before and asyncio.get_running_loop().time() < self._before[0] + FSYNC_SECONDS:
             self._before[1].backup(self.connection)
 
 
 class _NoSavepoints(SimulatedStore):
-    """A function that raises is answered as ever, and not undone."""
+    """Does not undo a function that raises, but answers its exception as usual."""
 
     def run_group(self, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
-        return super().run_group([partial(_unguarded, fn) for fn in functions])
+        return super().run_group([partial(_without_savepoint, fn) for fn in functions])
 
 
-def _unguarded(fn: Callable[[Connection], Any], connection: Connection) -> Any:
+def _without_savepoint(fn: Callable[[Connection], Any], connection: Connection) -> Any:
     try:
         return fn(connection)
-    except sqlite3.IntegrityError as fault:
-        return MissingReference(str(fault))
-    except sqlite3.OperationalError as fault:
+    except sqlite3.IntegrityError as error:
+        return MissingReference(str(error))
+    except sqlite3.OperationalError as error:
         if not connection.in_transaction:
             raise
-        return StorageError(str(fault))
+        return StorageError(str(error))
 
 
-class _CallsUnknownRefused(SimulatedStore):
-    """Says that nothing was kept when a commit has failed."""
+class _ReportsUnknownAsRefused(SimulatedStore):
+    """Says that nothing was stored when a commit has failed."""
 
     def run_group(self, functions: Sequence[Callable[[Connection], Any]]) -> list[Any]:
         try:
             return super().run_group(functions)
-        except CommitFailed as fault:
-            raise StorageError(str(fault)) from fault
+        except CommitFailed as error:
+            raise StorageError(str(error)) from error
 
 
 class _NoTimers(Tasks):
-    """Never sweeps: what a dead process held is held for ever."""
+    """Never sweeps: the leases of a dead process are never given up."""
 
     def every(self, seconds: float, message: Message[Any]) -> None:
         pass
 
 
-class _NeverAsks(Membership):
-    """Believes that each notification arrives."""
+class _NeverQueries(Membership):
+    """Never queries a gateway, so that it relies on every notification to arrive."""
 
     def every(self, seconds: float, message: Message[Any]) -> None:
         pass
 
 
-class _NeverGives(Quota):
-    """Gives a promised gift when asked to, and never by itself."""
+class _NeverGivesByItself(Quota):
+    """Gives a promised gift when it is asked to, and never by a timer."""
 
     def every(self, seconds: float, message: Message[Any]) -> None:
         if not isinstance(message, GrantDueGifts):
             super().every(seconds, message)
 
 
-def _set_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
-    c.execute(
-        """
-        UPDATE tasks SET status = 'success', waiting = 0, holder = NULL, lease_until = NULL, completed_at = ?
-        WHERE id = ?
-        """,
-        (now, task_id),
-    )
-    return True
-
-
-def _unfenced_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
-    """Won, but by whoever comes: also by who has lost the lease."""
-    return _win_success(c, task_id, results, None, now)
-
-
-_win_success = tasks.win_success
-
-
-def _set_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
-    for task in failed:
-        connection.execute(
-            """
-            UPDATE tasks SET status = 'failed', error = ?, waiting = 0, holder = NULL, lease_until = NULL,
-                completed_at = ?
-            WHERE id = ?
-            """,
-            (task.reason, now, task.id),
-        )
-    return set(failed)
-
-
 def _set_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set[PaidOrder]:
-    for p in paid:
+    for order in paid:
         connection.execute(
             "UPDATE orders SET status = 'paid', transaction_id = ?, finished_at = ? WHERE id = ?",
-            (p.transaction_id, now, p.order.id),
+            (order.transaction_id, now, order.order.id),
         )
     return set(paid)
 
 
-def _forget(connection: Connection, answers: Sequence[idempotency.StoredAnswer]) -> None:
-    """No answer is kept under its key."""
+def _discard(connection: Connection, answers: Sequence[idempotency.StoredAnswer]) -> None:
+    """Store no answer under its key."""
 
 
-BROKEN = (
+MUTANTS = (
     Variant("an answer leaves after the commit", store=_AnswersEarly),
     Variant("a function that raises is undone", store=_NoSavepoints),
-    Variant("a failed commit is an unknown outcome", store=_CallsUnknownRefused),
-    Variant("a success is won", patched=lambda: patch.object(tasks, "win_success", _set_success)),
-    Variant("a lost lease is worth nothing", patched=lambda: patch.object(tasks, "win_success", _unfenced_success)),
-    Variant("a failure is won", patched=lambda: patch.object(tasks, "win_failed", _set_failed)),
+    Variant("a failed commit has an unknown outcome", store=_ReportsUnknownAsRefused),
+    Variant("a success is won", patched=setting_success),
+    Variant("a lost lease cannot end a task", patched=ignoring_lost_leases),
+    Variant("a failure is won", patched=setting_failure),
     Variant("a payment is won", patched=lambda: patch.object(orders, "win_paid", _set_paid)),
-    Variant("an answer is kept under its key", patched=lambda: patch.object(idempotency, "add", _forget)),
+    Variant("an answer is stored under its key", patched=lambda: patch.object(idempotency, "add", _discard)),
     Variant("leases that run out are given up", tasks=_NoTimers),
-    Variant("a promised gift is given", quota=_NeverGives),
-    Variant("gateways are asked about pending orders", membership=_NeverAsks),
+    Variant("a promised gift is given", quota=_NeverGivesByItself),
+    Variant("gateways are queried about pending orders", membership=_NeverQueries),
 )

@@ -1,4 +1,4 @@
-"""An operator, and a worker elsewhere."""
+"""An operator, and a worker outside the server's process."""
 
 from __future__ import annotations
 
@@ -14,97 +14,98 @@ from actors.task.messages import ReportStatus, TaskStatus
 from storage.quota.adjustments import Adjustment
 from storage.quota.ledger import EntryKind
 from storage.task.tasks import FailedTask
-from tests.torture.simulation.clients import NO_ANSWER, TRIES, Outside, adjusted, created_task
+from tests.torture.simulation.clients import ATTEMPTS, NO_ANSWER, ClientContext, adjust_quota, choose_created_task
 from tests.torture.simulation.oracle import FINAL
-from tests.torture.simulation.users import Person
+from tests.torture.simulation.users import SimulatedUser
 
 
 class Operator:
-    """Changes balances, and cancels tasks."""
+    """Adjusts balances and cancels tasks."""
 
-    def __init__(self, outside: Outside, people: Sequence[Person]) -> None:
-        self._outside, self._script, self._witness = outside, outside.script, outside.witness
-        self._people = people
+    def __init__(self, context: ClientContext, users: Sequence[SimulatedUser]) -> None:
+        self._context, self._schedule, self._oracle = context, context.schedule, context.oracle
+        self._users = users
 
-    async def live(self) -> None:
-        for number in range(self._script.random.randint(2, 8)):
-            await asyncio.sleep(self._script.pause(self._script.random.choice((1, 20))))
-            habit = self._script.random.choice((self._adjust, self._adjust, self._cancel, self._mistake))
-            await habit(f"adjustment {number}")
+    async def run(self) -> None:
+        for number in range(self._schedule.random.randint(2, 8)):
+            await asyncio.sleep(self._schedule.pause(self._schedule.random.choice((1, 20))))
+            actions = (self._adjust, self._adjust, self._cancel, self._adjust_unknown_user)
+            await self._schedule.random.choice(actions)(f"adjustment {number}")
 
     async def _adjust(self, name: str) -> None:
-        user_id = self._script.random.choice(self._people).user_id
+        user_id = self._schedule.random.choice(self._users).user_id
         if not user_id:
             return
-        amount = self._script.random.choice((-4, -1, 3, 8, 20))
-        for _ in range(TRIES):
-            answered = await adjusted(self._outside, Adjust(Adjustment(name, user_id, "because", 0), amount))
-            if answered and self._script.chance(0.7):
+        amount = self._schedule.random.choice((-4, -1, 3, 8, 20))
+        for _ in range(ATTEMPTS):
+            answered = await adjust_quota(self._context, Adjust(Adjustment(name, user_id, "a reason", 0), amount))
+            if answered and self._schedule.chance(0.7):
                 return
 
     async def _cancel(self, _: str) -> None:
-        task = created_task(self._outside)
+        task = choose_created_task(self._context)
         if task is None:
             return
         user_id, task_id = task
         try:
-            receipt = await self._outside.server.ask(Refund(FailedTask(task_id, user_id, "cancelled")))
+            receipt = await self._context.server.ask(Refund(FailedTask(task_id, user_id, "cancelled")))
         except NO_ANSWER:
             return
-        self._script.step(f"the operator cancels {task_id[-6:]}: {receipt}")
+        self._schedule.step(f"the operator cancels {task_id[-6:]}: {receipt}")
         if isinstance(receipt, Receipt):
-            self._witness.confirm(user_id, EntryKind.REFUND, task_id)
-            self._witness.final(task_id, TaskStatus.FAILED, (), "cancelled")
+            self._oracle.confirm(user_id, EntryKind.REFUND, task_id)
+            self._oracle.final_state_shown(task_id, TaskStatus.FAILED, (), "cancelled")
         else:
-            ((status,),) = self._witness.rows("SELECT status FROM tasks WHERE id = ?", task_id)
-            self._witness.check(status in FINAL, f"{task_id} could not be cancelled, and is {status}")
+            ((status,),) = self._oracle.rows("SELECT status FROM tasks WHERE id = ?", task_id)
+            self._oracle.check(status in FINAL, f"{task_id} could not be cancelled, and is {status}")
 
-    async def _mistake(self, name: str) -> None:
-        """Somebody who does not exist; the command breaks the transaction of a whole turn."""
-        self._witness.missing.add((EntryKind.ADJUST, f"mistaken {name}"))
+    async def _adjust_unknown_user(self, name: str) -> None:
+        """Adjust the balance of a user who does not exist, which breaks the transaction of a whole batch."""
+        self._oracle.refused_entries.add((EntryKind.ADJUST, f"mistaken {name}"))
         try:
-            await self._outside.server.ask(Adjust(Adjustment(f"mistaken {name}", "nobody", "a mistake", 0), 5))
+            adjustment = Adjustment(f"mistaken {name}", "nobody", "a mistake", 0)
+            await self._context.server.ask(Adjust(adjustment, 5))
         except (MissingReference, *NO_ANSWER):
             return
-        self._witness.check(False, "nobody was given something")
+        self._oracle.check(False, "an unknown user was given quota")
 
 
 class OutsideWorker:
-    """Reports about tasks that it, or somebody else, works on."""
+    """Reports the status of tasks, also of tasks that another worker holds."""
 
-    def __init__(self, outside: Outside) -> None:
-        self._outside, self._script, self._witness = outside, outside.script, outside.witness
+    def __init__(self, context: ClientContext) -> None:
+        self._context, self._schedule, self._oracle = context, context.schedule, context.oracle
 
-    async def live(self) -> None:
-        for _ in range(self._script.random.randint(2, 12)):
-            await asyncio.sleep(self._script.pause(self._script.random.choice((1, 20))))
-            task = created_task(self._outside)
+    async def run(self) -> None:
+        for _ in range(self._schedule.random.randint(2, 12)):
+            await asyncio.sleep(self._schedule.pause(self._schedule.random.choice((1, 20))))
+            task = choose_created_task(self._context)
             if task is not None:
-                status = self._script.random.choice((TaskStatus.PROCESSING, TaskStatus.SUCCESS, TaskStatus.FAILED))
+                status = self._schedule.random.choice((TaskStatus.PROCESSING, TaskStatus.SUCCESS, TaskStatus.FAILED))
                 await self._report(*task, status)
 
     async def finish_poses(self) -> None:
-        """Nobody here makes poses: end those that are waiting."""
-        for user_id, task_id in self._witness.rows(
+        """End the waiting tasks of type "poses", because no worker of the simulated server does."""
+        for user_id, task_id in self._oracle.rows(
             "SELECT user_id, id FROM tasks WHERE type = 'poses' AND status IN ('pending', 'processing') ORDER BY id"
         ):
-            await self._report(user_id, task_id, self._script.random.choice(FINAL))
+            await self._report(user_id, task_id, self._schedule.random.choice(FINAL))
 
     async def _report(self, user_id: str, task_id: str, status: TaskStatus) -> None:
         results, reason = (["a.png"], "") if status is TaskStatus.SUCCESS else ([], "worker_failed")
         try:
-            await self._outside.server.ask(ReportStatus(task_id, status, results, reason))
+            await self._context.server.ask(ReportStatus(task_id, status, results, reason))
         except NO_ANSWER:
             return
-        except TaskFinished as finished:
-            ((kept,),) = self._witness.rows("SELECT status FROM tasks WHERE id = ?", task_id)
-            self._witness.check(kept == finished.facts["status"], f"{task_id} is {kept}, reported as {finished}")
+        except TaskFinished as error:
+            ((stored,),) = self._oracle.rows("SELECT status FROM tasks WHERE id = ?", task_id)
+            self._oracle.check(stored == error.facts["status"], f"{task_id} is {stored}, answered as {error}")
             return
-        self._script.step(f"a worker elsewhere reports {status} of {task_id[-6:]}")
+        self._schedule.step(f"an outside worker reports {status} of {task_id[-6:]}")
         if status is TaskStatus.FAILED:
-            self._witness.confirm(user_id, EntryKind.REFUND, task_id)
-            self._witness.final(task_id, status, (), reason)
+            self._oracle.confirm(user_id, EntryKind.REFUND, task_id)
+            self._oracle.final_state_shown(task_id, status, (), reason)
         elif status is TaskStatus.SUCCESS:
-            self._witness.final(task_id, status, tuple(results), None)
+            self._oracle.final_state_shown(task_id, status, tuple(results), None)
         else:
-            self._witness.taken_over.add(task_id)
+            self._oracle.taken_over.add(task_id)

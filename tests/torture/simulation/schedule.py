@@ -1,19 +1,19 @@
-"""What a seed decides: every choice of a simulated run comes from here, and every step is written down."""
+"""Every random choice of a simulated run, drawn from its seed, and the list of its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
 
-WEIGHTS = (0, 0, 1, 1, 4)  # how much of a kind of fault one seed has; runs without it let others show
+WEIGHTS = (0, 0, 1, 1, 4)  # how often a kind of fault happens in a seed; some seeds leave it out to let others show
 
 
-class Script:
-    """`time` gives the virtual seconds. Once `calm`, no more faults happen."""
+class Schedule:
+    """`time` returns the virtual seconds. After `faults_stopped` is set, no more faults happen."""
 
     def __init__(self, seed: int, time: Callable[[], float]) -> None:
         self.random = Random(seed)
-        self.calm = False
+        self.faults_stopped = False
         self.faults = 0
         self.steps: list[str] = []
         self._time = time
@@ -23,8 +23,8 @@ class Script:
         self.steps.append(f"{self._time():10.4f}  {text}")
 
     def fault(self, kind: str, probability: float) -> bool:
-        """Whether a fault of this kind happens now; counted when it does."""
-        if self.calm:
+        """Return whether a fault of this kind happens now, and count it."""
+        if self.faults_stopped:
             return False
         if kind not in self._weights:
             self._weights[kind] = self.random.choice(WEIGHTS)
@@ -38,5 +38,5 @@ class Script:
         return self.random.random() < probability
 
     def pause(self, usual: float) -> float:
-        """Seconds, mostly below `usual`, now and then ten times as long."""
+        """Return a number of seconds, mostly below `usual` and sometimes up to ten times as many."""
         return self.random.random() * usual * (10 if self.chance(0.05) else 1)

@@ -1,4 +1,4 @@
-"""One life of the server process, and the deployment that starts it again."""
+"""One simulated server process, and the deployment that starts it again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from actors.runtime import Actor
 from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus
 from storage.engine.database import Database
 from tests.torture.simulation.mutants import Variant
-from tests.torture.simulation.oracle import Witness
-from tests.torture.simulation.schedule import Script
+from tests.torture.simulation.oracle import Oracle
+from tests.torture.simulation.schedule import Schedule
 from tests.torture.simulation.services import (
     SimulatedClock,
     SimulatedGateway,
@@ -33,11 +33,11 @@ from tests.torture.simulation.services import (
     SimulatedSms,
 )
 from tests.torture.simulation.store import FaultyConnection
-from tests.torture.simulation.virtual_loop import Life
+from tests.torture.simulation.virtual_loop import ProcessTasks
 
 R = TypeVar("R")
 
-COST = {"basic_clean": 1, "poses": 3}  # nobody here makes poses: they are for workers elsewhere
+COST = {"basic_clean": 1, "poses": 3}  # only outside workers make poses
 MEMBERSHIP = MembershipSettings(
     plans=[
         Plan(id="monthly", name="Monthly", price=9900, quota=12, days=30, rollover=True),
@@ -45,6 +45,7 @@ MEMBERSHIP = MembershipSettings(
     ]
 )
 ORDER_MINUTES = MEMBERSHIP.order_minutes
+SECRETS = AuthSecrets("a secret", "a secret")
 AUTH = AuthSettings(
     phone_per_hour=1000,
     phone_per_day=1000,
@@ -53,18 +54,18 @@ AUTH = AuthSettings(
     codes_per_day=1000,
     signup_quota=2,
 )
-STOP_SECONDS = 300  # an ordered end takes no longer, whatever stalls
+STOP_SECONDS = 300  # virtual; an orderly end takes no longer, whatever stalls
 
 
-class Lost(Exception):
-    """The connection broke before an answer came: the outcome is unknown to who asked."""
+class ConnectionLost(Exception):
+    """The connection broke before the answer: the client does not know the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What a crash of the server does not touch."""
+class Environment:
+    """What survives a crash of the server."""
 
-    script: Script
+    schedule: Schedule
     clock: SimulatedClock
     connection: FaultyConnection
     sms: SimulatedSms
@@ -73,41 +74,39 @@ class World:
     variant: Variant
 
 
-class Server:
-    """The actors over a store, put together, started and stopped in the order of server/system.py."""
+class SimulatedServer:
+    """The actors on a simulated store, connected, started and stopped in the order of server/system.py."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self._life = world, Life()
-        self.alive = True
+    def __init__(self, environment: Environment) -> None:
+        self._environment, self._process = environment, ProcessTasks()
+        self.running = True
         self.watched: list[asyncio.Future[Any]] = []
 
     async def start(self) -> None:
         """Raises StorageError, CommitFailed."""
-        await self._life.spawn(self._start())
+        await self._process.spawn(self._start())
 
     async def _start(self) -> None:
-        world, variant = self._world, self._world.variant
-        clock, script = world.clock, world.script
-        self.store = variant.store(world.connection, script)
-        db = cast(Database, self.store)  # the same promises by the same methods
+        environment, variant = self._environment, self._environment.variant
+        clock, schedule = environment.clock, environment.schedule
+        self.store = variant.store(environment.connection, schedule)
+        db = cast(Database, self.store)  # SimulatedStore has the same methods
         self.quota = variant.quota(db, clock)
-        self.auth = Auth(
-            db, clock, self.quota, world.sms, Tokens(86_400, clock), AuthSecrets("a secret", "a secret"), AUTH
-        )
-        self.membership = variant.membership(db, clock, self.quota, world.gateways, MEMBERSHIP)
-        pictures, objects = SimulatedPictures(script), SimulatedObjects(script)
-        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, 2, COST, world.folder)
+        self.auth = Auth(db, clock, self.quota, environment.sms, Tokens(86_400, clock), SECRETS, AUTH)
+        self.membership = variant.membership(db, clock, self.quota, environment.gateways, MEMBERSHIP)
+        pictures, objects = SimulatedPictures(schedule), SimulatedObjects(schedule)
+        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, 2, COST, environment.folder)
         await self.auth.load()
         await self.tasks.recover()
         actors = (self.quota, self.auth, self.membership, self.tasks)
         self.watched = [self.store.failed, *(actor.start() for actor in actors)]
 
     async def ask(self, message: Message[R]) -> R:
-        """As a request does. Raises Lost when the process ends first, or the refusal."""
-        request = self._life.spawn(self._actor(message).ask(message))
+        """Ask as a request does. Raises ConnectionLost when the process ends first, or the refusal."""
+        request = self._process.spawn(self._actor(message).ask(message))
         await asyncio.wait([request])
-        if not self.alive or request.cancelled():
-            raise Lost
+        if not self.running or request.cancelled():
+            raise ConnectionLost
         return request.result()
 
     def _actor(self, message: Message[Any]) -> Actor:
@@ -120,10 +119,10 @@ class Server:
         return next(actor for actor, kinds in routes.items() if isinstance(message, kinds))
 
     async def stop(self) -> None:
-        """What was taken is carried out; raises TimeoutError when that does not end."""
+        """Stop after all accepted messages were handled. Raises TimeoutError if that takes too long."""
         async with asyncio.timeout(STOP_SECONDS):
-            await self._life.spawn(self._stop())
-        await asyncio.sleep(0)  # what was answered at the very end still leaves
+            await self._process.spawn(self._stop())
+        await asyncio.sleep(0)  # the last answers still reach their clients
         await asyncio.sleep(0)
         await self.kill()
 
@@ -135,71 +134,72 @@ class Server:
         await self.store.close()
 
     async def kill(self) -> None:
-        self.alive = False
+        self.running = False
         if hasattr(self, "store"):
-            self.store.die()
-        await self._life.end()
+            self.store.abandon()
+        await self._process.cancel_all()
 
 
 class Deployment:
-    """Keeps a server running, over the same rows."""
+    """Keeps a server running on the same database."""
 
-    def __init__(self, world: World, witness: Witness) -> None:
-        self._world, self._witness = world, witness
-        self._server: Server | None = None
-        self._up = asyncio.Event()
-        self._order: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    def __init__(self, environment: Environment, oracle: Oracle) -> None:
+        self._environment, self._oracle = environment, oracle
+        self._server: SimulatedServer | None = None
+        self._connected = asyncio.Event()
+        self._end_requested: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def ask(self, message: Message[R]) -> R:
-        """Send to the server that runs, as soon as one does. Raises Lost, or the refusal."""
+        """Ask the running server, or wait until one runs. Raises ConnectionLost, or the refusal."""
         while self._server is None:
-            await self._up.wait()
+            await self._connected.wait()
         return await self._server.ask(message)
 
     async def run(self) -> None:
-        """Until somebody says `end("over")`."""
-        order = ""
-        while order != "over":
-            server = await self._started()
+        """Start servers until `end("over")` is called."""
+        how = ""
+        while how != "over":
+            server = await self._start()
             self._server = server
-            self._up.set()
-            await asyncio.wait([self._order, *server.watched], return_when=asyncio.FIRST_COMPLETED)
-            order = self._order.result() if self._order.done() else "stop"
-            self._order = asyncio.get_running_loop().create_future()
-            await self._ended(server, order)
-            self._witness.everything_holds()
+            self._connected.set()
+            await asyncio.wait([self._end_requested, *server.watched], return_when=asyncio.FIRST_COMPLETED)
+            how = self._end_requested.result() if self._end_requested.done() else "stop"
+            self._end_requested = asyncio.get_running_loop().create_future()
+            await self._end(server, how)
+            self._oracle.check_all()
 
     def end(self, how: str) -> None:
-        """`kill`, `stop` (and start again), or `over`."""
-        if not self._order.done():
-            self._order.set_result(how)
+        """End the server: "kill" or "stop" it and start another one, or end the run with "over"."""
+        if not self._end_requested.done():
+            self._end_requested.set_result(how)
 
-    async def _started(self) -> Server:
+    async def _start(self) -> SimulatedServer:
         while True:
-            server = Server(self._world)
+            server = SimulatedServer(self._environment)
             try:
                 await server.start()
                 return server
-            except (StorageError, CommitFailed) as fault:
-                self._world.script.step(f"the server cannot start: {fault}")
+            except (StorageError, CommitFailed) as error:
+                self._environment.schedule.step(f"the server cannot start: {error}")
                 await server.kill()
 
-    async def _ended(self, server: Server, order: str) -> None:
+    async def _end(self, server: SimulatedServer, how: str) -> None:
         failed, *loops = server.watched
         for loop in loops:
-            self._witness.check(not loop.done(), f"{loop} ended by itself")
-        self._world.script.step("a commit failed: the server ends" if failed.done() else f"the server ends: {order}")
-        if order == "kill":
-            self._down()
+            self._oracle.check(not loop.done(), f"{loop} ended by itself")
+        reason = "a commit failed" if failed.done() else how
+        self._environment.schedule.step(f"the server ends: {reason}")
+        if how == "kill":
+            self._disconnect()
             await server.kill()
         else:
             try:
                 await server.stop()
             except TimeoutError:
-                self._witness.check(False, f"an ordered end takes at most {STOP_SECONDS} seconds")
+                self._oracle.check(False, f"an orderly end takes at most {STOP_SECONDS} seconds")
                 await server.kill()
-            self._down()
+            self._disconnect()
 
-    def _down(self) -> None:
+    def _disconnect(self) -> None:
         self._server = None
-        self._up.clear()
+        self._connected.clear()

@@ -1,4 +1,4 @@
-"""The outside as the script wants it: the time, picture workers, the object store, text messages and gateways."""
+"""Simulated services: the clock, picture workers, the object store, text messages and payment gateways."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from actors.ports import (
     PictureTemplate,
     UploadTicket,
 )
-from tests.torture.simulation.schedule import Script
+from tests.torture.simulation.schedule import Schedule
 
 START = 1_795_420_800_000  # epoch milliseconds
-FOR_EVER = 86_400.0  # seconds; somebody gives up long before
+HANG_SECONDS = 86_400.0  # virtual; every caller gives up long before
 
 
 class SimulatedClock:
-    """Follows the virtual time, but for leaps; it never goes back."""
+    """Shows the virtual time plus all jumps so far. It never goes back."""
 
     def __init__(self) -> None:
-        self._ahead = START
+        self._offset = START
 
     def now(self) -> int:
-        return self._ahead + round(asyncio.get_running_loop().time() * 1000)
+        return self._offset + round(asyncio.get_running_loop().time() * 1000)
 
-    def leap(self, milliseconds: int) -> None:
-        self._ahead += milliseconds
+    def jump(self, milliseconds: int) -> None:
+        self._offset += milliseconds
 
 
 class SimulatedPictures:
-    """PictureWorkers that succeed, refuse, raise, or hang until they are cancelled."""
+    """Picture workers that succeed, refuse, raise, or hang until they are cancelled."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
 
     async def admit(self, source: Path, target: Path) -> None:
         raise NotImplementedError
 
     async def clean(self, source: Path, folder: Path, template: PictureTemplate) -> list[Path]:
-        script = self._script
-        await asyncio.sleep(script.pause(3))
-        if script.fault("a picture worker hangs", 0.04):
-            await asyncio.sleep(FOR_EVER)
-        for kind, fault in {
+        schedule = self._schedule
+        await asyncio.sleep(schedule.pause(3))
+        if schedule.fault("a picture worker hangs", 0.04):
+            await asyncio.sleep(HANG_SECONDS)
+        for kind, error in {
             "a picture worker dies": OSError("the worker died"),
             "no picture worker starts": Overloaded(retry_after=1),
             "a picture worker has a bug": ZeroDivisionError(),
         }.items():
-            if script.fault(kind, 0.05):
-                raise fault
-        if script.chance(0.15):
+            if schedule.fault(kind, 0.05):
+                raise error
+        if schedule.chance(0.15):
             raise PictureRefused("no_garment")
         return [folder / "matting.png"]
 
@@ -67,8 +67,8 @@ class SimulatedPictures:
 class SimulatedObjects:
     """An ObjectStore without objects."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
 
     def sign_upload(self, key: str) -> UploadTicket:
         raise NotImplementedError
@@ -83,7 +83,7 @@ class SimulatedObjects:
         return True
 
     async def fetch(self, key: str, target: Path) -> None:
-        if self._script.chance(0.02):
+        if self._schedule.chance(0.02):
             raise FileMissing
         await self._move("an input cannot be read")
 
@@ -91,41 +91,41 @@ class SimulatedObjects:
         await self._move("a result cannot be stored")
 
     async def _move(self, kind: str) -> None:
-        await asyncio.sleep(self._script.pause(0.05))
-        if self._script.fault(kind, 0.03):
+        await asyncio.sleep(self._schedule.pause(0.05))
+        if self._schedule.fault(kind, 0.03):
             raise OSError(kind)
 
 
 class SimulatedSms:
-    """Keeps the last code of each phone; a message may get lost, and still be sent twice."""
+    """Keeps the last code of each phone. A message may get lost."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
         self.codes: dict[str, str] = {}
 
     async def send(self, phone: str, code: str, minutes: int) -> None:
-        await asyncio.sleep(self._script.pause(0.5))
-        if self._script.fault("a text message gets lost", 0.1):
+        await asyncio.sleep(self._schedule.pause(0.5))
+        if self._schedule.fault("a text message gets lost", 0.1):
             raise ServiceUnavailable(service="sms", retry_after=5)
         self.codes[phone] = code
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 class SimulatedGateway:
-    """A PaymentGateway with books that no crash of ours touches."""
+    """A payment gateway. Its trades survive every crash of the server."""
 
     acknowledgement = Acknowledgement("text/plain", b"taken")
 
-    def __init__(self, channel: str, script: Script) -> None:
-        self.channel, self._script = channel, script
-        self.books: dict[str, Payment] = {}
+    def __init__(self, channel: str, schedule: Schedule) -> None:
+        self.channel, self._schedule = channel, schedule
+        self.trades: dict[str, Payment] = {}
 
     async def prepare(self, invoice: Invoice) -> PaymentRequest:
-        await self._wire()
-        self.books.setdefault(invoice.order_id, Payment(invoice.order_id, PaymentState.UNPAID, invoice.amount, ""))
-        await self._wire()
+        await self._call()
+        self.trades.setdefault(invoice.order_id, Payment(invoice.order_id, PaymentState.UNPAID, invoice.amount, ""))
+        await self._call()
         return PaymentRequest({}, f"{self.channel}:{invoice.order_id}")
 
     def claims(self, notification: Notification) -> bool:
@@ -134,47 +134,47 @@ class SimulatedGateway:
     def read(self, notification: Notification) -> Payment:
         if notification.headers["signature"] != "good":
             raise SignatureInvalid
-        said = json.loads(notification.body)
-        return Payment(said["order"], PaymentState(said["state"]), said["amount"], said["transaction"])
+        body = json.loads(notification.body)
+        return Payment(body["order"], PaymentState(body["state"]), body["amount"], body["transaction"])
 
     async def query(self, order_id: str) -> Payment:
-        await self._wire(nonsense=True)
-        known = self.books.get(order_id, Payment(order_id, PaymentState.UNPAID, 0, ""))
-        await self._wire()
-        return known
+        await self._call(may_be_invalid=True)
+        payment = self.trades.get(order_id, Payment(order_id, PaymentState.UNPAID, 0, ""))
+        await self._call()
+        return payment
 
     async def close(self, order_id: str) -> Payment:
-        await self._wire(nonsense=True)
-        known = self.books.get(order_id, Payment(order_id, PaymentState.UNPAID, 0, ""))
-        if known.state is PaymentState.UNPAID:
-            known = self.books[order_id] = replace(known, state=PaymentState.CLOSED)
-        await self._wire()
-        return known
+        await self._call(may_be_invalid=True)
+        payment = self.trades.get(order_id, Payment(order_id, PaymentState.UNPAID, 0, ""))
+        if payment.state is PaymentState.UNPAID:
+            payment = self.trades[order_id] = replace(payment, state=PaymentState.CLOSED)
+        await self._call()
+        return payment
 
-    def settle(self, order_id: str, state: PaymentState) -> bool:
-        """The buyer pays, or fails to; whether the trade was still open."""
-        known = self.books[order_id]
-        if known.state is not PaymentState.UNPAID:
+    def pay(self, order_id: str, state: PaymentState) -> bool:
+        """End a trade with the buyer's payment or its failure. Return False if the trade had ended before."""
+        payment = self.trades[order_id]
+        if payment.state is not PaymentState.UNPAID:
             return False
         transaction = f"{self.channel} {order_id}" if state is PaymentState.PAID else ""
-        self.books[order_id] = replace(known, state=state, transaction_id=transaction)
+        self.trades[order_id] = replace(payment, state=state, transaction_id=transaction)
         return True
 
-    async def _wire(self, *, nonsense: bool = False) -> None:
-        await asyncio.sleep(self._script.pause(0.2))
-        if self._script.fault("a gateway hangs", 0.03):
-            await asyncio.sleep(FOR_EVER)
-        if self._script.fault("a gateway fails", 0.06):
+    async def _call(self, *, may_be_invalid: bool = False) -> None:
+        await asyncio.sleep(self._schedule.pause(0.2))
+        if self._schedule.fault("a gateway hangs", 0.03):
+            await asyncio.sleep(HANG_SECONDS)
+        if self._schedule.fault("a gateway fails", 0.06):
             raise ServiceUnavailable(service="payment", retry_after=5)
-        if nonsense and self._script.fault("a gateway answers nonsense", 0.04):
-            raise ValueError("not what was expected")
+        if may_be_invalid and self._schedule.fault("a gateway's answer is invalid", 0.04):
+            raise ValueError("invalid answer")
 
 
 def notification(channel: str, payment: Payment, signature: str = "good") -> Notification:
-    said = {
+    body = {
         "order": payment.order_id,
         "state": payment.state,
         "amount": payment.amount,
         "transaction": payment.transaction_id,
     }
-    return Notification({"channel": channel, "signature": signature}, json.dumps(said).encode())
+    return Notification({"channel": channel, "signature": signature}, json.dumps(body).encode())

@@ -1,6 +1,6 @@
-"""A `Database` whose scheduling and faults are the script's: real SQLite in memory, real `commit_group`, no thread.
+"""A `Database` with simulated scheduling and faults: real SQLite in memory, real `commit_group`, no thread.
 
-What is committed is what a process that is killed leaves behind; writes that wait die with it.
+A killed process leaves what was committed; its waiting writes are lost.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from storage.engine.connection import Connection
 from storage.engine.errors import CommitFailed, StorageError
 from storage.engine.group_commit import commit_group
 from storage.engine.migrate import migrate
-from tests.torture.simulation.schedule import Script
+from tests.torture.simulation.schedule import Schedule
 
 R = TypeVar("R")
 
-# A final state that changes is a broken promise, whoever looks or does not look at it.
-_WATCH = """
+# Final states must never change, even if no client reads them in between.
+_FINAL_STATE_TRIGGERS = """
 CREATE TEMP TABLE changed_finals (what TEXT, id TEXT, former TEXT, later TEXT);
 CREATE TEMP TRIGGER final_tasks AFTER UPDATE ON main.tasks
 WHEN OLD.status IN ('success', 'failed')
@@ -39,15 +39,15 @@ END;
 
 
 class FaultyConnection(sqlite3.Connection):
-    """Fails at the statement or the COMMIT it is told to."""
+    """Fails at the statement or the COMMIT that the schedule chooses."""
 
-    statement: int | None = None  # counts down to the one that fails
-    gives_up = False  # whether SQLite rolls the whole transaction back at that statement, as on a full disk
-    commit_leaves: str | None = None  # "undone" or "done": what a COMMIT that fails leaves behind
+    statements_left: int | None = None  # counts down to the statement that fails
+    rolls_back = False  # whether that failure rolls the whole transaction back, as a full disk does
+    failed_commit_leaves: str | None = None  # "undone" or "done": the state after the next COMMIT, which fails
 
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        if sql == "COMMIT" and self.commit_leaves is not None:
-            done, self.commit_leaves = self.commit_leaves == "done", None
+        if sql == "COMMIT" and self.failed_commit_leaves is not None:
+            done, self.failed_commit_leaves = self.failed_commit_leaves == "done", None
             if done:
                 super().execute(sql)
             raise sqlite3.OperationalError("disk I/O error")
@@ -59,25 +59,25 @@ class FaultyConnection(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
     def _count_down(self) -> None:
-        if self.statement is None:
+        if self.statements_left is None:
             return
-        self.statement -= 1
-        if self.statement == 0:
-            self.statement = None
-            if self.gives_up and self.in_transaction:
+        self.statements_left -= 1
+        if self.statements_left == 0:
+            self.statements_left = None
+            if self.rolls_back and self.in_transaction:
                 super().execute("ROLLBACK")
             raise sqlite3.OperationalError("database or disk is full")
 
     def recover(self) -> None:
-        self.statement = self.commit_leaves = None
+        self.statements_left = self.failed_commit_leaves = None
 
 
 def empty_database() -> FaultyConnection:
-    """A migrated database in memory that takes down final states that change, in `temp.changed_finals`."""
+    """Return a migrated database in memory that lists changed final states in `temp.changed_finals`."""
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=FaultyConnection)
     _migrated().backup(connection)
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.executescript(_WATCH)
+    connection.executescript(_FINAL_STATE_TRIGGERS)
     return connection
 
 
@@ -95,15 +95,15 @@ class _Write:
 
 
 class SimulatedStore:
-    """To be made within the life of a process; its writes are committed while that lives."""
+    """Made by a task of a simulated process (`ProcessTasks`); writes are committed as long as the process runs."""
 
-    def __init__(self, connection: FaultyConnection, script: Script) -> None:
-        self.connection, self._script = connection, script
+    def __init__(self, connection: FaultyConnection, schedule: Schedule) -> None:
+        self.connection, self._schedule = connection, schedule
         self._waiting: list[_Write] = []
         self._arrived = asyncio.Event()
         self._closing = False
-        # The slower the disk, the more meets in one commit and the staler are the answers to reads.
-        self._commit_seconds, self._read_seconds = script.random.choice(((0.005, 0.001), (0.1, 0.02), (0.8, 0.4)))
+        # The slower the disk, the more writes meet in one commit, and the older are the answers to reads.
+        self._commit_seconds, self._read_seconds = schedule.random.choice(((0.005, 0.001), (0.1, 0.02), (0.8, 0.4)))
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._group_commits = asyncio.create_task(self._run())
 
@@ -117,11 +117,11 @@ class SimulatedStore:
         return result
 
     async def read(self, fn: Callable[[Connection], R]) -> R:
-        """Reads are served late, and answered late."""
-        await asyncio.sleep(self._stalled("a read stalls", self._read_seconds))
-        found = fn(self.connection)
-        await asyncio.sleep(self._stalled("a read is answered late", self._read_seconds))
-        return found
+        """Read after a delay, and answer after another one."""
+        await asyncio.sleep(self._delay("a read stalls", self._read_seconds))
+        result = fn(self.connection)
+        await asyncio.sleep(self._delay("a read is answered late", self._read_seconds))
+        return result
 
     fetch = read
 
@@ -130,8 +130,8 @@ class SimulatedStore:
         self._arrived.set()
         await asyncio.wait([self._group_commits])
 
-    def die(self) -> None:
-        """The process was killed: nothing that it still wants is done."""
+    def abandon(self) -> None:
+        """The process was killed: drop the waiting writes."""
         self._closing = True
         self._waiting.clear()
 
@@ -141,15 +141,17 @@ class SimulatedStore:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            await asyncio.sleep(self._stalled("a commit stalls", self._commit_seconds))
+            await asyncio.sleep(self._delay("a commit stalls", self._commit_seconds))
             size = (
-                len(self._waiting) if self._script.chance(0.8) else self._script.random.randint(0, len(self._waiting))
+                len(self._waiting)
+                if self._schedule.chance(0.8)
+                else self._schedule.random.randint(0, len(self._waiting))
             )
             group, self._waiting = self._waiting[:size], self._waiting[size:]
             if group:
                 outcomes = self.commit(group)
-                await asyncio.sleep(self._stalled("a commit is answered late", self._commit_seconds))
-                self._tell(group, outcomes)
+                await asyncio.sleep(self._delay("a commit is answered late", self._commit_seconds))
+                self._reply(group, outcomes)
 
     def commit(self, group: Sequence[_Write]) -> Sequence[object]:
         if self.failed.done():
@@ -157,8 +159,8 @@ class SimulatedStore:
         self._plan_faults(len(group))
         try:
             return self.run_group([write.fn for write in group])
-        except (StorageError, CommitFailed) as fault:
-            return [fault] * len(group)
+        except (StorageError, CommitFailed) as error:
+            return [error] * len(group)
         finally:
             self.connection.recover()
 
@@ -166,14 +168,14 @@ class SimulatedStore:
         return commit_group(self.connection, functions)
 
     def _plan_faults(self, size: int) -> None:
-        script, connection = self._script, self.connection
-        if script.fault("a statement fails", 0.05):
-            connection.statement = script.random.randint(1, 4 + 6 * size)
-            connection.gives_up = script.chance(0.5)
-        if script.fault("a commit fails", 0.015):
-            connection.commit_leaves = script.random.choice(("done", "undone"))
+        schedule, connection = self._schedule, self.connection
+        if schedule.fault("a statement fails", 0.05):
+            connection.statements_left = schedule.random.randint(1, 4 + 6 * size)
+            connection.rolls_back = schedule.chance(0.5)
+        if schedule.fault("a commit fails", 0.015):
+            connection.failed_commit_leaves = schedule.random.choice(("done", "undone"))
 
-    def _tell(self, group: Sequence[_Write], outcomes: Sequence[object]) -> None:
+    def _reply(self, group: Sequence[_Write], outcomes: Sequence[object]) -> None:
         for write, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, CommitFailed) and not self.failed.done():
                 self.failed.set_result(outcome)
@@ -184,5 +186,5 @@ class SimulatedStore:
             else:
                 write.done.set_result(outcome)
 
-    def _stalled(self, kind: str, usual: float) -> float:
-        return self._script.random.random() * (20 if self._script.fault(kind, 0.01) else usual)
+    def _delay(self, kind: str, usual: float) -> float:
+        return self._schedule.random.random() * (20 if self._schedule.fault(kind, 0.01) else usual)

@@ -1,4 +1,4 @@
-"""People with tasks and orders, on two devices each."""
+"""Simulated users with tasks and orders, on two devices each."""
 
 from __future__ import annotations
 
@@ -20,205 +20,211 @@ from actors.quota.messages import GetBalance
 from actors.task.messages import CreateTask, GetTask, ListTasks, TaskCreated, TaskFilter
 from storage.quota.adjustments import Adjustment
 from storage.quota.ledger import EntryKind
-from tests.torture.simulation.clients import NO_ANSWER, NOTHING_DONE, TRIES, UNKNOWN, Outside, adjusted
+from tests.torture.simulation.clients import ATTEMPTS, NO_ANSWER, NOT_DONE, UNKNOWN, ClientContext, adjust_quota
 from tests.torture.simulation.notifications import Notifications
-from tests.torture.simulation.oracle import Wish
+from tests.torture.simulation.oracle import TaskRequest
 
 
-class Person:
-    def __init__(self, outside: Outside, number: int) -> None:
-        self._outside, self._script, self._witness = outside, outside.script, outside.witness
-        self._ask = outside.server.ask
+class SimulatedUser:
+    def __init__(self, context: ClientContext, number: int) -> None:
+        self._context, self._schedule, self._oracle = context, context.schedule, context.oracle
+        self._ask = context.server.ask
         self._number, self.phone = number, f"138{number:08}"
         self.user_id = ""
         self._orders: list[str] = []
-        self._wishes: list[Wish] = []
-        self._keys = 0
+        self._requests: list[TaskRequest] = []
+        self._order_keys = 0
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Log in, then use two devices at the same time."""
         while not self.user_id:
             await self._log_in()
-        if self._script.chance(0.8):
+        if self._schedule.chance(0.8):
             welcome = Adjust(Adjustment(f"welcome {self._number}", self.user_id, "welcome", 0), 10)
-            while not await adjusted(self._outside, welcome):
+            while not await adjust_quota(self._context, welcome):
                 pass
-        await asyncio.gather(self._use(), self._use())
+        await asyncio.gather(self._use_device(), self._use_device())
 
-    async def _use(self) -> None:
-        habits = {
+    async def _use_device(self) -> None:
+        weights = {
             self._create: 9,
             self._repeat: 3,
-            self._reuse: 1,
+            self._reuse_key: 1,
             self._buy: 3,
             self._read_balance: 4,
-            self._look_at_tasks: 4,
-            self._look_at_order: 2,
+            self._read_tasks: 4,
+            self._read_orders: 2,
         }
-        for _ in range(self._script.random.randint(3, 9)):
-            await asyncio.sleep(self._script.pause(self._script.random.choice((0.1, 1, 10))))
-            (habit,) = self._script.random.choices(list(habits), list(habits.values()))
-            await habit()
+        for _ in range(self._schedule.random.randint(3, 9)):
+            await asyncio.sleep(self._schedule.pause(self._schedule.random.choice((0.1, 1, 10))))
+            (action,) = self._schedule.random.choices(list(weights), list(weights.values()))
+            await action()
 
-    # --- logging in ---
+    # --- login ---
 
     async def _log_in(self) -> None:
-        """The same code is tried three times at once: one of them wins."""
-        await asyncio.sleep(self._script.pause(1))
-        if await self._outside.ask(SendCode(self.phone, "192.0.2.1")) is None:
+        """Send the same code three times at once: at most one login succeeds."""
+        await asyncio.sleep(self._schedule.pause(1))
+        if await self._context.ask(SendCode(self.phone, "192.0.2.1")) is None:
             await asyncio.sleep(15)
             return
-        attempt = LogIn(self.phone, self._outside.sms.codes[self.phone])
+        attempt = LogIn(self.phone, self._context.sms.codes[self.phone])
 
         async def try_once() -> LoginResult | None:
-            return await self._outside.ask(attempt)
+            return await self._context.ask(attempt)
 
         logins = [login for login in await asyncio.gather(try_once(), try_once(), try_once()) if login is not None]
-        self._witness.check(len(logins) <= 1, f"{self.phone}: a code was good for {len(logins)} logins")
+        self._oracle.check(len(logins) <= 1, f"{self.phone}: one code was accepted for {len(logins)} logins")
         if logins:
             self.user_id = logins[0].user.id
-            known = self._witness.rows("SELECT id FROM users WHERE phone = ?", self.phone)
-            self._witness.check(known == [(self.user_id,)], f"{self.phone} is on disk when its login is answered")
-            self._script.step(f"{self.phone} is {self.user_id[-4:]}")
+            stored = self._oracle.rows("SELECT id FROM users WHERE phone = ?", self.phone)
+            self._oracle.check(stored == [(self.user_id,)], f"{self.phone} is on disk when its login is answered")
+            self._schedule.step(f"{self.phone} is {self.user_id[-4:]}")
 
     # --- tasks ---
 
     async def _create(self) -> None:
-        """With a key, at once as often as impatience wants, and again until somebody says what became of it."""
-        wish = self._wish()
-        if wish.key is None:
-            await self._attempt(wish)  # a second one would be a second wish
+        """Create a task; with a key, up to four times at once, and again until an answer says what happened."""
+        request = self._new_request()
+        if request.key is None:
+            await self._attempt(request)  # a second attempt would be a second request
             return
-        await asyncio.gather(*(self._attempt(wish) for _ in range(self._script.random.choice((1, 1, 2, 4)))))
-        for _ in range(TRIES):
-            if wish.answer is not None:
+        await asyncio.gather(*(self._attempt(request) for _ in range(self._schedule.random.choice((1, 1, 2, 4)))))
+        for _ in range(ATTEMPTS):
+            if request.answer is not None:
                 return
-            await asyncio.sleep(self._script.pause(5))
-            await self._attempt(wish)
+            await asyncio.sleep(self._schedule.pause(5))
+            await self._attempt(request)
 
-    def _wish(self) -> Wish:
-        script, number = self._script, len(self._witness.wishes)
-        key = IdempotencyKey(f"key {number}", b"body") if script.chance(0.6) else None
-        wish = Wish(self.user_id, "basic_clean" if script.chance(0.85) else "poses", f"wish {number}.jpg", key)
-        self._witness.wishes.append(wish)
-        self._wishes.append(wish)
-        return wish
+    def _new_request(self) -> TaskRequest:
+        schedule, number = self._schedule, len(self._oracle.requests)
+        key = IdempotencyKey(f"key {number}", b"body") if schedule.chance(0.6) else None
+        type = "basic_clean" if schedule.chance(0.85) else "poses"
+        request = TaskRequest(self.user_id, type, f"input {number}.jpg", key)
+        self._oracle.requests.append(request)
+        self._requests.append(request)
+        return request
 
-    async def _attempt(self, wish: Wish) -> None:
-        wish.open += 1
+    async def _attempt(self, request: TaskRequest) -> None:
+        request.in_flight += 1
         try:
-            answer = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, PictureTemplate.ALL, wish.key))
-        except UNKNOWN as fault:
-            wish.unknown += 1
-            self._script.step(f"{wish.input_key}: nobody knows ({fault!r})")
-        except NOTHING_DONE as fault:
-            self._witness.postponed(wish, fault)
+            answer = await self._ask(_create_message(request, request.key))
+        except UNKNOWN as error:
+            request.unknown += 1
+            self._schedule.step(f"{request.input_key}: unknown outcome ({error!r})")
+        except NOT_DONE as error:
+            self._oracle.task_not_created(request, error)
         except (NotMember, QuotaInsufficient) as refusal:
-            self._witness.refused(wish, refusal)
+            self._oracle.task_refused(request, refusal)
         else:
-            self._witness.created(wish, answer)
+            self._oracle.task_created(request, answer)
         finally:
-            wish.open -= 1
+            request.in_flight -= 1
 
     async def _repeat(self) -> None:
-        """An old key gives its old answer."""
-        wish = self._answered()
-        if wish is not None:
-            await asyncio.gather(self._attempt(wish), self._attempt(wish))
+        """Send an answered request with its key again: the answer must be the same."""
+        request = self._answered_request()
+        if request is not None:
+            await asyncio.gather(self._attempt(request), self._attempt(request))
 
-    async def _reuse(self) -> None:
-        """An old key with another body is refused."""
-        wish = self._answered()
-        if wish is None or wish.key is None:
+    async def _reuse_key(self) -> None:
+        """Send a used key with another body: it must be refused."""
+        request = self._answered_request()
+        if request is None or request.key is None:
             return
-        other = replace(wish.key, digest=b"another body")
-        got: TaskCreated | DomainError
+        answer: TaskCreated | DomainError
         try:
-            got = await self._ask(CreateTask(wish.user_id, wish.type, wish.input_key, PictureTemplate.ALL, other))
+            answer = await self._ask(_create_message(request, replace(request.key, digest=b"another body")))
         except NO_ANSWER:
             return
         except DomainError as refusal:
-            got = refusal
-        self._witness.check(isinstance(got, IdempotencyKeyReused), f"{wish.key} with another body was answered {got!r}")
+            answer = refusal
+        refused = isinstance(answer, IdempotencyKeyReused)
+        self._oracle.check(refused, f"{request.key} with another body was answered {answer!r}")
 
-    def _answered(self) -> Wish | None:
-        known = [wish for wish in self._wishes if wish.key and wish.answer]
-        return self._script.random.choice(known) if known else None
+    def _answered_request(self) -> TaskRequest | None:
+        answered = [request for request in self._requests if request.key and request.answer]
+        return self._schedule.random.choice(answered) if answered else None
 
-    async def _look_at_tasks(self) -> None:
-        mine = [wish.answer for wish in self._wishes if isinstance(wish.answer, TaskCreated)]
-        page = await self._outside.ask(ListTasks(TaskFilter(self.user_id), 100, 0))
+    async def _read_tasks(self) -> None:
+        created = [request.answer for request in self._requests if isinstance(request.answer, TaskCreated)]
+        page = await self._context.ask(ListTasks(TaskFilter(self.user_id), 100, 0))
         if page is not None:
-            (kept,) = self._witness.rows("SELECT COUNT(*) FROM tasks WHERE user_id = ?", self.user_id)
-            between = len(mine) <= page.total <= kept[0]
-            self._witness.check(between, f"{len(mine)} tasks before, {page.total} listed, {kept[0]} after")
-        for answer in mine[-3:]:
-            was_final = answer.task_id in self._witness.finals
-            task = await self._outside.ask(GetTask(self.user_id, answer.task_id))
+            (stored,) = self._oracle.rows("SELECT COUNT(*) FROM tasks WHERE user_id = ?", self.user_id)
+            between = len(created) <= page.total <= stored[0]
+            self._oracle.check(between, f"{len(created)} tasks before, {page.total} listed, {stored[0]} after")
+        for answer in created[-3:]:
+            was_final = answer.task_id in self._oracle.final_states
+            task = await self._context.ask(GetTask(self.user_id, answer.task_id))
             if task is not None:
-                self._witness.saw(task, was_final)
+                self._oracle.task_shown(task, was_final)
 
     async def _read_balance(self) -> None:
-        confirmed = self._witness.positions[self.user_id]
-        if self._script.chance(0.5):
-            balance = await self._outside.ask(GetBalance(self.user_id))
+        confirmed = self._oracle.positions[self.user_id]
+        if self._schedule.chance(0.5):
+            balance = await self._context.ask(GetBalance(self.user_id))
         else:
-            status = await self._outside.ask(GetMembershipStatus(self.user_id))
+            status = await self._context.ask(GetMembershipStatus(self.user_id))
             balance = status.balance if status else None
         if balance is not None:
-            self._witness.balance_read(self.user_id, confirmed, balance)
+            self._oracle.balance_shown(self.user_id, confirmed, balance)
 
     # --- orders ---
 
     async def _buy(self) -> None:
-        channel = self._script.random.choice(list(self._outside.gateways))
-        plan = self._script.random.choice(("monthly", "trial", None))
-        purchased = await self._ordered(Purchase(self.user_id, channel, plan, False, self._order_key()))
+        channel = self._schedule.random.choice(list(self._context.gateways))
+        plan = self._schedule.random.choice(("monthly", "trial", None))
+        purchased = await self._purchase(Purchase(self.user_id, channel, plan, False, self._new_order_key()))
         if purchased is None:
             return
         order = purchased.order
-        self._script.step(f"{self.user_id[-4:]} has order {order.id[-6:]} at {channel}")
-        self._witness.orders.add(order.id)
+        self._schedule.step(f"{self.user_id[-4:]} has order {order.id[-6:]} at {channel}")
+        self._oracle.orders.add(order.id)
         self._orders.append(order.id)
-        if self._script.chance(0.85):
-            await asyncio.sleep(self._script.pause(10))
-            state = PaymentState.PAID if self._script.chance(0.9) else PaymentState.FAILED
-            if self._outside.gateways[channel].settle(order.id, state):
-                await Notifications(self._outside, channel).about(order.id)
+        if self._schedule.chance(0.85):
+            await asyncio.sleep(self._schedule.pause(10))
+            state = PaymentState.PAID if self._schedule.chance(0.9) else PaymentState.FAILED
+            if self._context.gateways[channel].pay(order.id, state):
+                await Notifications(self._context, channel).send(order.id)
 
-    def _order_key(self) -> IdempotencyKey | None:
-        self._keys += 1
-        return IdempotencyKey(f"order {self._keys}", b"body") if self._script.chance(0.6) else None
+    def _new_order_key(self) -> IdempotencyKey | None:
+        self._order_keys += 1
+        return IdempotencyKey(f"order {self._order_keys}", b"body") if self._schedule.chance(0.6) else None
 
-    async def _ordered(self, wanted: Purchase) -> PlacedOrder | None:
-        """With a key: twice at once, and again until somebody answers. Whoever answers names the same order."""
+    async def _purchase(self, purchase: Purchase) -> PlacedOrder | None:
+        """Place an order; with a key, twice at once and again until there is an answer. All answers must agree."""
 
         async def try_once() -> PlacedOrder | None:
-            return await self._outside.ask(wanted)
+            return await self._context.ask(purchase)
 
-        if wanted.key is None:
+        if purchase.key is None:
             return await try_once()
-        for _ in range(TRIES):
-            answers = await asyncio.gather(try_once(), try_once())
-            given = [answer for answer in answers if answer is not None]
-            if given:
-                made = self._witness.rows(
-                    "SELECT order_id FROM order_keys WHERE user_id = ? AND key = ?", self.user_id, wanted.key.key
-                )
-                self._witness.check(made == [(given[0].order.id,)], f"{wanted.key.key} is {made}")
-                self._witness.check(given[0].form == given[-1].form, f"{wanted.key.key} was answered in two ways")
-                self._witness.check(given[0].order.id == given[-1].order.id, f"{wanted.key.key} made two orders")
-                return given[0]
-            await asyncio.sleep(self._script.pause(5))
+        for _ in range(ATTEMPTS):
+            answers = [answer for answer in await asyncio.gather(try_once(), try_once()) if answer is not None]
+            if answers:
+                self._check_purchase(purchase.key.key, answers[0], answers[-1])
+                return answers[0]
+            await asyncio.sleep(self._schedule.pause(5))
         return None
 
-    async def _look_at_order(self) -> None:
+    def _check_purchase(self, key: str, first: PlacedOrder, last: PlacedOrder) -> None:
+        query = "SELECT order_id FROM order_keys WHERE user_id = ? AND key = ?"
+        stored = self._oracle.rows(query, self.user_id, key)
+        self._oracle.check(stored == [(first.order.id,)], f"{key} belongs to {stored}")
+        self._oracle.check(first.form == last.form, f"{key} was answered with two payment forms")
+        self._oracle.check(first.order.id == last.order.id, f"{key} made two orders")
+
+    async def _read_orders(self) -> None:
         if not self._orders:
             return
-        known = self._script.random.choice(self._orders)
-        order = await self._outside.ask(GetOrder(self.user_id, known))
+        order_id = self._schedule.random.choice(self._orders)
+        order = await self._context.ask(GetOrder(self.user_id, order_id))
         if order is not None and order.status == "paid":
-            self._witness.confirm(self.user_id, EntryKind.GRANT, order.id)
-        listed = await self._outside.ask(ListOrders(self.user_id, 100, 0))
-        if listed is not None:
-            self._witness.check(known in {order.id for order in listed.orders}, f"order {known} is listed")
+            self._oracle.confirm(self.user_id, EntryKind.GRANT, order.id)
+        page = await self._context.ask(ListOrders(self.user_id, 100, 0))
+        if page is not None:
+            self._oracle.check(order_id in {order.id for order in page.orders}, f"order {order_id} is listed")
+
+
+def _create_message(request: TaskRequest, key: IdempotencyKey | None) -> CreateTask:
+    return CreateTask(request.user_id, request.type, request.input_key, PictureTemplate.ALL, key)

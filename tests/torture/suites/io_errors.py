@@ -1,6 +1,6 @@
-"""I/O errors and a full disk at the N-th operation: an answer holds, or nothing was done, or it says it cannot know.
+"""I/O errors and a full disk at the N-th operation: each answer holds, or is a refusal, or says "unknown".
 
-N counts from the very start of the server. Twenty seeds in a row cover every N of each kind of trouble.
+N counts from the start of the server. Twenty consecutive seeds cover every N of each kind of fault.
 """
 
 from __future__ import annotations
@@ -8,100 +8,99 @@ from __future__ import annotations
 import asyncio
 import shutil
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 from server.system import CannotStart
-from storage.engine.database import Database
-from tests.support.server import running_server
-from tests.torture.disk.disk import Disk, put
-from tests.torture.disk.faults import Fault, Trouble
-from tests.torture.mutants import Confident, connections
-from tests.torture.scenario import FirstStart, Story
-from tests.torture.suite import Report
-from tests.torture.workload import Errands, Start
+from tests.support.server import LocalServer, running_server
+from tests.torture.disk.disk import Disk, write_image
+from tests.torture.disk.faults import Fault, FaultKind
+from tests.torture.disk.unsynced import without_syncs
+from tests.torture.expected_state import check_database
+from tests.torture.mutants.commits import IgnoredCommitErrors, connections
+from tests.torture.scenario import FirstStart, Scenario
+from tests.torture.suite import SuiteReport
+from tests.torture.workload import SeedData, Workload
 
 NAME = "I/O errors at the N-th operation"
 CONTROL = "a failed COMMIT is answered as a success"
 
-SLICES = 20
-_SETTINGS: dict[str, Any] = {"tasks": {"workers": 0}}
+SEEDS_FOR_ALL_CASES = 20
+R = TypeVar("R")
 _NEVER = 1_000_000_000
 
-
 Variant = Callable[[], AbstractContextManager[None]]
-Plot = tuple[Fault, Callable[[], Story]]
+Case = tuple[Fault, Callable[[], Scenario]]
 
 
-def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
-    variant: Variant = (lambda: connections(Confident)) if broken else nullcontext
+def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
+    variant: Variant = (lambda: connections(IgnoredCommitErrors)) if mutant else nullcontext
     folder.mkdir(parents=True, exist_ok=True)
-    plots = _plots(folder, asyncio.run(_prepare(folder / "start")))
-    report = Report()
+    cases = _cases(folder)
+    report = SuiteReport()
     for seed in seeds:
-        for number in range(seed % SLICES, len(plots), SLICES):
-            fault, story = plots[number]
-            found = _round(folder / f"{seed} {number}", story(), fault, variant)
-            found.violations = [f"seed {seed}, {story().__class__.__name__}, {fault}: {v}" for v in found.violations]
-            report.add(found)
-            if broken and report.violations:
-                return report  # once is enough
+        for number in range(seed % SEEDS_FOR_ALL_CASES, len(cases), SEEDS_FOR_ALL_CASES):
+            fault, new_scenario = cases[number]
+            scenario = new_scenario()
+            found = _run_case(folder / f"{seed} {number}", scenario, fault, variant)
+            report.add(found, f"seed {seed}, {type(scenario).__name__}, {fault}")
+            if mutant and report.violations:
+                return report
     return report
 
 
-def _plots(folder: Path, start: Start) -> list[Plot]:
-    """Every fault that either story can meet."""
-    stories: list[Callable[[], Story]] = [lambda: Errands(start), FirstStart]
+def _cases(folder: Path) -> list[Case]:
+    """Return every fault that can hit one of the scenarios."""
+    with without_syncs():
+        seed_data = asyncio.run(_with_server(folder / "seed data", SeedData.create))
+    scenarios: list[Callable[[], Scenario]] = [lambda: Workload(seed_data), FirstStart]
     return [
-        (Fault(trouble, at, lasting), story)
-        for story in stories
-        for trouble in Trouble
-        for at in range(1, _count(folder / "count", story(), trouble) + 1)
+        (Fault(kind, at, lasting), scenario)
+        for scenario in scenarios
+        for kind in FaultKind
+        for at in range(1, _count_operations(folder / "count", scenario(), kind) + 1)
         for lasting in (False, True)
     ]
 
 
-async def _prepare(data: Path) -> Start:
-    """A healthy start to copy for each round: a member with two tasks, and an order to be paid."""
-    async with running_server(data, **_SETTINGS) as server:
-        return await Start.prepare(server)
-
-
-def _count(folder: Path, story: Story, trouble: Trouble) -> int:
-    """How many operations of the whole story this trouble can hit."""
-    disk = Disk(fault=Fault(trouble, _NEVER, False))
-    _attempt(folder, story, disk)
+def _count_operations(folder: Path, scenario: Scenario, kind: FaultKind) -> int:
+    """Return how many operations of the scenario this kind of fault can hit."""
+    disk = Disk(fault=Fault(kind, _NEVER, False))
+    _run_on_disk(folder, scenario, disk)
     shutil.rmtree(folder)
-    return disk.concerned
+    return disk.eligible_operations
 
 
-def _round(folder: Path, story: Story, fault: Fault, variant: Variant) -> Report:
-    disk = Disk(fault=fault)
+def _run_case(folder: Path, scenario: Scenario, fault: Fault, variant: Variant) -> SuiteReport:
+    """Run on the failing disk, check the files and the files after a power cut, then send everything again."""
+    data, disk = folder / "data", Disk(fault=fault)
     with variant():
-        broken = _attempt(folder, story, disk)
-    report = Report(disk.faults, story.answers, broken)
+        violations = _run_on_disk(folder, scenario, disk)
+    report = SuiteReport(disk.faults, scenario.answers, violations)
     image = disk.power_cut(Random(fault.at))
-    if "darkroom.sqlite3" in image:
-        put(image, folder / "cut")
-        report.violations += asyncio.run(_kept(folder / "cut", story))
-    report.violations += asyncio.run(_kept(folder / "data", story))
-    asyncio.run(_later(folder / "data", story))
-    report.violations += story.violations + asyncio.run(_kept(folder / "data", story))
+    with without_syncs():
+        if "darkroom.sqlite3" in image:
+            write_image(image, folder / "cut")
+            report.add(_check(folder / "cut", scenario), "after a power cut")
+        report.add(_check(data, scenario), "after the fault")
+        asyncio.run(_with_server(data, scenario.retry))
+        report.violations += scenario.violations
+        report.add(_check(data, scenario), "after the retry")
     shutil.rmtree(folder)
     return report
 
 
-def _attempt(folder: Path, story: Story, disk: Disk) -> list[str]:
-    """Run the story over the disk; what came of it other than answers, or a server that says why it cannot start."""
+def _run_on_disk(folder: Path, scenario: Scenario, disk: Disk) -> list[str]:
+    """Run the scenario on the disk. Return the traceback of any exception other than a refused start."""
     folder.mkdir()
-    if story.source is not None:
-        shutil.copytree(story.source, folder / "data")
+    if scenario.initial_data is not None:
+        shutil.copytree(scenario.initial_data, folder / "data")
     try:
         with disk.in_use():
-            asyncio.run(_run(folder / "data", story))
+            asyncio.run(_with_server(folder / "data", scenario.run))
     except CannotStart:
         pass
     except Exception:
@@ -109,18 +108,10 @@ def _attempt(folder: Path, story: Story, disk: Disk) -> list[str]:
     return []
 
 
-async def _run(data: Path, story: Story) -> None:
-    async with running_server(data, **_SETTINGS) as server:
-        await story.play(server)
+async def _with_server(data: Path, use: Callable[[LocalServer], Awaitable[R]]) -> R:
+    async with running_server(data, tasks={"workers": 0}) as server:
+        return await use(server)
 
 
-async def _later(data: Path, story: Story) -> None:
-    async with running_server(data, **_SETTINGS) as server:
-        await story.again(server)
-
-
-async def _kept(data: Path, story: Story) -> list[str]:
-    database = await Database.open(data)
-    found = await database.read(story.broken)
-    await database.close()
-    return [f"{data.name}: {violation}" for violation in found]
+def _check(data: Path, scenario: Scenario) -> SuiteReport:
+    return SuiteReport(violations=asyncio.run(check_database(data, scenario.find_violations)))

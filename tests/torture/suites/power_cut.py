@@ -1,120 +1,112 @@
-"""The power is cut under 64 writers, over a disk that forgets what was not synced: what was answered is there."""
+"""Cut the power under 64 writers, on a disk that loses unsynced writes: every answered change is there afterwards."""
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from storage.engine.database import Database
-from storage.engine.errors import StorageError
 from tests.support.server import running_server
-from tests.torture.concurrent_clients import PLENTY, Crowd
-from tests.torture.disk.disk import Disk, Image, put
-from tests.torture.expected_state import Promises
-from tests.torture.mutants import Relaxed, answering_early, connections
-from tests.torture.suite import Report
+from tests.torture.concurrent_clients import ConcurrentClients
+from tests.torture.disk.disk import Disk, DiskImage, write_image
+from tests.torture.expected_state import ExpectedState, check_database
+from tests.torture.mutants.commits import NormalSynchronous, answering_early, connections
+from tests.torture.processes import LARGE_PLAN
+from tests.torture.suite import SuiteReport, run_rounds
 
 NAME = "power cut under 64 writers"
 CONTROL = "synchronous=NORMAL; then: answers before the commit"
 
-SYNC_SECONDS = (0, 0.02)  # one run each a round
+SYNC_SECONDS = (0, 0.02)  # a round has a run with each
 REQUESTS = 400
 MEMBERS = 4
-CUT_CHANCE = 1 / 100  # at each operation of the disk; some 20 cuts a run
+CUT_PROBABILITY = 1 / 100  # at each operation of the disk; about 20 cuts in a run
 
 
-class Folding(sqlite3.Connection):
-    """Folds the log into the database every few commits, so that cuts meet that, too."""
+class FrequentCheckpoints(sqlite3.Connection):
+    """Moves the log into the database every few commits, so that power cuts hit checkpoints as well."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.execute("PRAGMA wal_autocheckpoint=200").close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    promises: Promises
-    image: Image
+    expected: ExpectedState
+    image: DiskImage
 
 
 @dataclass(slots=True)
-class _Power:
-    """Cuts it at random operations of the disk, which goes on: each cut is an image of its own.
+class _PowerCuts:
+    """Takes an image of the disk at random operations, as a power cut would leave it, while the disk goes on.
 
-    The first cuts may hit the very first start, with nothing promised yet: then the files must be good for another one.
+    The first cuts may hit the first start, when nothing was answered yet: another start must be able to use the files.
     """
 
     random: Random
-    promises: Promises = field(default_factory=Promises)
+    expected: ExpectedState = field(default_factory=ExpectedState)
     disk: Disk = field(init=False)
     cuts: list[_Cut] = field(default_factory=list)
 
     def watch(self, number: int) -> None:
-        if self.random.random() < CUT_CHANCE:
-            answered = self.promises.copy()  # first this, then the image: what is answered meanwhile is not asked for
+        if self.random.random() < CUT_PROBABILITY:
+            answered = self.expected.copy()  # before the image, because it must not contain later answers
             self.cuts.append(_Cut(answered, self.disk.power_cut(self.random)))
 
 
 Variant = Callable[[], AbstractContextManager[None]]
-CONTROLS: Sequence[Variant] = (lambda: connections(Relaxed), answering_early)
+MUTANTS: Sequence[Variant] = (lambda: connections(NormalSynchronous), answering_early)
 
 
-def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
-    if not broken:
-        return run_variant(folder, seeds, lambda: connections(Folding))
-    found = [run_variant(folder / str(n), seeds, variant) for n, variant in enumerate(CONTROLS)]
-    report = Report()
-    for control in found:
+def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
+    if not mutant:
+        return run_rounds(folder, seeds, partial(_round, lambda: connections(FrequentCheckpoints)), mutant=False)
+    report, red = SuiteReport(), []
+    for number, variant in enumerate(MUTANTS):
+        control = run_rounds(folder / str(number), seeds, partial(_round, variant), mutant=True)
         report.add(control)
-    if not all(control.violations for control in found):
-        report.violations = []  # each of them has to turn this suite red
+        red.append(bool(control.violations))
+    if not all(red):
+        report.violations = []  # the suite has to find both mutants
     return report
 
 
-def run_variant(folder: Path, seeds: Sequence[int], variant: Variant) -> Report:
-    report = Report()
-    for seed in seeds:
-        for seconds in SYNC_SECONDS:
-            found = _round(folder / f"{seed}-{seconds}", Random(seed), seconds, variant)
-            found.violations = [f"seed {seed}, sync {seconds} s: {violation}" for violation in found.violations]
-            report.add(found)
+async def _round(variant: Variant, folder: Path, random: Random, mutant: bool) -> SuiteReport:
+    report = SuiteReport()
+    for seconds in SYNC_SECONDS:
+        with variant():
+            found = await _run(folder / f"sync {seconds}", Random(random.random()), seconds, mutant)
+        report.add(found, f"sync {seconds} s")
+        if mutant and report.violations:
+            break
     return report
 
 
-def _round(folder: Path, random: Random, sync_seconds: float, variant: Variant) -> Report:
-    power = _Power(Random(random.random()))  # its own: it is asked from SQLite's threads
+async def _run(folder: Path, random: Random, sync_seconds: float, mutant: bool) -> SuiteReport:
+    power = _PowerCuts(Random(random.random()))  # not `random`, because SQLite's threads draw from it
     power.disk = Disk(sync_seconds=sync_seconds, watch=power.watch)
-    with variant(), power.disk.in_use():
-        crowd = asyncio.run(_write(folder / "data", random, power))
-    report = Report(faults=len(power.cuts), violations=crowd.violations)
+    with power.disk.in_use():
+        violations = await _write(folder / "data", random, power)
+    report = SuiteReport(faults=len(power.cuts), violations=violations)
     for number, cut in enumerate(power.cuts):
-        put(cut.image, folder / f"cut {number}")
-        report.checked += len(cut.promises)
-        report.violations += asyncio.run(_found_after(folder / f"cut {number}", cut.promises))
+        if mutant and report.violations:
+            break
+        write_image(cut.image, folder / f"cut {number}")
+        report.checked += len(cut.expected)
+        report.violations += await check_database(folder / f"cut {number}", cut.expected.find_violations)
     return report
 
 
-async def _write(data: Path, random: Random, power: _Power) -> Crowd:
-    async with running_server(data, tasks={"workers": 0}, membership={"plans": PLENTY}) as server:
-        crowd = Crowd(server, data, server.clock, random)
-        power.promises = crowd.promises
-        await crowd.gather(MEMBERS)
-        await crowd.write(REQUESTS)
-    return crowd
-
-
-async def _found_after(folder: Path, promises: Promises) -> list[str]:
-    """What a start on these files finds wanting."""
-    try:
-        database = await Database.open(folder)
-    except StorageError as fault:
-        return [f"the database cannot be opened: {fault}"]
-    found = await database.read(promises.broken)
-    await database.close()
-    return found
+async def _write(data: Path, random: Random, power: _PowerCuts) -> list[str]:
+    async with running_server(data, tasks={"workers": 0}, membership={"plans": LARGE_PLAN}) as server:
+        clients = ConcurrentClients(server, data, server.clock, random)
+        power.expected = clients.expected
+        await clients.register_members(MEMBERS)
+        await clients.write(REQUESTS)
+    return clients.violations

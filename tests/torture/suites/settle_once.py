@@ -1,4 +1,4 @@
-"""Success, failure, a lapsed lease and stale reports in random orders: one final state, and one refund if it failed."""
+"""Success, failure, expired leases and stale reports in random orders: one final state, and one refund if it failed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from actors.ports import PictureTemplate
 from actors.quota.actor import Quota
 from actors.quota.commands import Adjust
 from actors.task.actor import BASIC_CLEAN, LEASE, OUTSIDE_LEASE, Tasks
-from actors.task.messages import CreateTask, FailTask, FinishTask, GetTask, ReleaseTask, Sweep, Task, TaskStatus
-from actors.task.messages import ReportStatus as Reported
+from actors.task.messages import (
+    CreateTask,
+    FailTask,
+    FinishTask,
+    GetTask,
+    ReleaseTask,
+    ReportStatus,
+    Sweep,
+    Task,
+    TaskStatus,
+)
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
 from storage.auth import users
@@ -26,77 +35,72 @@ from storage.quota.adjustments import Adjustment
 from storage.task import tasks
 from tests.support.invariants import audit_violations
 from tests.support.server import ManualClock
-from tests.torture.mutants import setting_final_states
-from tests.torture.suite import Report
+from tests.torture.mutants.tasks import setting_final_states
+from tests.torture.suite import SuiteReport, run_rounds
 
 NAME = "settled once, in random orders"
 CONTROL = "a final state is set, not won"
 
-ORDERS = 100  # tasks a round, each with an order of its own
+TASKS = 100  # in a round
 STEPS = 6
-SHARE = 0.3  # of the tasks and leases that something happens to in a step
+SHARE = 0.3  # of the tasks and leases that are used in a step
 _FINAL = (TaskStatus.SUCCESS, TaskStatus.FAILED)
 _USER = new_id()
 
 
-def run(folder: Path, seeds: Sequence[int], *, broken: bool = False) -> Report:
-    report = Report()
-    for seed in seeds:
-        with setting_final_states() if broken else nullcontext():
-            found = asyncio.run(_round(folder / str(seed), Random(seed)))
-        found.violations = [f"seed {seed}: {violation}" for violation in found.violations]
-        report.add(found)
-    return report
+def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
+    return run_rounds(folder, seeds, _round, mutant=mutant)
 
 
-async def _round(folder: Path, random: Random) -> Report:
+async def _round(folder: Path, random: Random, mutant: bool) -> SuiteReport:
     db, clock = await Database.open(folder / "data"), ManualClock()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     quota = Quota(db, clock)
     actor = Tasks(db, clock, quota, store, PictureProcesses(1), 0, {BASIC_CLEAN: 1}, folder)
-    for started in (quota, actor):
-        started.start()
-    contest = Contest(db, clock, actor, random)
+    quota.start()
+    actor.start()
     try:
         await db.write(lambda connection: users.add(connection, User(_USER, "phone", 0)))
-        await quota.ask(Adjust(Adjustment(new_id(), _USER, "to begin with", 0), ORDERS))
-        return await _contested(contest)
+        await quota.ask(Adjust(Adjustment(new_id(), _USER, "initial balance", 0), TASKS))
+        with setting_final_states() if mutant else nullcontext():
+            return await _race(CompetingWorkers(db, clock, actor, random))
     finally:
         await actor.stop()
         await quota.stop()
         await db.close()
 
 
-async def _contested(contest: Contest) -> Report:
-    made = [CreateTask(_USER, BASIC_CLEAN, "input/x.png", PictureTemplate.ALL) for _ in range(ORDERS)]
-    ids = [created.task_id for created in await asyncio.gather(*map(contest.tasks.ask, made))]
+async def _race(workers: CompetingWorkers) -> SuiteReport:
+    creations = [CreateTask(_USER, BASIC_CLEAN, "input/x.png", PictureTemplate.ALL) for _ in range(TASKS)]
+    ids = [created.task_id for created in await asyncio.gather(*map(workers.tasks.ask, creations))]
     for _ in range(STEPS):
-        await contest.claim()
-        await contest.compete(ids)
-        await contest.observe(ids)
-    await contest.all([contest.report(id, TaskStatus.FAILED) for id in ids])
-    await contest.observe(ids)
-    unfinished = [f"task {id} never ended" for id in ids if id not in contest.ended]
-    sums = await contest.db.read(audit_violations)
-    return Report(contest.acts, len(ids), contest.violations + contest.contradictions() + unfinished + sums)
+        await workers.claim()
+        await workers.compete(ids)
+        await workers.read(ids)
+    await workers.run_all([workers.report(id, TaskStatus.FAILED) for id in ids])
+    await workers.read(ids)
+    unfinished = [f"task {id} never ended" for id in ids if id not in workers.ended]
+    audit = await workers.db.read(audit_violations)
+    violations = workers.violations + workers.find_contradictions() + unfinished + audit
+    return SuiteReport(workers.actions, len(ids), violations)
 
 
 @dataclass(slots=True)
-class Contest:
-    """Everybody who may end a task, and what was seen of each task so far."""
+class CompetingWorkers:
+    """All workers that can end a task, and what was read of each task so far."""
 
     db: Database
     clock: ManualClock
     tasks: Tasks
     random: Random
-    acts: int = 0
-    leases: list[Task] = field(default_factory=list)  # that were ever held here
+    actions: int = 0
+    leases: list[Task] = field(default_factory=list)  # every lease that was ever held
     ended: dict[str, Task] = field(default_factory=dict)
-    accepted: dict[str, list[TaskStatus]] = field(default_factory=dict)  # final states that a reporter was told it won
+    accepted: dict[str, list[TaskStatus]] = field(default_factory=dict)  # final states whose report was accepted
     violations: list[str] = field(default_factory=list)
 
-    def contenders(self) -> Sequence[Callable[[str], Awaitable[None]]]:
-        """Whoever else may end a task joins here."""
+    def actions_on_a_task(self) -> Sequence[Callable[[str], Awaitable[None]]]:
+        """Return the actions to choose from. Any new way to end a task belongs here."""
         return [
             lambda id: self.report(id, TaskStatus.SUCCESS),
             lambda id: self.report(id, TaskStatus.FAILED),
@@ -104,38 +108,44 @@ class Contest:
         ]
 
     async def claim(self) -> None:
-        """Some tasks are taken by a worker of this process, which may come back to them at any later time."""
-        now, some = self.clock.now(), self.random.randint(1, ORDERS // 2)
-        self.leases += await self.db.write(lambda c: tasks.claim(c, BASIC_CLEAN, some, now, now + LEASE))
+        """Claim some tasks for this process. Their leases may be used at any later time."""
+        now, number = self.clock.now(), self.random.randint(1, TASKS // 2)
+        self.leases += await self.db.write(lambda c: tasks.claim(c, BASIC_CLEAN, number, now, now + LEASE))
 
     async def compete(self, ids: Sequence[str]) -> None:
-        """Many things happen to the tasks at once and in a random order; sometimes leases have run out before."""
+        """Run many actions at once and in random order; often leases have expired before."""
         if self.random.random() < 0.6:
             self.clock.advance(seconds=self.random.choice([1, LEASE, OUTSIDE_LEASE]) / 1000)
-        named = [self.random.choice(self.contenders())(id) for id in ids if self.random.random() < SHARE]
-        held = [self._holder_says(lease) for lease in self.leases if self.random.random() < SHARE]
-        acts = [*named, *held, self.tasks.ask(Sweep()), self.tasks.ask(Sweep())]
-        self.random.shuffle(acts)
-        self.acts += len(acts)
-        await self.all(acts)
+        choices = self.actions_on_a_task()
+        by_id = [self.random.choice(choices)(id) for id in ids if self.random.random() < SHARE]
+        by_lease = [self._report_as_holder(lease) for lease in self.leases if self.random.random() < SHARE]
+        actions = [*by_id, *by_lease, self.tasks.ask(Sweep()), self.tasks.ask(Sweep())]
+        self.random.shuffle(actions)
+        self.actions += len(actions)
+        await self.run_all(actions)
 
-    async def all(self, acts: Sequence[Awaitable[None]]) -> None:
-        """Only a refusal that means something may come of it, and that was dealt with."""
-        outcomes = await asyncio.gather(*acts, return_exceptions=True)
-        self.violations += [f"somebody was answered {outcome!r}" for outcome in outcomes if outcome is not None]
+    async def run_all(self, actions: Sequence[Awaitable[None]]) -> None:
+        """Run actions at once. An exception that they do not handle themselves is a violation."""
+        outcomes = await asyncio.gather(*actions, return_exceptions=True)
+        self.violations += [f"an action ended with {outcome!r}" for outcome in outcomes if outcome is not None]
 
     async def report(self, task_id: str, status: TaskStatus) -> None:
         with suppress(TaskFinished):
-            await self.tasks.ask(Reported(task_id, status, ["https://pictures.example/1.png"], "the worker said so"))
+            await self.tasks.ask(ReportStatus(task_id, status, ["https://pictures.example/1.png"], "worker_failed"))
             if status in _FINAL:
                 self.accepted.setdefault(task_id, []).append(status)
 
-    async def _holder_says(self, lease: Task) -> None:
-        """The lease may be over, and others may have ended the task: then this changes nothing."""
-        says = [FinishTask(lease, ["output/1.png"]), FailTask(lease, "internal"), ReleaseTask(lease, interrupted=True)]
-        await self.tasks.ask(self.random.choice(says))
+    async def _report_as_holder(self, lease: Task) -> None:
+        """Use a lease. If it has expired or the task has ended, this must change nothing."""
+        messages = [
+            FinishTask(lease, ["output/1.png"]),
+            FailTask(lease, "internal"),
+            ReleaseTask(lease, interrupted=True),
+        ]
+        await self.tasks.ask(self.random.choice(messages))
 
-    async def observe(self, ids: Sequence[str]) -> None:
+    async def read(self, ids: Sequence[str]) -> None:
+        """Read all tasks. A task that has ended must not change."""
         for task in await asyncio.gather(*(self.tasks.ask(GetTask(_USER, id)) for id in ids)):
             before = self.ended.get(task.id, task)
             if before != task:
@@ -143,9 +153,10 @@ class Contest:
             if task.status in _FINAL:
                 self.ended[task.id] = task
 
-    def contradictions(self) -> list[str]:
+    def find_contradictions(self) -> list[str]:
+        """Return the tasks whose final state is not the only accepted one."""
         return [
-            f"reporters of {id} were told that {', '.join(told)} was accepted, and it is {self.ended[id].status}"
-            for id, told in self.accepted.items()
-            if id in self.ended and told != [self.ended[id].status]
+            f"reports of {', '.join(states)} were accepted for task {id}, which is {self.ended[id].status}"
+            for id, states in self.accepted.items()
+            if id in self.ended and states != [self.ended[id].status]
         ]

@@ -1,0 +1,62 @@
+"""Mutants that set a task's final state instead of winning it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from storage.engine.connection import Connection
+from storage.task import tasks
+from storage.task.tasks import FailedTask
+
+
+@contextmanager
+def setting_final_states() -> Iterator[None]:
+    """Set a final state whatever the task's state was."""
+    with setting_success(), setting_failure():
+        yield
+
+
+@contextmanager
+def setting_success() -> Iterator[None]:
+    def set_success(
+        connection: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int
+    ) -> bool:
+        return _set(connection, task_id, "success", None, now)
+
+    with patch.object(tasks, "win_success", set_success):
+        yield
+
+
+@contextmanager
+def setting_failure() -> Iterator[None]:
+    def set_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
+        return {task for task in failed if _set(connection, task.id, "failed", task.reason, now)}
+
+    with patch.object(tasks, "win_failed", set_failed):
+        yield
+
+
+@contextmanager
+def ignoring_lost_leases() -> Iterator[None]:
+    """Let a worker end a task although it has lost the lease."""
+    original = tasks.win_success
+
+    def win_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
+        return original(c, task_id, results, None, now)
+
+    with patch.object(tasks, "win_success", win_success):
+        yield
+
+
+def _set(connection: Connection, task_id: str, state: str, error: str | None, now: int) -> bool:
+    changed = connection.execute(
+        """
+        UPDATE tasks SET status = ?, error = coalesce(?, error), waiting = 0, holder = NULL, lease_until = NULL,
+            updated_at = ?, completed_at = ?
+        WHERE id = ?
+        """,
+        (state, error, now, now, task_id),
+    )
+    return changed.rowcount == 1

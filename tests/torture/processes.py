@@ -1,0 +1,23 @@
+"""Start the server of the torture suites in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.process import ServerProcess, server_process
+from tests.support.server import SECRETS
+
+LARGE_PLAN = [{"id": "plenty", "name": "Plenty", "price": 1, "quota": 100_000, "days": 30}]
+WITH_LARGE_PLAN = {"MEMBERSHIP__PLANS": json.dumps(LARGE_PLAN)}
+_SETTINGS = {"TASKS__WORKERS": "0", "SECRETS__MEDIA": SECRETS["media"], "SECRETS__INTERNAL": SECRETS["internal"]}
+
+
+@asynccontextmanager
+async def torture_server(data: Path, mutant: str | None, **settings: str) -> AsyncIterator[ServerProcess]:
+    """Run tests/torture/server.py, as the named mutant if there is a name. At the end it is killed if it still runs."""
+    program = ("tests.torture.server", *(() if mutant is None else ("--mutant", mutant)))
+    async with server_process(data, program, **_SETTINGS | settings) as server:
+        yield server
