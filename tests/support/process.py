@@ -1,4 +1,4 @@
-"""A real `darkroom serve` in a process of its own, to be killed."""
+"""Run the darkroom command in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import aiohttp
 from server.commands.serve import READY
 from tests.support.server import HIGH_LIMITS
 
-PROGRAM = ("server.commands.main",)  # the module that is run, with what comes before the command
+PROGRAM = ("server.commands.main",)  # the module to run, and the arguments before the command
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment with the given settings and no others: `TASKS__WORKERS="0"`."""
+    """Return this process's environment with these settings only: `TASKS__WORKERS="0"`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM__")}
     return inherited | {f"DARKROOM__{name}": value for name, value in settings.items()}
 
 
 async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
-    """Start the command; its output is for reading."""
+    """Start a command. The caller has to read its output."""
     return await _start(PROGRAM, arguments, cwd, PIPE, settings)
 
 
@@ -51,8 +51,8 @@ class ServerProcess:
     output: str = ""
 
     async def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; the exit status. Then `output` is what was printed since the start."""
-        with suppress(ProcessLookupError):  # it may have been quicker
+        """Send a signal, wait for the end and return the exit status. `output` is then everything that was printed."""
+        with suppress(ProcessLookupError):  # the process may have ended by itself
             self.process.send_signal(number)
         output, _ = await self.process.communicate()
         self.output = output.decode()
@@ -62,13 +62,16 @@ class ServerProcess:
 
 @asynccontextmanager
 async def server_process(data: Path, program: Sequence[str] = PROGRAM, **settings: str) -> AsyncIterator[ServerProcess]:
-    """A ready server on a free port; killed at the end if it still runs. Its log is the folder's name with `.log`."""
+    """Run a server on a free port until it is ready; at the end, kill it if it still runs.
+
+    It writes its log into a file beside the data folder, with the folder's name and the suffix `.log`.
+    """
     limits = {f"AUTH__{name.upper()}": str(most) for name, most in HIGH_LIMITS.items()}
-    generous = {**limits, "TASKS__WORKERS": "1"} | settings
+    defaults = {**limits, "TASKS__WORKERS": "1"}
     log = data.with_suffix(".log")
-    with log.open("ab") as stderr:  # a pipe that nobody reads while the server runs would stop it when it is full
+    with log.open("ab") as stderr:  # a file, because a full pipe that is not read would block the server
         serve = ("serve", "--data", str(data), "--port", "0")
-        process = await _start(program, serve, data.parent, stderr, generous)
+        process = await _start(program, serve, data.parent, stderr, defaults | settings)
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()

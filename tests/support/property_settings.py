@@ -1,4 +1,4 @@
-"""How hard the property tests look: `PROPERTY_FACTOR=20 make test` tries twenty times as many examples."""
+"""The number of examples in property tests: `PROPERTY_FACTOR=20 make test` tries twenty times as many."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 FACTOR = int(os.environ.get("PROPERTY_FACTOR", "1"))
 
 
-def examples(usual: int, steps: int = 50) -> settings:
-    """So many examples, of so many steps where they have any. How fast the machine is says nothing about the code."""
+def examples(count: int, steps: int = 50) -> settings:
+    """Return settings for `count` examples, of at most `steps` steps in stateful tests. Slow examples do not fail."""
     return settings(
-        max_examples=usual * FACTOR,
+        max_examples=count * FACTOR,
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,

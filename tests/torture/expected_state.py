@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from storage.engine.database import Database
 from storage.engine.errors import StorageError
 from tests.support.invariants import audit_violations
 
+Check = Callable[[Connection], list[str]]
 RequestKey = tuple[str, str]  # user id and idempotency key
 
 
@@ -70,10 +73,17 @@ class ExpectedState:
         return [f"{len(unknown)} tasks were never answered, at most {allowed} can be"] if len(unknown) > allowed else []
 
 
-async def check_database(folder: Path, *checks: Callable[[Connection], list[str]]) -> list[str]:
+def check_rows(data: Path, *checks: Check) -> list[str]:
+    """Run the checks on a read-only connection, which also works while a server runs. Return their violations."""
+    uri = f"{(data / 'darkroom.sqlite3').as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        return [violation for check in checks for violation in check(connection)]
+
+
+async def check_database(data: Path, *checks: Check) -> list[str]:
     """Open the data folder as a server does at its start. Return the violations that the checks find."""
     try:
-        database = await Database.open(folder, readers=1)
+        database = await Database.open(data, readers=1)
     except StorageError as error:
         return [f"the database cannot be opened: {error}"]
     try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -15,6 +14,7 @@ from server.clock import SystemClock
 from tests.support.process import ServerProcess, http_client
 from tests.support.server import Api
 from tests.torture.concurrent_clients import ConcurrentClients
+from tests.torture.expected_state import check_rows
 from tests.torture.processes import WITH_LARGE_PLAN, torture_server
 from tests.torture.suite import SuiteReport, run_rounds
 
@@ -83,7 +83,4 @@ async def _check(clients: ConcurrentClients, report: SuiteReport) -> None:
 
 
 def _find_violations(clients: ConcurrentClients) -> list[str]:
-    """Read the database on a read-only connection while the server runs."""
-    uri = f"{(clients.data / 'darkroom.sqlite3').as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        return clients.expected.find_violations(connection) + clients.expected.find_unexpected_tasks(connection)
+    return check_rows(clients.data, clients.expected.find_violations, clients.expected.find_unexpected_tasks)
