@@ -27,7 +27,7 @@ def environment(**settings: str) -> dict[str, str]:
     return inherited | {f"DARKROOM__{name}": value for name, value in settings.items()}
 
 
-async def darkroom(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
+async def start_command(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
     """Start a command. The caller has to read its output."""
     return await _start(PROGRAM, arguments, cwd, PIPE, settings)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.process import ServerProcess, server_process
 from tests.support.server import SECRETS
 
-LARGE_PLAN = [{"id": "plenty", "name": "Plenty", "price": 1, "quota": 100_000, "days": 30}]
+LARGE_PLAN = [{"id": "large", "name": "Large", "price": 1, "quota": 100_000, "days": 30}]
 WITH_LARGE_PLAN = {"MEMBERSHIP__PLANS": json.dumps(LARGE_PLAN)}
 _SETTINGS = {"TASKS__WORKERS": "0", "SECRETS__MEDIA": SECRETS["media"], "SECRETS__INTERNAL": SECRETS["internal"]}
 

@@ -15,7 +15,7 @@ from server.settings.load import load
 from server.settings.secrets import generate_secrets
 from server.settings.validation import SettingsError
 from server.system import System
-from tests.support.process import darkroom, environment, server_process
+from tests.support.process import environment, server_process, start_command
 from tests.support.server import TIMEOUT_SECONDS, make_settings, running_server
 
 SAFE = {
@@ -32,7 +32,7 @@ SAFE |= {
 
 async def run_darkroom(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
     """Run the command and return its exit status, standard output and standard error."""
-    process = await darkroom(*arguments, cwd=cwd, **settings)
+    process = await start_command(*arguments, cwd=cwd, **settings)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             out, err = await process.communicate()

@@ -63,7 +63,7 @@ class Operator:
         """Adjust the balance of a user who does not exist, which breaks the transaction of a whole batch."""
         self._oracle.refused_entries.add((EntryKind.ADJUST, f"mistaken {name}"))
         try:
-            adjustment = Adjustment(f"mistaken {name}", "nobody", "a mistake", 0)
+            adjustment = Adjustment(f"mistaken {name}", "unknown user", "a mistake", 0)
             await self._context.server.ask(Adjust(adjustment, 5))
         except (MissingReference, *NO_ANSWER):
             return

@@ -70,7 +70,7 @@ class Oracle:
         request.answer = answer
         balance = self.confirm(request.user_id, EntryKind.CHARGE, answer.task_id)
         self.check(balance == answer.balance, f"the charge of {name} left {balance}, not {answer.balance}")
-        self.check(self.tasks_of(request) == [answer.task_id], f"{name} has one task when that is answered")
+        self.check(self.stored_tasks(request) == [answer.task_id], f"{name} has one task when that is answered")
 
     def task_refused(self, request: TaskRequest, refusal: DomainError) -> None:
         self.schedule.step(f"{request.input_key} is refused: {refusal!r}")
@@ -85,7 +85,7 @@ class Oracle:
         name = request.input_key
         self.schedule.step(f"{name}: not created ({error!r})")
         if request.in_flight == 1 and not request.unknown and request.answer is None:
-            self.check(not self.tasks_of(request), f"{name} was answered as not created ({error!r}) and exists")
+            self.check(not self.stored_tasks(request), f"{name} was answered as not created ({error!r}) and exists")
 
     def entry_refused(self, kind: EntryKind, reference: str) -> None:
         """The answer is a refusal, so no entry may exist unless an earlier attempt made it."""
@@ -157,7 +157,7 @@ class Oracle:
             self.check(stored.get(task_id) == status, f"task {task_id} was {status}, and is now {stored.get(task_id)}")
 
     def _check_request(self, request: TaskRequest) -> None:
-        name, tasks = request.input_key, self.tasks_of(request)
+        name, tasks = request.input_key, self.stored_tasks(request)
         if isinstance(request.answer, TaskCreated):
             self.check(tasks == [request.answer.task_id], f"{name} was created once, as answered: {tasks}")
         elif request.answer is not None:
@@ -184,5 +184,5 @@ class Oracle:
             *self.rows("SELECT user_id, 'a gift' FROM signup_gifts WHERE granted_at IS NULL"),
         ]
 
-    def tasks_of(self, request: TaskRequest) -> list[str]:
+    def stored_tasks(self, request: TaskRequest) -> list[str]:
         return [id for (id,) in self.rows("SELECT id FROM tasks WHERE input_key = ?", request.input_key)]
