@@ -12,16 +12,16 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tests.bench.calls import Call
+from tests.bench.calls import MeasuredCall
 from tests.bench.run_app import run
 
 
 def build_app(responses: dict[str, object]) -> web.Application:
     app = web.Application()
-    app.router.add_post("/api/task/create", _constant(responses[Call.CREATE.value]))
-    app.router.add_get("/api/task/{taskId}", _constant(responses[Call.READ.value]))
-    app.router.add_get("/api/membership/status", _constant(responses[Call.STATUS.value]))
-    app.router.add_post("/api/auth/login", _constant(responses[Call.LOGIN.value]))
+    app.router.add_post("/api/task/create", _constant(responses[MeasuredCall.CREATE.value]))
+    app.router.add_get("/api/task/{taskId}", _constant(responses[MeasuredCall.READ.value]))
+    app.router.add_get("/api/membership/status", _constant(responses[MeasuredCall.STATUS.value]))
+    app.router.add_post("/api/auth/login", _constant(responses[MeasuredCall.LOGIN.value]))
     return app
 
 

@@ -15,7 +15,7 @@ from tests.bench.members import CODE, Member
 from tests.bench.wrk import PRINT_FIGURES
 
 
-class Call(enum.Enum):
+class MeasuredCall(enum.Enum):
     """A call of the API. The value is its name in the report."""
 
     CREATE = "task creation"
@@ -69,17 +69,17 @@ def write_members_file(members: Sequence[Member], file: Path) -> None:
     file.write_text("".join(f"{member.token} {member.picture_url} {member.task}\n" for member in members))
 
 
-def wrk_script(call: Call, members_file: Path, first: int) -> str:
+def wrk_script(call: MeasuredCall, members_file: Path, first: int) -> str:
     """A script for wrk. Keys and phones are numbered from `first` on, so that two runs never share one."""
     path = json.dumps(str(members_file))
     match call:
-        case Call.LOGIN:
+        case MeasuredCall.LOGIN:
             return _LOGIN.format(first=first - 1, **_login_parts()) + PRINT_FIGURES
-        case Call.CREATE:
+        case MeasuredCall.CREATE:
             return _MEMBERS.format(members_file=path, first=first, prepared=_CREATION) + _CREATE + PRINT_FIGURES
-        case Call.READ:
+        case MeasuredCall.READ:
             prepared = f'"GET /api/task/" .. task .. " HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
-        case Call.STATUS:
+        case MeasuredCall.STATUS:
             prepared = f'"GET /api/membership/status HTTP/1.1\\r\\n{_HOST}{_BEARER}\\r\\n"'
     return _MEMBERS.format(members_file=path, first=first, prepared=prepared) + _GET + PRINT_FIGURES
 

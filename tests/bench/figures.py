@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.bench.calls import Call
+from tests.bench.calls import MeasuredCall
 from tests.bench.servers import BARE, BASELINE, DARKROOM
 from tests.bench.wrk import Load
 
@@ -16,7 +16,7 @@ from tests.bench.wrk import Load
 class LoadProfile:
     """One call under one load. With `single_user`, all requests come from one member."""
 
-    call: Call
+    call: MeasuredCall
     connections: int
     single_user: bool = False
 
@@ -96,8 +96,13 @@ class Results:
 
     def targets(self) -> list[Target]:
         """Ratios of medians, at 64 connections."""
-        create, single_user = LoadProfile(Call.CREATE, 64), LoadProfile(Call.CREATE, 64, single_user=True)
-        read, status, login = (LoadProfile(call, 64) for call in (Call.READ, Call.STATUS, Call.LOGIN))
+        create, single_user = (
+            LoadProfile(MeasuredCall.CREATE, 64),
+            LoadProfile(MeasuredCall.CREATE, 64, single_user=True),
+        )
+        read, status, login = (
+            LoadProfile(call, 64) for call in (MeasuredCall.READ, MeasuredCall.STATUS, MeasuredCall.LOGIN)
+        )
         single_user_ratio = self.rate(DARKROOM, single_user) / self.rate(DARKROOM, create)
         p50 = self.spread(DARKROOM, create, lambda measurement: measurement.load.p50).median
         p99 = self.spread(DARKROOM, create, lambda measurement: measurement.load.p99).median

@@ -18,7 +18,7 @@ from tests.bench.machine import FolderInMemory, describe_machine
 from tests.bench.overload import measure_overload
 from tests.bench.procfs import OtherProcesses
 from tests.bench.report import targets_table, write_report
-from tests.bench.rounds import PROFILES, Bench, Plan, RequestsFailed
+from tests.bench.rounds import PROFILES, Bench, RequestsFailed, RunPlan
 from tests.bench.servers import ROOT, ServerFailed, WrongSums
 from tests.bench.wrk import WrkFailed, WrkMissing, find_wrk
 
@@ -48,7 +48,7 @@ def _measure(options: argparse.Namespace) -> bool:
     machine, others = describe_machine(options.folder, wrk), OtherProcesses()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="run-") as name:
         folder = Path(name).resolve()
-        bench = Bench(Plan(options.profiles, options.rounds, options.seconds, folder))
+        bench = Bench(RunPlan(options.profiles, options.rounds, options.seconds, folder))
         results = bench.measure()
         print("overload: more connections than Darkroom can serve", flush=True)
         overload = measure_overload(bench.servers, folder, bench.members_file, OVERLOAD_SECONDS)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.calls import Call, write_members_file, wrk_script
+from tests.bench.calls import MeasuredCall, write_members_file, wrk_script
 from tests.bench.members import MEMBER_COUNT, create_members
 from tests.bench.overload_results import NORMAL_CONNECTIONS, OverloadResults
 from tests.bench.prober import TIMEOUT_SECONDS, ProbeResult, read_results
@@ -66,7 +66,7 @@ class _CreationLoad:
         self.accepted = 0
 
     def run(self, connections: int, seconds: int) -> Load:
-        self._script.write_text(wrk_script(Call.CREATE, self._members_file, self._next_key))
+        self._script.write_text(wrk_script(MeasuredCall.CREATE, self._members_file, self._next_key))
         load = run_wrk(self._script, self._server.base, connections, seconds)
         self._next_key += load.requests + load.late + load.broken + connections
         self.accepted += load.requests - load.refused

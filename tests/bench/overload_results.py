@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.bench.calls import Call
+from tests.bench.calls import MeasuredCall
 from tests.bench.figures import Target, percentile
 from tests.bench.prober import NO_RESPONSE, ProbeResult
 from tests.bench.report import table
@@ -14,7 +14,7 @@ from tests.bench.wrk import Load
 
 OK, OVERLOADED = 200, 503
 NORMAL_CONNECTIONS = 64
-CALLS = (Call.CREATE, Call.STATUS, Call.READ)
+CALLS = (MeasuredCall.CREATE, MeasuredCall.STATUS, MeasuredCall.READ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class OverloadResults:
     @property
     def recovery(self) -> float:
         """The median time of a creation after the overload, relative to that before it."""
-        before, after = (_with_status(_of(results, Call.CREATE), OK) for results in (self.before, self.after))
+        before, after = (_with_status(_of(results, MeasuredCall.CREATE), OK) for results in (self.before, self.after))
         return p50(after) / p50(before)
 
     def section(self) -> str:
@@ -76,7 +76,7 @@ class OverloadResults:
         )
 
     def _response_table(self) -> str:
-        def row(call: Call) -> list[str]:
+        def row(call: MeasuredCall) -> list[str]:
             results = _of(self.during, call)
             by_status = [_with_status(results, status) for status in (OK, OVERLOADED)]
             unexpected = len(results) - sum(map(len, by_status))
@@ -108,7 +108,7 @@ class OverloadResults:
         return [statistics.median(part) for part in parts]
 
     def _recovery_table(self) -> str:
-        def row(call: Call) -> list[str]:
+        def row(call: MeasuredCall) -> list[str]:
             before, after = (_with_status(_of(results, call), OK) for results in (self.before, self.after))
             return [call.value, _times(before), _times(after)]
 
@@ -116,7 +116,7 @@ class OverloadResults:
         return table(head, [row(call) for call in CALLS])
 
 
-def _of(results: Sequence[ProbeResult], call: Call) -> list[ProbeResult]:
+def _of(results: Sequence[ProbeResult], call: MeasuredCall) -> list[ProbeResult]:
     return [result for result in results if result.call == call.value]
 
 

@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench.calls import Call
+from tests.bench.calls import MeasuredCall
 
-CONNECTIONS = {Call.CREATE: 24, Call.STATUS: 8, Call.READ: 8}
+CONNECTIONS = {MeasuredCall.CREATE: 24, MeasuredCall.STATUS: 8, MeasuredCall.READ: 8}
 INTERVAL_SECONDS = 0.05  # between two requests of a connection, if it has its response by then
 TIMEOUT_SECONDS = 30
 NO_RESPONSE = 0  # the status of a request without a response
@@ -102,7 +102,7 @@ class Prober:
             for number, call in enumerate(calls):
                 group.create_task(self._probe(number, call, start + INTERVAL_SECONDS * number / len(calls)))
 
-    async def _probe(self, number: int, call: Call, due: float) -> None:
+    async def _probe(self, number: int, call: MeasuredCall, due: float) -> None:
         await asyncio.sleep(due - time.monotonic())
         connection = ProbeConnection(self._host, self._port)
         try:
@@ -129,11 +129,11 @@ def _next_due(due: float, now: float) -> float:
     return due + INTERVAL_SECONDS * max(1, math.ceil((now - due) / INTERVAL_SECONDS))
 
 
-def _request(call: Call, member: ProbeMember, key: str) -> bytes:
+def _request(call: MeasuredCall, member: ProbeMember, key: str) -> bytes:
     headers = f"Host: 127.0.0.1\r\nAuthorization: Bearer {member.token}\r\n"
-    if call is Call.STATUS:
+    if call is MeasuredCall.STATUS:
         return f"GET /api/membership/status HTTP/1.1\r\n{headers}\r\n".encode()
-    if call is Call.READ:
+    if call is MeasuredCall.READ:
         return f"GET /api/task/{member.task} HTTP/1.1\r\n{headers}\r\n".encode()
     body = json.dumps({"type": "basic_clean", "inputImageUrl": member.picture_url})
     head = f"POST /api/task/create HTTP/1.1\r\n{headers}Content-Type: application/json\r\nIdempotency-Key: {key}\r\n"

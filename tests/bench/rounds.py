@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.calls import Call, write_members_file, wrk_script
+from tests.bench.calls import MeasuredCall, write_members_file, wrk_script
 from tests.bench.figures import LoadProfile, Measurement, Results
 from tests.bench.members import MEMBER_COUNT, Member, create_members
 from tests.bench.procfs import cpu_seconds_by_thread, list_threads, peak_memory, wait_until_idle
@@ -20,8 +20,8 @@ from tests.bench.wrk import Load, run_wrk
 LOGINS_PER_SECOND = 8000  # prepared codes: more than any server can use
 WARM_UP_SECONDS = 1
 PROFILES = [
-    *(LoadProfile(call, connections) for call in Call for connections in (1, 64, 256)),
-    LoadProfile(Call.CREATE, 64, single_user=True),
+    *(LoadProfile(call, connections) for call in MeasuredCall for connections in (1, 64, 256)),
+    LoadProfile(MeasuredCall.CREATE, 64, single_user=True),
 ]
 
 
@@ -30,7 +30,7 @@ class RequestsFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The load profiles to measure, how often, and the seconds of each measurement."""
 
     profiles: Sequence[LoadProfile]
@@ -44,7 +44,7 @@ class Plan:
 
 
 class Bench:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
         members = create_members(MEMBER_COUNT)
         self.servers = BenchServers(plan.folder, members, plan.logins)
@@ -55,7 +55,7 @@ class Bench:
 
     def _responses(self, member: Member) -> dict[str, object]:
         with self.servers.running(DARKROOM) as server:
-            return {call.value: fetch_response(server.base, call, member) for call in Call}
+            return {call.value: fetch_response(server.base, call, member) for call in MeasuredCall}
 
     def measure(self) -> Results:
         """Raises RequestsFailed, WrongSums, ServerFailed, WrkFailed."""
@@ -75,7 +75,7 @@ class Bench:
             before = list_threads(server.pid)
             load = self._run_load(server, profile, self._plan.seconds, warm_up.requests + profile.connections)
             cpu = cpu_seconds_by_thread(before, list_threads(server.pid), THREADS[name])
-            if profile.call is Call.CREATE:
+            if profile.call is MeasuredCall.CREATE:
                 server.check(warm_up.requests + load.requests)
             return Measurement(name, profile, load, cpu, peak_memory(server.pid))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.calls import Call
+from tests.bench.calls import MeasuredCall
 from tests.bench.members import Member, create_members
 from tests.bench.procfs import list_threads
 from tests.bench.servers import BARE, BASELINE, DARKROOM, THREADS, BenchServers, RunningServer, WrongSums
@@ -23,7 +23,7 @@ def shape(response: Any) -> Any:
 
 def responses(server: RunningServer, member: Member) -> dict[str, Any]:
     assert len(list_threads(server.pid)) == len(THREADS[server.name])
-    return {call.value: fetch_response(server.base, call, member) for call in Call}
+    return {call.value: fetch_response(server.base, call, member) for call in MeasuredCall}
 
 
 def test_all_three_servers_answer_each_call_alike(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.journeys.audit import audit
 from tests.support.pictures import shirt
 from tests.support.process import ServerProcess, http_client, server_process
-from tests.support.server import Api, ApiResponse, User
+from tests.support.server import Api, ApiResponse, ApiUser
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limiting another process needs Linux")
 
@@ -41,7 +41,7 @@ async def test_a_failed_commit_is_answered_as_unknown_and_ends_the_process(tmp_p
             assert await Api(server.base, http).remaining(member) == 100 - len(task_ids)
 
 
-async def _create_until_refused(api: Api, member: User, body: dict[str, str]) -> tuple[list[str], ApiResponse]:
+async def _create_until_refused(api: Api, member: ApiUser, body: dict[str, str]) -> tuple[list[str], ApiResponse]:
     created: list[str] = []
     while True:
         response = await api.post("/api/task/create", body, user=member)

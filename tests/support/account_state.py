@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.support.server import LocalServer, User
+from tests.support.server import ApiUser, LocalServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class AccountState:
     orders: list[tuple[str, str]]
 
 
-async def account_state(server: LocalServer, user: User) -> AccountState:
+async def account_state(server: LocalServer, user: ApiUser) -> AccountState:
     tasks = (await server.get("/api/task/list?limit=100", user=user)).data
     orders = (await server.get("/api/membership/orders?limit=100", user=user)).data
     assert tasks["total"] <= 100 and orders["total"] <= 100, "everything is on one page"
@@ -29,7 +29,7 @@ async def account_state(server: LocalServer, user: User) -> AccountState:
     )
 
 
-async def store_picture(server: LocalServer, user: User) -> str:
+async def store_picture(server: LocalServer, user: ApiUser) -> str:
     """Put a file where an upload would be stored, and return the address to create a task with."""
     target = (await server.get("/api/media/sts?fileName=photo.png", user=user)).data
     path = server.data / "pictures" / target["key"]

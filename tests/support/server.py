@@ -64,7 +64,7 @@ class ApiResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class ApiUser:
     id: str
     phone: str
     token: str
@@ -78,7 +78,7 @@ class Api:
     http: aiohttp.ClientSession
 
     async def call(
-        self, method: str, path: str, body: object = None, *, user: User | None = None, **options: Any
+        self, method: str, path: str, body: object = None, *, user: ApiUser | None = None, **options: Any
     ) -> ApiResponse:
         """Send a request: `body` as JSON, or `raw` bytes as they are. `path` may be a full address."""
         headers = dict(options.get("headers", {}))
@@ -91,13 +91,13 @@ class Api:
             parsed = json.loads(raw) if raw and response.content_type == "application/json" else None
             return ApiResponse(response.status, response.headers, raw, parsed)
 
-    async def get(self, path: str, *, user: User | None = None, **options: Any) -> ApiResponse:
+    async def get(self, path: str, *, user: ApiUser | None = None, **options: Any) -> ApiResponse:
         return await self.call("GET", path, user=user, **options)
 
-    async def post(self, path: str, body: object = None, *, user: User | None = None, **options: Any) -> ApiResponse:
+    async def post(self, path: str, body: object = None, *, user: ApiUser | None = None, **options: Any) -> ApiResponse:
         return await self.call("POST", path, body, user=user, **options)
 
-    async def put(self, path: str, body: object = None, *, user: User | None = None, **options: Any) -> ApiResponse:
+    async def put(self, path: str, body: object = None, *, user: ApiUser | None = None, **options: Any) -> ApiResponse:
         return await self.call("PUT", path, body, user=user, **options)
 
     async def request_code(self, phone: str) -> str:
@@ -106,16 +106,16 @@ class Api:
         messages = (await self.get(f"/sandbox/sms?phone={phone}")).data["messages"]
         return str(messages[0]["code"])
 
-    async def new_user(self, phone: str | None = None) -> User:
+    async def new_user(self, phone: str | None = None) -> ApiUser:
         """Create a user, by default with an unused phone."""
         return await self.log_in(phone or f"138{next(_phone_numbers):08}")
 
-    async def log_in(self, phone: str) -> User:
+    async def log_in(self, phone: str) -> ApiUser:
         """Log in with a new code; the first login of a phone creates its user."""
         login = (await self.post("/api/auth/login", {"phone": phone, "code": await self.request_code(phone)})).data
-        return User(login["user"]["id"], phone, login["token"])
+        return ApiUser(login["user"]["id"], phone, login["token"])
 
-    async def new_member(self, channel: str = "wx") -> User:
+    async def new_member(self, channel: str = "wx") -> ApiUser:
         """Create a user with a new membership, paid through `channel`."""
         user = await self.new_user()
         order = (await self.post("/api/membership/purchase", {"channel": channel}, user=user)).data
@@ -123,22 +123,22 @@ class Api:
         assert paid == {"orderId": order["orderId"], "state": "paid", "notified": True}
         return user
 
-    async def upload(self, user: User, picture: bytes, name: str = "photo.png") -> str:
+    async def upload(self, user: ApiUser, picture: bytes, name: str = "photo.png") -> str:
         """Upload a picture and return the address to create a task with."""
         target = (await self.get(f"/api/media/sts?fileName={name}", user=user)).data
         response = await self.call(target["method"], target["uploadUrl"], raw=picture, headers=target["headers"])
         assert response.status == 200, response.content
         return str(target["inputImageUrl"])
 
-    async def create_task(self, user: User, image_url: str, **params: str) -> Any:
+    async def create_task(self, user: ApiUser, image_url: str, **params: str) -> Any:
         body = {"type": "basic_clean", "inputImageUrl": image_url, "params": params}
         return (await self.post("/api/task/create", body, user=user)).data
 
-    async def wait_until_finished(self, user: User, task_id: str) -> Any:
+    async def wait_until_finished(self, user: ApiUser, task_id: str) -> Any:
         """Return the task when it has reached a final status."""
         return await self.wait_for_status(user, task_id, "success", "failed")
 
-    async def wait_for_status(self, user: User, task_id: str, *statuses: str) -> Any:
+    async def wait_for_status(self, user: ApiUser, task_id: str, *statuses: str) -> Any:
         """Return the task when it has one of these statuses. Polls, because the API has no events yet."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
@@ -146,10 +146,10 @@ class Api:
                 if task["status"] in statuses:
                     return task
 
-    async def remaining(self, user: User) -> int:
+    async def remaining(self, user: ApiUser) -> int:
         return int((await self.get("/api/quota", user=user)).data["remaining"])
 
-    async def ledger(self, user: User) -> list[tuple[str, int, int]]:
+    async def ledger(self, user: ApiUser) -> list[tuple[str, int, int]]:
         """Return (kind, amount, balance) of the user's entries, oldest first."""
         entries = (await self.get("/api/quota/ledger?limit=100", user=user)).data["entries"]
         return [(entry["kind"], entry["amount"], entry["balance"]) for entry in reversed(entries)]

@@ -13,7 +13,7 @@ from random import Random
 import aiohttp
 
 from actors.ports import Clock
-from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, User
+from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, ApiUser
 from tests.torture.expected_state import ExpectedState, RequestKey
 from tests.torture.pictures import picture_url, place_picture
 from tests.torture.worker import report_status
@@ -33,7 +33,7 @@ class ConcurrentClients:
     data: Path
     clock: Clock
     random: Random
-    users: list[User] = field(default_factory=list)
+    users: list[ApiUser] = field(default_factory=list)
     expected: ExpectedState = field(default_factory=ExpectedState)
     violations: list[str] = field(default_factory=list)
     on_answer: Callable[[int], None] = lambda number: None
@@ -79,7 +79,7 @@ class ConcurrentClients:
         ]
         return len(answers)
 
-    def _user(self, user_id: str) -> User:
+    def _user(self, user_id: str) -> ApiUser:
         return next(user for user in self.users if user.id == user_id)
 
     async def _send_random_write(self) -> None:
@@ -94,7 +94,7 @@ class ConcurrentClients:
             await self._buy(user)
         self.on_answer(next(self._answer_numbers))
 
-    async def _create_with_key(self, user: User, key: str) -> None:
+    async def _create_with_key(self, user: ApiUser, key: str) -> None:
         request_key: RequestKey = user.id, key
         self.expected.unanswered[request_key] = None
         response = await self._post_creation(user, key)
@@ -105,7 +105,7 @@ class ConcurrentClients:
         else:
             self._expect_status(response, UNAVAILABLE)
 
-    async def _create_without_key(self, user: User) -> None:
+    async def _create_without_key(self, user: ApiUser) -> None:
         self.expected.unanswered_without_key += 1
         response = await self._post_creation(user, None)
         if response.status == 200:
@@ -114,7 +114,7 @@ class ConcurrentClients:
         else:
             self._expect_status(response, UNAVAILABLE)
 
-    async def _post_creation(self, user: User, key: str | None) -> ApiResponse:
+    async def _post_creation(self, user: ApiUser, key: str | None) -> ApiResponse:
         headers = {} if key is None else {"Idempotency-Key": key}
         url = picture_url(self.api, self.data, self.clock, self._pictures[user.id])
         body = {"type": "basic_clean", "inputImageUrl": url}
@@ -128,7 +128,7 @@ class ConcurrentClients:
         else:
             self._expect_status(response, 409, UNAVAILABLE)  # 409: another writer has ended the task before
 
-    async def _buy(self, user: User) -> bool:
+    async def _buy(self, user: ApiUser) -> bool:
         """Order and pay. Return whether the payment was credited."""
         order = await self.api.post("/api/membership/purchase", {"channel": "wx"}, user=user)
         if order.status != 200:

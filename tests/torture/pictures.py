@@ -7,10 +7,10 @@ from pathlib import Path
 from actors.ids import new_id
 from actors.ports import Clock
 from server.gateways.objects.local import LocalObjects
-from tests.support.server import SECRETS, Api, User
+from tests.support.server import SECRETS, Api, ApiUser
 
 
-def place_picture(data: Path, user: User) -> str:
+def place_picture(data: Path, user: ApiUser) -> str:
     """Write a file where an upload would store it. Return its object key."""
     key = f"input/{user.id}/{new_id()}/{new_id()}.png"
     path = data / "pictures" / key

@@ -11,7 +11,7 @@ from typing import Any
 
 from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
-from tests.support.server import ApiResponse, LocalServer, User
+from tests.support.server import ApiResponse, ApiUser, LocalServer
 from tests.torture.concurrent_clients import UNAVAILABLE
 from tests.torture.pictures import picture_url, place_picture
 from tests.torture.worker import report_status
@@ -30,7 +30,7 @@ class SeedData:
     """A data folder with a member, the member's two tasks and an unpaid order."""
 
     folder: Path
-    member: User
+    member: ApiUser
     picture: str  # object key
     tasks: tuple[str, str]
     order: str

@@ -32,7 +32,7 @@ Accounts = Sequence[Account]
 
 
 @dataclass(slots=True)
-class Disk:
+class StoredRows:
     """What is stored between batches; it gives `settle` the stored state as actors/quota/actor.py does."""
 
     accounts: dict[str, Account]
@@ -90,7 +90,9 @@ def _gifted(batch: Sequence[Command]) -> set[str]:
 
 def difference(settle: Settle, accounts: Accounts, batches: Batches) -> str:
     """Return how `settle` and the model differ over these batches, or an empty text."""
-    disk = Disk({account.user_id: account for account in accounts}, dict.fromkeys(TASKS, CHARGED), promised={**GIFTS})
+    disk = StoredRows(
+        {account.user_id: account for account in accounts}, dict.fromkeys(TASKS, CHARGED), promised={**GIFTS}
+    )
     model = QuotaModel(set(USER_IDS), tasks={task: ModelTask(task[5], CHARGED) for task in TASKS}, promised={**GIFTS})
     for account in accounts:
         model.balance[account.user_id], model.ends[account.user_id] = account.balance, account.expires_at

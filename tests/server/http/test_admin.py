@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actors.auth.administration import Role, SetRole
-from tests.support.server import LocalServer, User
+from tests.support.server import ApiUser, LocalServer
 
 
-async def ban(server: LocalServer, user: User | None, target: str, banned: object = True) -> tuple[int, int]:
+async def ban(server: LocalServer, user: ApiUser | None, target: str, banned: object = True) -> tuple[int, int]:
     response = await server.put(f"/api/admin/users/{target}/ban", {"banned": banned}, user=user)
     return (200, 0) if response.status == 200 else response.refusal
 

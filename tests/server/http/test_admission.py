@@ -18,7 +18,7 @@ from server.http.app import ADMISSION_CONTROLS
 from storage.engine.connection import Connection
 from tests.support.account_state import store_picture, task_body
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status
-from tests.support.server import LocalServer, User
+from tests.support.server import ApiUser, LocalServer
 
 CREATE = "/api/task/create"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: darkroom\r\n\r\n"
@@ -253,7 +253,11 @@ async def test_a_connection_stays_open_after_a_rejection_until_it_is_idle_too_lo
 
 async def test_a_request_releases_its_capacity_however_it_ends(server: LocalServer) -> None:
     member = await server.new_member()
-    wrong: list[tuple[object, User | None]] = [({}, member), ({}, None), (task_body("http://elsewhere/x.png"), member)]
+    wrong: list[tuple[object, ApiUser | None]] = [
+        ({}, member),
+        ({}, None),
+        (task_body("http://elsewhere/x.png"), member),
+    ]
     for body, user in wrong:
         assert (await server.post(CREATE, body, user=user)).status in (400, 401)
         assert admission(server).in_flight == 0

@@ -13,7 +13,7 @@ from server.http.routes.auth import LoginBody, SendCodeBody
 from server.http.routes.membership import PurchaseBody
 from tests.support.account_state import account_state
 from tests.support.raw_http import exchange, post, status, without_length
-from tests.support.server import LocalServer, User
+from tests.support.server import ApiUser, LocalServer
 
 CREATE = "/api/task/create"
 GOOD = b'{"phone": "13800138000"}'
@@ -91,7 +91,7 @@ async def test_the_content_type_does_not_matter(server: LocalServer, content_typ
     assert response.data == {"expireIn": 300}
 
 
-async def nested_refusals(server: LocalServer, user: User, depth: int) -> set[tuple[int, int]]:
+async def nested_refusals(server: LocalServer, user: ApiUser, depth: int) -> set[tuple[int, int]]:
     """Return how bodies with a value of this depth are refused, in several places of the body."""
     refusals = set()
     for deep in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):

@@ -12,7 +12,7 @@ import pytest
 
 from server.logs.form import line_format
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, post, started_request, status, without_length
-from tests.support.server import LocalServer, ManualClock, User, running_server
+from tests.support.server import ApiUser, LocalServer, ManualClock, running_server
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_the_log_contains_no_secrets(server: LocalServer, caplog: pytest.L
     old_code, code = await server.request_code("13912345678"), await server.request_code("13912345678")
     await server.post("/api/auth/login", {"phone": "13912345678", "code": old_code})
     login = (await server.post("/api/auth/login", {"phone": "13912345678", "code": code})).data
-    user = User(login["user"]["id"], "13912345678", login["token"])
+    user = ApiUser(login["user"]["id"], "13912345678", login["token"])
     place = (await server.get("/api/media/sts", user=user)).data
     await server.put(place["uploadUrl"], raw=b"no picture")
     for _ in range(2):

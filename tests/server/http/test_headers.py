@@ -15,7 +15,7 @@ import pytest
 from server.http.app import ADMISSION_CONTROLS
 from tests.support.account_state import store_picture
 from tests.support.raw_http import exchange, post, put, status, without_length
-from tests.support.server import LocalServer, User, running_server
+from tests.support.server import ApiUser, LocalServer, running_server
 
 DEFAULT_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -34,7 +34,7 @@ class Site:
 
     server: LocalServer
     default_headers: dict[str, str]
-    user: User
+    user: ApiUser
     picture: str
     upload_url: str
     cashier: str

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.account_state import account_state, store_picture, task_body
-from tests.support.server import ApiResponse, LocalServer, ManualClock, User, running_server
+from tests.support.server import ApiResponse, ApiUser, LocalServer, ManualClock, running_server
 
 
-async def create(server: LocalServer, user: User, body: object, key: str) -> ApiResponse:
+async def create(server: LocalServer, user: ApiUser, body: object, key: str) -> ApiResponse:
     return await server.post("/api/task/create", body, user=user, headers={"Idempotency-Key": key})
 
 

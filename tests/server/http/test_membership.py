@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.support.account_state import AccountState, account_state, store_picture, task_body
-from tests.support.server import LocalServer, User, running_server
+from tests.support.server import ApiUser, LocalServer, running_server
 
 PURCHASE = "/api/membership/purchase"
 NOT_STRINGS: tuple[object, ...] = (5, 1.5, True, [], ["wx"], {})
@@ -23,7 +23,7 @@ def plan(**overrides: object) -> dict[str, object]:
     return {"id": "monthly", "name": "Monthly", "price": 9900, "quota": 100, "days": 30, **overrides}
 
 
-async def buy(server: LocalServer, user: User, **fields: object) -> str:
+async def buy(server: LocalServer, user: ApiUser, **fields: object) -> str:
     order = (await server.post(PURCHASE, {"channel": "wx", **fields}, user=user)).data["orderId"]
     assert (await server.post("/sandbox/pay", {"orderId": order})).data["notified"] is True
     return str(order)
@@ -151,7 +151,7 @@ async def test_the_quota_expires_with_the_membership(server: LocalServer) -> Non
     assert after.ledger == [("grant", 100, 100), ("expire", -100, 0)]
 
 
-async def renewed_member(server: LocalServer) -> tuple[User, Any]:
+async def renewed_member(server: LocalServer) -> tuple[ApiUser, Any]:
     """A member who uses one generation and renews ten days before the end, with the status after that."""
     member = await server.new_member()
     await server.create_task(member, await store_picture(server, member))

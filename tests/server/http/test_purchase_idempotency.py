@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.server import ApiResponse, LocalServer, ManualClock, User, running_server
+from tests.support.server import ApiResponse, ApiUser, LocalServer, ManualClock, running_server
 
 PURCHASE = "/api/membership/purchase"
 WX = {"channel": "wx"}
 
 
-async def buy(server: LocalServer, user: User, body: object, key: str = "key") -> ApiResponse:
+async def buy(server: LocalServer, user: ApiUser, body: object, key: str = "key") -> ApiResponse:
     return await server.post(PURCHASE, body, user=user, headers={"Idempotency-Key": key})
 
 
-async def orders(server: LocalServer, user: User) -> list[str]:
+async def orders(server: LocalServer, user: ApiUser) -> list[str]:
     listed = (await server.get("/api/membership/orders", user=user)).data["orders"]
     return [order["orderId"] for order in listed]
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.support.account_state import AccountState, account_state, store_picture, task_body
-from tests.support.server import LocalServer, User
+from tests.support.server import ApiUser, LocalServer
 
 CREATE, LIST = "/api/task/create", "/api/task/list"
 NOT_STRINGS: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})
 UNKNOWN_ID = "0" * 32
 
 
-async def refused(server: LocalServer, user: User, body: object) -> tuple[int, int]:
+async def refused(server: LocalServer, user: ApiUser, body: object) -> tuple[int, int]:
     """Return how a creation is refused, after checking that it changed nothing."""
     before = await account_state(server, user)
     refusal = (await server.post(CREATE, body, user=user)).refusal
@@ -133,7 +133,7 @@ async def test_an_unknown_task_is_404(server: LocalServer, task: str) -> None:
     assert (await server.get(f"/api/task/{task}", user=user)).refusal == (404, 4004)
 
 
-async def five_tasks(server: LocalServer) -> tuple[User, list[str]]:
+async def five_tasks(server: LocalServer) -> tuple[ApiUser, list[str]]:
     """A member and their tasks, newest first."""
     member = await server.new_member()
     url = await store_picture(server, member)

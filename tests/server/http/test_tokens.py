@@ -14,7 +14,7 @@ import pytest
 from actors.auth.signing_keys import derive_key
 from actors.auth.tokens import Key
 from storage.auth import signing_keys
-from tests.support.server import SECRETS, LocalServer, User
+from tests.support.server import SECRETS, ApiUser, LocalServer
 
 DAY = 86_400
 USER_ROUTES = [
@@ -69,7 +69,7 @@ async def forger(server: LocalServer) -> Forger:
     return Forger(Key(keys[-1].id, derive_key(SECRETS["token"].encode(), keys[-1].salt)))
 
 
-def claims_of(user: User) -> dict[str, Any]:
+def claims_of(user: ApiUser) -> dict[str, Any]:
     return dict(jwt.decode(user.token, options={"verify_signature": False}))
 
 

@@ -18,7 +18,7 @@ from server.http.routes.files import UPLOADS_PER_USER
 from tests.support.account_state import task_body
 from tests.support.pictures import encode_image, shirt
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status, without_length
-from tests.support.server import ApiResponse, LocalServer, User
+from tests.support.server import ApiResponse, ApiUser, LocalServer
 
 MARK = b"<script>alert('darkroom')</script>"
 
@@ -76,7 +76,7 @@ TOO_LARGE = {
 }
 
 
-async def upload_addresses(server: LocalServer, user: User, name: str = "a.png") -> tuple[str, str]:
+async def upload_addresses(server: LocalServer, user: ApiUser, name: str = "a.png") -> tuple[str, str]:
     """Return the address to upload to and the address to create a task with."""
     place = (await server.get(f"/api/media/sts?fileName={name}", user=user)).data
     return place["uploadUrl"], place["inputImageUrl"]
@@ -128,7 +128,9 @@ async def test_a_compressed_upload_is_refused(server: LocalServer) -> None:
         assert await refused(server, compressed, "a.png", **{"Content-Encoding": "gzip"}) == (400, 4001)
 
 
-async def send_upload(server: LocalServer, user: User, *headers: str, body: bytes, half_close: bool = False) -> bytes:
+async def send_upload(
+    server: LocalServer, user: ApiUser, *headers: str, body: bytes, half_close: bool = False
+) -> bytes:
     target, _ = await upload_addresses(server, user)
     request = without_length("PUT", target.removeprefix(server.base), *headers) + body
     return await exchange(server, request, half_close=half_close)

@@ -10,7 +10,7 @@ import pytest
 
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from tests.support.account_state import account_state, store_picture
-from tests.support.server import SECRETS, ApiResponse, LocalServer, User
+from tests.support.server import SECRETS, ApiResponse, ApiUser, LocalServer
 
 RESULT = "https://pictures.example/white-bg.png"
 SUCCESS = {"status": "success", "resultUrls": [RESULT]}
@@ -30,7 +30,7 @@ async def report(server: LocalServer, task: str, content: object, **other: Any) 
     return await server.put(path, raw=body, headers=signature(server, (path, body), **other))
 
 
-async def task_of(server: LocalServer) -> tuple[User, str]:
+async def task_of(server: LocalServer) -> tuple[ApiUser, str]:
     member = await server.new_member()
     return member, (await server.create_task(member, await store_picture(server, member)))["taskId"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from actors.ports import Notification, PaymentState
 from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
-from tests.support.server import SECRETS, ApiResponse, LocalServer, User
+from tests.support.server import SECRETS, ApiResponse, ApiUser, LocalServer
 
 KEY = hmac.digest(SECRETS["internal"].encode(), b"sandbox payment gateway", hashlib.sha256)
 CALLBACK = "/api/membership/payment-callback"
@@ -20,7 +20,7 @@ CALLBACK = "/api/membership/payment-callback"
 class Buyer:
     """A user with a pending order, and the trade of the order as it will be once it is paid."""
 
-    user: User
+    user: ApiUser
     order: str
     paid: Trade
 
@@ -30,7 +30,7 @@ class Buyer:
         return {str(order["orderId"]): str(order["status"]) for order in orders}[self.order]
 
 
-async def create_buyer(server: LocalServer, channel: str = "wx", user: User | None = None) -> Buyer:
+async def create_buyer(server: LocalServer, channel: str = "wx", user: ApiUser | None = None) -> Buyer:
     user = user or await server.new_user()
     order = (await server.post("/api/membership/purchase", {"channel": channel}, user=user)).data
     trade = await trades(server).find(order["orderId"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.server.sandbox.notifications import create_buyer, notify, sign
 from tests.support.account_state import store_picture, task_body
-from tests.support.server import LocalServer, ManualClock, User, running_server
+from tests.support.server import ApiUser, LocalServer, ManualClock, running_server
 
 CALLS = [
     *(("GET", "/sandbox/sms?phone=13800138000"), ("POST", "/sandbox/pay"), ("GET", "/sandbox/cashier/" + "0" * 32)),
@@ -24,7 +24,7 @@ CALLS = [
 
 
 @pytest.fixture
-async def production(tmp_path: Path) -> AsyncIterator[tuple[LocalServer, User]]:
+async def production(tmp_path: Path) -> AsyncIterator[tuple[LocalServer, ApiUser]]:
     """A production server on the data folder of a development server, and a member from that folder."""
     clock = ManualClock()
     async with running_server(tmp_path / "data", clock, tasks={"workers": 0}) as server:
@@ -34,13 +34,13 @@ async def production(tmp_path: Path) -> AsyncIterator[tuple[LocalServer, User]]:
 
 
 @pytest.mark.parametrize("method, path", CALLS)
-async def test_production_has_no_sandbox(production: tuple[LocalServer, User], method: str, path: str) -> None:
+async def test_production_has_no_sandbox(production: tuple[LocalServer, ApiUser], method: str, path: str) -> None:
     server, user = production
     assert (await server.call(method, path, {"orderId": "0" * 32}, user=user)).refusal == (404, 404)
 
 
 async def test_production_without_gateways_creates_no_order_and_credits_nothing(
-    production: tuple[LocalServer, User],
+    production: tuple[LocalServer, ApiUser],
 ) -> None:
     server, user = production
     for channel in ("wx", "wechat", "alipay"):
@@ -64,7 +64,7 @@ async def test_production_refuses_a_notification_of_the_sandbox(tmp_path: Path) 
         assert await server.ledger(buyer.user) == []
 
 
-async def test_production_reports_an_unreachable_sms_provider(production: tuple[LocalServer, User]) -> None:
+async def test_production_reports_an_unreachable_sms_provider(production: tuple[LocalServer, ApiUser]) -> None:
     server, _ = production
     answer = await server.post("/api/auth/send-code", {"phone": "13800138000"})
     assert answer.refusal == (503, 9003)
@@ -72,7 +72,7 @@ async def test_production_reports_an_unreachable_sms_provider(production: tuple[
     assert not (server.data / "sandbox" / "sms" / "13800138000.json").exists()
 
 
-async def test_a_quota_bought_in_development_can_be_used_in_production(production: tuple[LocalServer, User]) -> None:
+async def test_a_quota_bought_in_development_can_be_used_in_production(production: tuple[LocalServer, ApiUser]) -> None:
     server, user = production
     body = task_body(await store_picture(server, user))
     assert (await server.post("/api/task/create", body, user=user)).data["quota_remaining"] == 99

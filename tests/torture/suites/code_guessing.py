@@ -30,7 +30,7 @@ def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteRep
 
 
 @dataclass(slots=True)
-class Target:
+class AttackedPhone:
     """A phone and its valid code; `wrong_guesses` counts the wrong codes that all server runs have answered."""
 
     phone: str
@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class Session:
+class LoginSession:
     """The tokens that the server gave last; `ended` after a logout."""
 
     token: str
@@ -50,13 +50,13 @@ class Session:
 
 async def _round(folder: Path, random: Random, mutant: bool) -> SuiteReport:
     data, program = folder / "data", "counting-tries-in-memory" if mutant else None
-    report, targets, sessions = SuiteReport(), list[Target](), list[Session]()
+    report, targets, sessions = SuiteReport(), list[AttackedPhone](), list[LoginSession]()
     async with http_client() as http:
         api = Api("", http)
         for _ in range(KILLS):
             async with torture_server(data, program) as server:
                 api.base = server.base
-                targets = targets or [Target(phone, await api.request_code(phone)) for phone in _phones(random)]
+                targets = targets or [AttackedPhone(phone, await api.request_code(phone)) for phone in _phones(random)]
                 report.add(await _guess(api, targets, random))
                 report.add(await _use_sessions(api, sessions, random))
                 server.process.kill()
@@ -75,7 +75,7 @@ def _phones(random: Random) -> list[str]:
     return [f"137{number:08}" for number in random.sample(range(10**8), PHONES)]
 
 
-async def _guess(api: Api, targets: Sequence[Target], random: Random) -> SuiteReport:
+async def _guess(api: Api, targets: Sequence[AttackedPhone], random: Random) -> SuiteReport:
     """Send up to three wrong codes for each phone at once."""
     report = SuiteReport()
     for target in targets:
@@ -87,7 +87,7 @@ async def _guess(api: Api, targets: Sequence[Target], random: Random) -> SuiteRe
     return report
 
 
-async def _log_in_with_right_codes(api: Api, targets: Sequence[Target], mutant: bool) -> SuiteReport:
+async def _log_in_with_right_codes(api: Api, targets: Sequence[AttackedPhone], mutant: bool) -> SuiteReport:
     """Send each right code a hundred times at once: one login succeeds if tries are left, and none otherwise."""
     report = SuiteReport()
     for target in targets:
@@ -104,13 +104,13 @@ async def _log_in_with_right_codes(api: Api, targets: Sequence[Target], mutant: 
     return report
 
 
-async def _use_sessions(api: Api, sessions: list[Session], random: Random) -> SuiteReport:
+async def _use_sessions(api: Api, sessions: list[LoginSession], random: Random) -> SuiteReport:
     """Check the sessions from before the kill. Then log a new user in, refresh two sessions and end one."""
     report = await _check_sessions(api, sessions)
     phone = f"136{random.randrange(10**8):08}"
     for _ in range(3):
         login = (await _log_in(api, phone, await api.request_code(phone))).data
-        sessions.append(Session(login["token"], login["refreshToken"]))
+        sessions.append(LoginSession(login["token"], login["refreshToken"]))
     for session in random.sample([s for s in sessions if not s.ended], 2):
         answer = await api.post("/api/auth/refresh", {"refreshToken": session.refresh_token})
         session.used_refresh_tokens.append(session.refresh_token)
@@ -121,7 +121,7 @@ async def _use_sessions(api: Api, sessions: list[Session], random: Random) -> Su
     return report
 
 
-async def _check_sessions(api: Api, sessions: Sequence[Session]) -> SuiteReport:
+async def _check_sessions(api: Api, sessions: Sequence[LoginSession]) -> SuiteReport:
     report = SuiteReport()
     for session in sessions:
         answer = await api.get("/api/quota", headers=_bearer(session))
@@ -132,7 +132,7 @@ async def _check_sessions(api: Api, sessions: Sequence[Session]) -> SuiteReport:
     return report
 
 
-async def _reuse_refresh_tokens(api: Api, sessions: Sequence[Session]) -> SuiteReport:
+async def _reuse_refresh_tokens(api: Api, sessions: Sequence[LoginSession]) -> SuiteReport:
     """Use a refresh token twice: it is refused and ends its session, also if the first use was before a kill."""
     report = SuiteReport()
     for session in sessions:
@@ -144,7 +144,7 @@ async def _reuse_refresh_tokens(api: Api, sessions: Sequence[Session]) -> SuiteR
     return report
 
 
-def _bearer(session: Session) -> dict[str, str]:
+def _bearer(session: LoginSession) -> dict[str, str]:
     return {"Authorization": f"Bearer {session.token}"}
 
 

@@ -15,7 +15,7 @@ import aiohttp
 from server.clock import SystemClock
 from tests.support.invariants import audit_violations
 from tests.support.process import ServerProcess, http_client
-from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, User
+from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, ApiUser
 from tests.torture.concurrent_clients import UNAVAILABLE
 from tests.torture.expected_state import check_database
 from tests.torture.pictures import picture_url, place_picture
@@ -56,7 +56,7 @@ async def _round(folder: Path, random: Random, mutant: bool) -> SuiteReport:
     return report
 
 
-async def _overspend(client: CreationClient, members: Sequence[User], each: int) -> SuiteReport:
+async def _overspend(client: CreationClient, members: Sequence[ApiUser], each: int) -> SuiteReport:
     """Let all members create at once, `each` of them far more than the balance allows."""
     senders = [member for member in members for _ in range(each)]
     answers = await asyncio.gather(*(client.create(member) for member in senders))
@@ -70,7 +70,7 @@ async def _overspend(client: CreationClient, members: Sequence[User], each: int)
     return SuiteReport(checked=len(answers), violations=violations)
 
 
-async def _check_one_key(client: CreationClient, member: User, answers: Sequence[ApiResponse]) -> SuiteReport:
+async def _check_one_key(client: CreationClient, member: ApiUser, answers: Sequence[ApiResponse]) -> SuiteReport:
     """Check that both server runs made one task, one charge and one answer, and that another body is refused."""
     violations = [f"one key was answered {raw!r}" for raw in {answer.raw for answer in answers}][1:]
     if (ledger := await client.api.ledger(member)) != [("grant", BALANCE, BALANCE), ("charge", -1, BALANCE - 1)]:
@@ -89,7 +89,7 @@ class CreationClient:
     data: Path
     pictures: dict[str, str] = field(default_factory=dict)  # object key by user id
 
-    async def create(self, member: User, headers: Mapping[str, str] | None = None, **params: str) -> ApiResponse:
+    async def create(self, member: ApiUser, headers: Mapping[str, str] | None = None, **params: str) -> ApiResponse:
         """Create a task. Send the request again as long as the server answers 503."""
         if member.id not in self.pictures:
             self.pictures[member.id] = place_picture(self.data, member)
@@ -102,7 +102,7 @@ class CreationClient:
                     return answer
 
     async def create_with_one_key(
-        self, member: User, kill_at: int | None = None, server: ServerProcess | None = None
+        self, member: ApiUser, kill_at: int | None = None, server: ServerProcess | None = None
     ) -> list[ApiResponse]:
         """Send many creations with one key at once, and kill the server at an answer. Return the answers received."""
         answers: list[ApiResponse] = []
