@@ -17,7 +17,17 @@ from actors.quota.actor import Quota
 from actors.quota.commands import Adjust
 from actors.quota.messages import GetBalance
 from actors.task.actor import INTERRUPTIONS, LEASE, OUTSIDE_LEASE, Tasks
-from actors.task.messages import CreateTask, FailTask, FinishTask, GetTask, ReportStatus, Sweep, Task, TaskStatus
+from actors.task.messages import (
+    CreateTask,
+    FailTask,
+    FinishTask,
+    GetTask,
+    ReleaseTask,
+    ReportStatus,
+    Sweep,
+    Task,
+    TaskStatus,
+)
 from server.gateways.objects.local import LocalObjects
 from storage.auth import users
 from storage.auth.users import User
@@ -244,3 +254,33 @@ async def test_a_task_is_refunded_when_its_outside_worker_stops_reporting(env_wi
         await env_without_workers.tasks.ask(
             ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], "")
         )
+
+
+async def test_only_the_current_holder_of_a_task_can_release_it(env_without_workers: Environment) -> None:
+    """A former holder cannot, whether this process claimed the task again or an outside worker took it over."""
+    env = env_without_workers
+
+    async def claim() -> Task:
+        now = env.clock.now()
+        (task,) = await env.db.write(lambda c: tasks.claim(c, "basic_clean", 1, now, now + LEASE))
+        return task
+
+    async def assert_still_held(holder: Task) -> None:
+        assert await env.waiting() == 0
+        task = await env.load(holder.id)
+        assert (task.holder, task.attempt, task.interruptions) == (holder.holder, holder.attempt, holder.interruptions)
+
+    await env.create()
+    first = await claim()
+    env.clock.advance(seconds=LEASE / 1000)
+    await env.tasks.ask(Sweep())
+    second = await claim()
+    await env.tasks.ask(ReleaseTask(first, interrupted=True))
+    await assert_still_held(second)
+    await env.tasks.ask(ReportStatus(second.id, TaskStatus.PROCESSING, [], ""))
+    outside = await env.load(second.id)
+    for former in (first, second):
+        await env.tasks.ask(ReleaseTask(former, interrupted=False))
+        await assert_still_held(outside)
+    await env.tasks.ask(ReportStatus(second.id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], ""))
+    assert (await env.load(second.id)).status is TaskStatus.SUCCESS

@@ -167,11 +167,17 @@ async def test_a_chunked_upload_is_accepted(server: LocalServer) -> None:
     assert len(stored(server)) == 1
 
 
-async def test_a_chunked_upload_over_the_limit_is_refused(server: LocalServer) -> None:
-    user, picture = await server.new_user(), shirt(200).ljust(10 * 2**20 + 1, b"\x00")
-    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(picture), picture)
-    assert status(await send_upload(server, user, "Transfer-Encoding: chunked", body=body)) == 413
+async def test_a_chunked_upload_over_the_limit_is_refused(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no Content-Length, so its bytes are counted while they arrive. The limit is lowered for the test."""
+    user, picture = await server.new_user(), shirt(200)
+    chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (picture[:500], picture[500:])]
+    body = b"".join(chunks) + b"0\r\n\r\n"
+    monkeypatch.setattr("server.http.routes.files.MAX_BYTES", len(picture) - 1)
+    response = await send_upload(server, user, "Transfer-Encoding: chunked", body=body)
+    assert status(response) == 413 and b'"code":4013' in response
     assert stored(server) == []
+    monkeypatch.setattr("server.http.routes.files.MAX_BYTES", len(picture))
+    assert status(await send_upload(server, user, "Transfer-Encoding: chunked", body=body)) == 200
 
 
 async def test_an_upload_is_stored_as_a_new_encoding_without_foreign_bytes(server: LocalServer) -> None:
