@@ -127,6 +127,15 @@ class Mask:
         return self.now <= round(milliseconds) < self.now + RECORDING_MILLISECONDS
 
 
+def without_new_fields(current: Any, former: Any) -> Any:
+    """Return the current content without the fields of objects that the former version did not have."""
+    if isinstance(current, dict) and isinstance(former, dict):
+        return {name: without_new_fields(value, former[name]) for name, value in current.items() if name in former}
+    if isinstance(current, list) and isinstance(former, list) and len(current) == len(former):
+        return [without_new_fields(*pair) for pair in zip(current, former, strict=True)]
+    return current
+
+
 def exported_metrics(text: str) -> dict[str, dict[str, list[str]]]:
     """Return the names of Darkroom's samples with the values of their labels."""
     exported: dict[str, dict[str, set[str]]] = {}
