@@ -39,7 +39,7 @@ async def test_a_task_in_progress_is_repeated_after_a_kill_and_charged_once(tmp_
         async with server_process(data) as server:
             api = Api(server.base, http)
             member = await api.new_member()
-            created = await api.create_task(member, await api.upload(member, shirt(3000)))
+            created = await api.create_task(member, await api.upload(member, shirt(2000)))
             task = await api.wait_for_status(member, created["taskId"], "processing", "success")
             assert task["status"] == "processing", "the kill must come while the picture is in progress"
             await server.end(signal.SIGKILL)

@@ -68,7 +68,7 @@ async def test_a_picture_is_refused_for_the_size_in_its_header(
     await _assert_refused(pictures, tmp_path, data, TooLarge, {"limit": limit})
 
 
-async def test_a_compressed_text_of_300_mb_is_assert_refused(pictures: PictureProcesses, tmp_path: Path) -> None:
+async def test_a_compressed_text_of_300_mb_is_refused(pictures: PictureProcesses, tmp_path: Path) -> None:
     bomb = png_chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(300_000_000), 9))
     await _assert_refused(pictures, tmp_path, PNG[:33] + bomb + PNG[33:], NotAnImage, {"problem": "corrupt"})
 
