@@ -50,13 +50,13 @@ def answering_early() -> Iterator[None]:
 
 
 class SlowCommits(sqlite3.Connection):
-    """Commits take 2 ms for each changed row and at least 10 ms, so that early answers arrive before their commit."""
+    """Commits take 2 ms for each changed row, 10 to 100 ms, so that early answers arrive before their commit."""
 
     _changes_before = 0
 
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql == "COMMIT":
-            time.sleep(max(0.01, 0.002 * (self.total_changes - self._changes_before)))
+            time.sleep(min(max(0.01, 0.002 * (self.total_changes - self._changes_before)), 0.1))
             self._changes_before = self.total_changes
         return super().execute(sql, *parameters)
 
