@@ -45,7 +45,7 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentRequest:
+class PaymentForm:
     """How the user can pay: parameters for an in-app payment, and an address for a QR code."""
 
     pay_params: Mapping[str, str]
@@ -88,7 +88,7 @@ class Acknowledgement:
 class PaymentGateway(Protocol):
     acknowledgement: Acknowledgement
 
-    async def prepare(self, invoice: Invoice) -> PaymentRequest:
+    async def prepare(self, invoice: Invoice) -> PaymentForm:
         """Open a trade for an order; repeating this is harmless. Raises ServiceUnavailable."""
 
     def claims(self, notification: Notification) -> bool:

@@ -24,7 +24,7 @@ from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
 from server.gateways.sms.factory import create_sender
-from server.gateways.sms.settings import SANDBOX
+from server.gateways.sms.settings import SANDBOX_NAMES
 from server.http.address import ClientAddress
 from server.http.app import build_app
 from server.http.cors import Cors
@@ -191,7 +191,7 @@ class System:
         return Sandbox(self._settings.data / "sandbox", base_url, secret, self._clock)
 
     def _create_sender(self) -> SmsSender:
-        if self._sandbox is not None and self._settings.sms.sender in SANDBOX:
+        if self._sandbox is not None and self._settings.sms.sender in SANDBOX_NAMES:
             return self._sandbox.inbox
         return create_sender(self._settings.sms)
 

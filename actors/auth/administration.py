@@ -24,7 +24,7 @@ log = structlog.stdlib.get_logger("darkroom.auth")
 
 
 @dataclass(frozen=True, slots=True)
-class FindUser(Message[User]):
+class GetUserByPhone(Message[User]):
     """Return the user with a canonical phone. Raises UserNotFound."""
 
     phone: str
@@ -74,7 +74,7 @@ class Administration:
 
     def __init__(self, actor: Actor, db: Database, sessions: Sessions, keys: SigningKeys) -> None:
         self._db, self._sessions, self._keys = db, sessions, keys
-        actor.on(FindUser, self._find_user)
+        actor.on(GetUserByPhone, self._find_user)
         actor.on(SetRole, self._set_role)
         actor.on(ListAdmins, self._list_admins)
         actor.on(Ban, self._ban)
@@ -82,7 +82,7 @@ class Administration:
         actor.on(Unlock, self._unlock)
         actor.on(RotateKeys, self._rotate_keys)
 
-    async def _find_user(self, query: FindUser) -> User:
+    async def _find_user(self, query: GetUserByPhone) -> User:
         user = await self._db.fetch(lambda connection: users.find_by_phone(connection, query.phone))
         if user is None:
             raise UserNotFound

@@ -15,7 +15,7 @@ from storage.auth import sends
 from storage.auth.sends import SendLimit
 from storage.engine.connection import Connection
 
-PREFIX = 7  # digits of a number that name its network and region; 10,000 numbers share them
+PREFIX_DIGITS = 7  # digits of a number that name its network and region; 10,000 numbers share them
 WARN_AT = 0.8  # the share of the daily ceiling at which a warning is logged
 
 log = structlog.stdlib.get_logger("darkroom.auth")
@@ -80,6 +80,6 @@ def _limits(settings: AuthSettings, phone: str, address: str) -> Sequence[SendLi
         SendLimit(f"phone:{phone}", settings.phone_per_hour, HOUR),
         SendLimit(f"phone:{phone}", settings.phone_per_day, DAY),
         SendLimit(f"address:{address}", settings.address_per_hour, HOUR),
-        SendLimit(f"prefix:{phone[:PREFIX]}", settings.prefix_per_hour, HOUR),
+        SendLimit(f"prefix:{phone[:PREFIX_DIGITS]}", settings.prefix_per_hour, HOUR),
         SendLimit("all", settings.codes_per_day, DAY),
     )

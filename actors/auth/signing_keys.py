@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from itertools import pairwise
 
-from actors.auth.tokens import Key, Tokens
+from actors.auth.tokens import TokenKey, Tokens
 from actors.ports import Clock
 from storage.auth import signing_keys
 from storage.auth.signing_keys import SigningKey
@@ -39,7 +39,7 @@ class SigningKeys:
         return stored[-1].id
 
     def _use(self, stored: Sequence[SigningKey]) -> None:
-        self._tokens.use_keys([Key(key.id, derive_key(self._secret, key.salt)) for key in stored])
+        self._tokens.use_keys([TokenKey(key.id, derive_key(self._secret, key.salt)) for key in stored])
 
     def _load_or_create(self, connection: Connection) -> list[SigningKey]:
         return self._purge_expired(connection) or self._add_key(connection)

@@ -20,7 +20,7 @@ from actors.ports import Clock
 ALGORITHM = "HS256"  # a token's header cannot choose another one (RFC 8725, section 3.1)
 TYPE = "at+jwt"  # explicit typing (RFC 8725, section 3.11), with the name from RFC 9068
 ISSUER = AUDIENCE = "darkroom"
-GRACE = 120  # seconds, for tokens made while their session ends or their key is replaced, or by a clock ahead
+CLOCK_TOLERANCE = 120  # seconds, for tokens made while their session ends or their key is replaced, or by a clock ahead
 CACHED_TOKENS = 8192
 
 
@@ -33,7 +33,7 @@ class Caller:
     session_id: str
 
 
-class Key(NamedTuple):
+class TokenKey(NamedTuple):
     """`secret` has 32 bytes (RFC 7518, section 3.2)."""
 
     id: str
@@ -55,14 +55,14 @@ class Tokens:
     def __init__(self, seconds: int, clock: Clock) -> None:
         self._clock = clock
         self.seconds = seconds
-        self._keys: dict[str, Key] = {}
-        self._newest = Key("", b"")
+        self._keys: dict[str, TokenKey] = {}
+        self._newest = TokenKey("", b"")
         self._ended: set[str] = set()
         # Checking a signature costs about as much as the rest of a request, and its result never changes. A refusal is
         # raised, so it is not cached.
         self._check_cached = lru_cache(maxsize=CACHED_TOKENS)(self._check)
 
-    def use_keys(self, keys: Sequence[Key]) -> None:
+    def use_keys(self, keys: Sequence[TokenKey]) -> None:
         """Accept tokens signed by any of these keys, and sign with the last of them."""
         self._keys = {key.id: key for key in keys}
         self._newest = keys[-1]
@@ -79,7 +79,7 @@ class Tokens:
     @property
     def oldest_valid_at(self) -> int:
         """The time (epoch milliseconds) before which no token that is still valid was issued."""
-        return self._clock.now() - (self.seconds + GRACE) * 1000
+        return self._clock.now() - (self.seconds + CLOCK_TOLERANCE) * 1000
 
     def issue(self, caller: Caller) -> str:
         """Sign a new access token."""

@@ -44,7 +44,7 @@ from actors.runtime import Actor
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.membership import order_keys, orders
-from storage.membership.orders import OrderStatus, PaidOrder, PaymentForm
+from storage.membership.orders import OrderStatus, PaidOrder, StoredPaymentForm
 
 
 class Membership(Actor):
@@ -93,7 +93,7 @@ class Membership(Actor):
         except StorageError as fault:  # StorageError promises that nothing was changed, but the order exists
             raise ServiceUnavailable(service="payment", retry_after=1) from fault
 
-    async def _open_trade(self, order: Order) -> PaymentForm:
+    async def _open_trade(self, order: Order) -> StoredPaymentForm:
         """Ask the gateway how the order can be paid.
 
         If this fails, the order stays pending: a request with the same key tries again, and reconciliation closes the
@@ -104,7 +104,7 @@ class Membership(Actor):
         async with deadline("payment", GATEWAY_SECONDS):
             invoice = Invoice(order.id, order.amount, f"Darkroom {order.plan}", order.expires_at)
             request = await self._gateways.get(order.channel).prepare(invoice)
-        form = PaymentForm(dict(request.pay_params), request.qrcode_url)
+        form = StoredPaymentForm(dict(request.pay_params), request.qrcode_url)
         return await self._db.write(lambda connection: orders.save_payment_form(connection, order.id, form))
 
     def _offer(self, request: Purchase) -> Offer:

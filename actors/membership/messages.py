@@ -11,7 +11,7 @@ from actors.message import Message
 from actors.ports import Acknowledgement, Notification, Payment
 from actors.quota.messages import Balance
 from storage.membership.orders import Order as Order
-from storage.membership.orders import PaymentForm
+from storage.membership.orders import StoredPaymentForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PlacedOrder:
     """An order, and how the user can pay it."""
 
     order: Order
-    form: PaymentForm
+    form: StoredPaymentForm
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from server.commands.demo_client import DemoFailed
-from server.commands.serve import READY
+from server.commands.serve import READY_LINE
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def demo_server() -> Iterator[str]:
 def _read_url(output: IO[str], log: IO[str]) -> str:
     """Wait until the server prints that it is ready, and return the URL that it prints."""
     for line in output:
-        if line.startswith(READY):
-            return line.removeprefix(READY).strip()
+        if line.startswith(READY_LINE):
+            return line.removeprefix(READY_LINE).strip()
     log.seek(0)
     raise DemoFailed(f"the server of the demo did not start:\n{log.read()}")

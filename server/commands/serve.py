@@ -14,13 +14,13 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 
-from server.http.runner import EnvelopeRunner
+from server.http.runner import ServerRunner
 from server.settings.model import Settings
 from server.system import System
 
 log = structlog.stdlib.get_logger("darkroom")
 
-READY = "Darkroom is ready on"  # followed by the address; programs that start the server wait for this line
+READY_LINE = "Darkroom is ready on"  # followed by the address; programs that start the server wait for this line
 MAX_FILES = 65_536  # open files, connections included
 SWITCH_SECONDS = 0.0005  # after which the busy event loop lets a database thread run (docs/decisions/0010)
 BACKLOG = 128  # asyncio accepts this many connections at once
@@ -47,12 +47,12 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
     address = _address(settings.server.host, listening.getsockname()[1])
     system = await System.start(settings, settings.server.public_url or address)
     try:
-        runner = EnvelopeRunner(system.app())
+        runner = ServerRunner(system.app())
         try:
             await runner.setup()
             await web.SockSite(runner, listening, backlog=BACKLOG).start()
             _tune_garbage_collector()
-            print(f"{READY} {address}", flush=True)
+            print(f"{READY_LINE} {address}", flush=True)
             return await _wait_for_end(stop_requested, system)
         finally:
             await runner.cleanup()

@@ -32,7 +32,7 @@ def _check_length(secret: SecretStr) -> SecretStr:
 IS_SECRET = AfterValidator(_check_length)
 """Marks a field as a secret of the operator's own choice, which production checks (server/settings/production.py)."""
 
-WebAddress = Annotated[str, AfterValidator(_check_web_address)]
+WebUrl = Annotated[str, AfterValidator(_check_web_address)]
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 """A web address to which paths are appended. It has no slash at its end."""
 

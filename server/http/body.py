@@ -79,7 +79,7 @@ def _check_web_address(text: str) -> str:
 # (docs/decisions/0016).
 _ONE_LINE = r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]*$"
 Line = Annotated[str, Field(pattern=_ONE_LINE)]
-WebAddress = Annotated[Line, AfterValidator(_check_web_address)]
+ResultUrl = Annotated[Line, AfterValidator(_check_web_address)]
 QueryInteger = Annotated[int, BeforeValidator(_check_digits)]
 
 

@@ -29,8 +29,8 @@ class Access(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """The content of a successful response, without its envelope."""
+class Success:
+    """The content of a successful response, without its success_response."""
 
     data: object = None
     message: Text | None = None
@@ -78,7 +78,7 @@ class Route(Generic[B, Q]):
 
     method: str
     path: str
-    handler: Callable[[Call[B, Q]], Awaitable[Reply | web.StreamResponse]]
+    handler: Callable[[Call[B, Q]], Awaitable[Success | web.StreamResponse]]
     access: Access = Access.USER
     body: type[B] = NoBody  # type: ignore[assignment]  # a default for a type parameter needs Python 3.13
     query: type[Q] = NoQuery  # type: ignore[assignment]
@@ -96,7 +96,7 @@ def wants_english(request: web.Request) -> bool:
     return prefers_english(request.headers.get("Accept-Language", ""))
 
 
-def envelope(request: web.Request, reply: Reply) -> web.StreamResponse:
+def success_response(request: web.Request, reply: Success) -> web.StreamResponse:
     content: dict[str, object] = {"success": True, "data": reply.data}
     if reply.message is not None:
         content["message"] = reply.message.render(wants_english(request))
@@ -142,7 +142,7 @@ def _endpoint(route: Route[B, Q], tokens: Tokens, check_admin: AdminCheck) -> En
         query = no_query if route.query is NoQuery else read_query(request, route.query)
         body = no_body if route.body is NoBody else await read_body(request, route.body)
         reply = await route.handler(Call(request, caller, body, query))
-        return envelope(request, reply) if isinstance(reply, Reply) else reply
+        return success_response(request, reply) if isinstance(reply, Success) else reply
 
     return endpoint
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from actors.auth.actor import Auth
-from actors.auth.administration import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
+from actors.auth.administration import Ban, GetUserByPhone, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.errors import CommitFailed, DomainError, PhoneInvalid, StorageError, UserNotFound
 from actors.phones import canonical
 from server.http.errors import failure_of
@@ -43,7 +43,7 @@ async def run_command(auth: Auth, name: str, phone: str = "") -> str:
 
 
 async def _user_id(auth: Auth, phone: str) -> str:
-    return (await auth.ask(FindUser(phone))).id
+    return (await auth.ask(GetUserByPhone(phone))).id
 
 
 async def _grant_admin(auth: Auth, phone: str) -> str:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from actors.ports import Acknowledgement, Channel, Clock, Invoice, Notification, Payment, PaymentRequest, PaymentState
+from actors.ports import Acknowledgement, Channel, Clock, Invoice, Notification, Payment, PaymentForm, PaymentState
 from server.sandbox import signed_notification
 from server.sandbox.trades import Trade, Trades
 
@@ -27,11 +27,11 @@ class SandboxGateway:
         self._secret, self._clock = secret, clock
         self.acknowledgement = _ACKNOWLEDGEMENTS[channel]
 
-    async def prepare(self, invoice: Invoice) -> PaymentRequest:
+    async def prepare(self, invoice: Invoice) -> PaymentForm:
         trade = Trade(invoice.order_id, self._channel, invoice.amount, invoice.subject, invoice.expires_at)
         await self._trades.open(trade)
         params = self._wx_params(trade) if self._channel is Channel.WX else self._alipay_params(trade)
-        return PaymentRequest(params, f"{self._base_url}/sandbox/cashier/{trade.order_id}")
+        return PaymentForm(params, f"{self._base_url}/sandbox/cashier/{trade.order_id}")
 
     def claims(self, notification: Notification) -> bool:
         return notification.headers.get(signed_notification.CHANNEL_HEADER) == self._channel

@@ -17,7 +17,7 @@ from actors.phones import canonical
 from actors.ports import PaymentState
 from server.http.body import Body, Line, Query
 from server.http.language import Text
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 from server.sandbox.cashier import Cashier
 from server.sandbox.inbox import Inbox
@@ -72,13 +72,13 @@ class SandboxRoutes:
             Route("POST", page, self._pay_on_page, Access.PUBLIC),
         ]
 
-    async def _list_messages(self, call: Call[NoBody, SmsQuery]) -> Reply:
+    async def _list_messages(self, call: Call[NoBody, SmsQuery]) -> Success:
         messages = await self._inbox.messages(canonical(call.query.phone))
-        return Reply({"messages": [{**message, "sentAt": iso(message["sentAt"])} for message in messages]})
+        return Success({"messages": [{**message, "sentAt": iso(message["sentAt"])} for message in messages]})
 
-    async def _pay(self, call: Call[PayBody, NoQuery]) -> Reply:
+    async def _pay(self, call: Call[PayBody, NoQuery]) -> Success:
         trade, notified = await self._cashier.pay(call.body.orderId)
-        return Reply({"orderId": trade.order_id, "state": trade.state.value, "notified": notified})
+        return Success({"orderId": trade.order_id, "state": trade.state.value, "notified": notified})
 
     async def _show_page(self, call: Call[NoBody, NoQuery]) -> web.Response:
         trade = await self._cashier.find(call.path("orderId"))

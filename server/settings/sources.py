@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from server.settings.model import Settings
 
-PREFIX = "DARKROOM__"
+VARIABLE_PREFIX = "DARKROOM__"
 DEFAULT_FILE = Path("config.toml")
 
 
@@ -34,9 +34,9 @@ def from_environment() -> tuple[dict[str, Any], list[str]]:
     values: dict[str, Any] = {}
     faults = []
     for name, text in sorted(os.environ.items()):
-        if not name.startswith(PREFIX):
+        if not name.startswith(VARIABLE_PREFIX):
             continue
-        path = name[len(PREFIX) :].lower().split("__")
+        path = name[len(VARIABLE_PREFIX) :].lower().split("__")
         if not _exists(path):
             faults.append(f"{name}: there is no such setting")
             continue

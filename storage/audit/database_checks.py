@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from storage.audit.progress import ReportProgress
 
-FILE = "the file passes SQLite's quick_check"
-REFERENCES = "every foreign key refers to an existing row"
-TOTALS = "the stored totals equal the counted rows"
+FILE_RULE = "the file passes SQLite's quick_check"
+REFERENCES_RULE = "every foreign key refers to an existing row"
+TOTALS_RULE = "the stored totals equal the counted rows"
 
 
 def check_file(connection: sqlite3.Connection, report_progress: ReportProgress) -> Iterator[tuple[str, str]]:
@@ -17,7 +17,7 @@ def check_file(connection: sqlite3.Connection, report_progress: ReportProgress) 
     report_progress("the file", 0, 0)
     for (line,) in connection.execute("PRAGMA quick_check"):
         if line != "ok":
-            yield FILE, line.replace("\n", " ")
+            yield FILE_RULE, line.replace("\n", " ")
     report_progress("the file", 1, 1)
 
 
@@ -27,7 +27,7 @@ def check_references(connection: sqlite3.Connection, report_progress: ReportProg
         report_progress("references", done, len(tables))
         for _, row_id, parent, key in connection.execute(f'PRAGMA foreign_key_check("{table}")'):
             column, row_name, value = _reference(connection, table, row_id, key)
-            yield REFERENCES, f"{table} {row_name}: its {column} is {value}, which does not exist in {parent}"
+            yield REFERENCES_RULE, f"{table} {row_name}: its {column} is {value}, which does not exist in {parent}"
     report_progress("references", len(tables), len(tables))
 
 
@@ -58,5 +58,5 @@ def check_totals(connection: sqlite3.Connection, report_progress: ReportProgress
         """
     )
     for name, counted, present in rows:
-        yield TOTALS, f"{name}: the stored total is {counted}, but counting the rows gives {present}"
+        yield TOTALS_RULE, f"{name}: the stored total is {counted}, but counting the rows gives {present}"
     report_progress("totals", 1, 1)

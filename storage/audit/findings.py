@@ -6,7 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from storage.audit.database_checks import FILE, REFERENCES, TOTALS, check_file, check_references, check_totals
+from storage.audit.database_checks import (
+    FILE_RULE,
+    REFERENCES_RULE,
+    TOTALS_RULE,
+    check_file,
+    check_references,
+    check_totals,
+)
 from storage.audit.open import CannotAudit
 from storage.audit.progress import ReportProgress
 from storage.audit.rules.rule import TableScan
@@ -52,9 +59,9 @@ def audit(
 
 def _check_all(connection: sqlite3.Connection, report_progress: ReportProgress) -> Iterator[tuple[str, str]]:
     """Yield (rule, violation) pairs. The file comes first, because its damage explains the violations after it."""
-    yield from _reporting_damage(FILE, check_file(connection, report_progress))
-    yield from _reporting_damage(REFERENCES, check_references(connection, report_progress))
-    yield from _reporting_damage(TOTALS, check_totals(connection, report_progress))
+    yield from _reporting_damage(FILE_RULE, check_file(connection, report_progress))
+    yield from _reporting_damage(REFERENCES_RULE, check_references(connection, report_progress))
+    yield from _reporting_damage(TOTALS_RULE, check_totals(connection, report_progress))
     for scan in TABLE_SCANS:
         yield from _reporting_damage(f"all {scan.noun} can be read", _check_table(connection, scan, report_progress))
 

@@ -64,14 +64,14 @@ def add(connection: Connection, order: Order) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentForm:
+class StoredPaymentForm:
     """How an order can be paid, as its gateway answered: parameters of an in-app payment, the address of a QR code."""
 
     pay_params: dict[str, str]
     qrcode_url: str
 
 
-def save_payment_form(connection: Connection, order_id: str, form: PaymentForm) -> PaymentForm:
+def save_payment_form(connection: Connection, order_id: str, form: StoredPaymentForm) -> StoredPaymentForm:
     """Store the payment form of an order, unless it has one. Return the one that is stored."""
     connection.execute(
         "UPDATE orders SET pay_params = ?, qrcode_url = ? WHERE id = ? AND qrcode_url IS NULL",
@@ -80,12 +80,12 @@ def save_payment_form(connection: Connection, order_id: str, form: PaymentForm) 
     return find_payment_form(connection, order_id) or form
 
 
-def find_payment_form(connection: Connection, order_id: str) -> PaymentForm | None:
+def find_payment_form(connection: Connection, order_id: str) -> StoredPaymentForm | None:
     """Return the payment form of an order, or None while its gateway has not answered."""
     row = connection.execute(
         "SELECT pay_params, qrcode_url FROM orders WHERE id = ? AND qrcode_url IS NOT NULL", (order_id,)
     ).fetchone()
-    return PaymentForm(json.loads(row[0]), row[1]) if row else None
+    return StoredPaymentForm(json.loads(row[0]), row[1]) if row else None
 
 
 def find(connection: Connection, order_id: str) -> Order | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.auth.signing_keys import derive_key
-from actors.auth.tokens import Caller, Key, Tokens
+from actors.auth.tokens import Caller, TokenKey, Tokens
 from actors.ids import new_id
 from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
@@ -52,7 +52,7 @@ def create_members(count: int) -> list[Member]:
 def signing_tokens(keys: Sequence[SigningKey]) -> Tokens:
     """A token issuer like that of a server with these signing keys."""
     tokens = Tokens(7 * 86_400, SystemClock())
-    tokens.use_keys([Key(key.id, derive_key(SECRETS["token"].encode(), key.salt)) for key in keys])
+    tokens.use_keys([TokenKey(key.id, derive_key(SECRETS["token"].encode(), key.salt)) for key in keys])
     return tokens
 
 

@@ -7,7 +7,7 @@ import socket
 import uvloop
 from aiohttp import web
 
-from server.commands.serve import BACKLOG, READY
+from server.commands.serve import BACKLOG, READY_LINE
 
 
 def run(app: web.Application) -> None:
@@ -20,5 +20,5 @@ def run(app: web.Application) -> None:
             access_log=None,
             backlog=BACKLOG,
             loop=uvloop.new_event_loop(),
-            print=lambda _: print(f"{READY} {address}", flush=True),
+            print=lambda _: print(f"{READY_LINE} {address}", flush=True),
         )

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.commands.serve import READY
+from server.commands.serve import READY_LINE
 from tests.bench.baseline_data import create_baseline_database
 from tests.bench.darkroom_data import create_darkroom_data
 from tests.bench.members import BASE, Member
@@ -125,9 +125,9 @@ def _copy(source: str, target: str) -> None:
 def _read_address(process: subprocess.Popen[bytes], log: Path) -> str:
     assert process.stdout is not None
     line = process.stdout.readline().decode()
-    if not line.startswith(READY):
+    if not line.startswith(READY_LINE):
         raise ServerFailed(f"the server did not start; the end of {log}:\n{log.read_text()[-1000:]}")
-    return line.removeprefix(READY).strip()
+    return line.removeprefix(READY_LINE).strip()
 
 
 def _stop(process: subprocess.Popen[bytes], name: str) -> None:

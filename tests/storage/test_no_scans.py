@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from actors.auth.administration import Ban, FindUser, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
+from actors.auth.administration import Ban, GetUserByPhone, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
 from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership.messages import GetMembershipStatus, Reconcile
@@ -117,7 +117,7 @@ async def every_login(server: LocalServer) -> None:
         assert (await server.post("/api/auth/refresh", {"refreshToken": login["refreshToken"]})).status == status
     auth = server.system._auth
     await auth.ask(Unlock(phone))
-    await auth.ask(SetRole((await auth.ask(FindUser(user.phone))).id, Role.ADMIN))
+    await auth.ask(SetRole((await auth.ask(GetUserByPhone(user.phone))).id, Role.ADMIN))
     assert [admin.id for admin in await auth.ask(ListAdmins())] == [user.id]
     await auth.ask(Ban(user.id))
     await auth.ask(Unban(user.id))

@@ -15,7 +15,7 @@ from typing import IO
 
 import aiohttp
 
-from server.commands.serve import READY
+from server.commands.serve import READY_LINE
 from tests.support.server import HIGH_LIMITS
 
 PROGRAM = ("server.commands.main",)  # the module to run, and the arguments before the command
@@ -75,8 +75,8 @@ async def server_process(data: Path, program: Sequence[str] = PROGRAM, **setting
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()
-        assert line.startswith(READY), log.read_text()
-        yield ServerProcess(line.removeprefix(READY).strip(), process)
+        assert line.startswith(READY_LINE), log.read_text()
+        yield ServerProcess(line.removeprefix(READY_LINE).strip(), process)
     finally:
         if process.returncode is None:
             process.kill()

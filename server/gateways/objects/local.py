@@ -16,8 +16,8 @@ from actors.errors import FileMissing, LinkInvalid
 from actors.ids import new_id
 from actors.ports import CONTENT_TYPES, Clock, UploadTicket
 
-UPLOAD_SECONDS = 30 * 60
-DOWNLOAD_SECONDS = 30 * 60
+UPLOAD_URL_SECONDS = 30 * 60
+DOWNLOAD_URL_SECONDS = 30 * 60
 MAX_KNOWN_KEYS = 8192
 
 _KEY_PATTERN = re.compile(r"(?:input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(?:jpg|png)")
@@ -42,7 +42,7 @@ class LocalObjects:
     # --- actors.ports.ObjectStore ---
 
     def sign_upload(self, key: str) -> UploadTicket:
-        expires = self._clock.now() // 1000 + UPLOAD_SECONDS
+        expires = self._clock.now() // 1000 + UPLOAD_URL_SECONDS
         return UploadTicket(
             url=self._signed_url("PUT", key, expires),
             headers={"Content-Type": CONTENT_TYPES[Path(key).suffix]},
@@ -50,7 +50,7 @@ class LocalObjects:
         )
 
     def sign_download(self, key: str) -> str:
-        return self._signed_url("GET", key, self._clock.now() // 1000 + DOWNLOAD_SECONDS)
+        return self._signed_url("GET", key, self._clock.now() // 1000 + DOWNLOAD_URL_SECONDS)
 
     def key_from_url(self, url: str) -> str | None:
         if not url.startswith(self._url_prefix):

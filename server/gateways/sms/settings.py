@@ -14,7 +14,7 @@ from server.gateways.sms.sender_settings import SenderSettings
 from server.gateways.sms.tencent.settings import TencentSettings
 from server.gateways.sms.webhook.settings import WebhookSettings
 
-SANDBOX = ("", "sandbox")  # values of `sender` that mean the sandbox
+SANDBOX_NAMES = ("", "sandbox")  # values of `sender` that mean the sandbox
 
 
 class SmsSettings(Section):
@@ -39,7 +39,7 @@ class SmsSettings(Section):
 
     @property
     def _sender_settings(self) -> SenderSettings | None:
-        if self.sender in SANDBOX:
+        if self.sender in SANDBOX_NAMES:
             return None
         settings = getattr(self, self.sender)
         assert isinstance(settings, SenderSettings), "each sender has a field of its own name"

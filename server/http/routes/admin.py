@@ -13,7 +13,7 @@ from actors.auth.administration import Ban, Unban
 from actors.errors import UserNotFound
 from actors.ids import is_id
 from server.http.body import Body
-from server.http.route import Access, AnyRoute, Call, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoQuery, Route, Success
 
 
 class BanBody(Body):
@@ -27,14 +27,14 @@ class AdminRoutes:
     def routes(self) -> list[AnyRoute]:
         return [Route("PUT", "/api/admin/users/{userId}/ban", self._set_ban, Access.ADMIN, BanBody)]
 
-    async def _set_ban(self, call: Call[BanBody, NoQuery]) -> Reply:
+    async def _set_ban(self, call: Call[BanBody, NoQuery]) -> Success:
         """Ban a user, which ends the user's sessions, or lift the ban."""
         user_id = _user_id(call)
         if call.body.banned:
             await self._auth.ask(Ban(user_id))
         else:
             await self._auth.ask(Unban(user_id))
-        return Reply({"id": user_id, "banned": call.body.banned})
+        return Success({"id": user_id, "banned": call.body.banned})
 
 
 def _user_id(call: Call[Any, Any]) -> str:

@@ -16,7 +16,7 @@ from actors.quota.messages import Balance, GetBalance
 from server.http.address import ClientAddress
 from server.http.body import Body, FieldErrors, Line
 from server.http.language import Text
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 
 _CODE = re.compile(r"[0-9]{6}")
@@ -58,25 +58,25 @@ class AuthRoutes:
             Route("GET", "/api/auth/me", self._me),
         ]
 
-    async def _send_code(self, call: Call[SendCodeBody, NoQuery]) -> Reply:
+    async def _send_code(self, call: Call[SendCodeBody, NoQuery]) -> Success:
         expire_in = await self._auth.ask(SendCode(canonical(call.body.phone), self._client_address.of(call.request)))
-        return Reply({"expireIn": expire_in}, Text("验证码已发送", "Code sent"))
+        return Success({"expireIn": expire_in}, Text("验证码已发送", "Code sent"))
 
-    async def _login(self, call: Call[LoginBody, NoQuery]) -> Reply:
+    async def _login(self, call: Call[LoginBody, NoQuery]) -> Success:
         phone = canonical(call.body.phone)
         if _CODE.fullmatch(call.body.code) is None:
             raise CodeInvalid
         return await self._login_reply(await self._auth.ask(LogIn(phone, call.body.code)))
 
-    async def _refresh(self, call: Call[RefreshBody, NoQuery]) -> Reply:
+    async def _refresh(self, call: Call[RefreshBody, NoQuery]) -> Success:
         return await self._login_reply(await self._auth.ask(Refresh(call.body.refreshToken)))
 
-    async def _log_out(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _log_out(self, call: Call[NoBody, NoQuery]) -> Success:
         await self._auth.ask(LogOut(call.caller.session_id))
-        return Reply(None, Text("已退出登录", "Logged out"))
+        return Success(None, Text("已退出登录", "Logged out"))
 
-    async def _login_reply(self, login: LoginResult) -> Reply:
-        return Reply(
+    async def _login_reply(self, login: LoginResult) -> Success:
+        return Success(
             {
                 "token": login.token,
                 "refreshToken": login.refresh_token,
@@ -85,9 +85,9 @@ class AuthRoutes:
             }
         )
 
-    async def _me(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _me(self, call: Call[NoBody, NoQuery]) -> Success:
         user = await self._auth.ask(GetUser(call.caller.user_id))
-        return Reply({**await self._user_wire(user), "createdAt": iso(user.created_at)})
+        return Success({**await self._user_wire(user), "createdAt": iso(user.created_at)})
 
     async def _user_wire(self, user: User) -> UserWire:
         balance: Balance = await self._quota.ask(GetBalance(user.id))

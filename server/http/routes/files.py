@@ -18,7 +18,7 @@ from actors.ports import CONTENT_TYPES, PictureWorkers
 from actors.task.media import MAX_BYTES, owner_id
 from server.http.body import receiving_body
 from server.http.language import Text
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 
 UPLOAD_SECONDS = 120  # the time an upload has to arrive
 MAX_STORED_BYTES = 40 * 1024 * 1024  # of the re-encoded picture, which can be many times larger than the upload
@@ -62,14 +62,14 @@ class FileRoutes:
             Route("GET", "/media/{key:.+}", self._download, Access.PUBLIC),
         ]
 
-    async def _upload(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _upload(self, call: Call[NoBody, NoQuery]) -> Success:
         """Receive a picture and store a new encoding of it, never the uploaded bytes (docs/decisions/0004)."""
         request, key = call.request, self._checked_key(call.request)
         if (request.content_length or 0) > MAX_BYTES:
             raise TooLarge(limit="10 MB")
         with self._limit_uploads(owner_id(key)):
             await self._receive_and_store(request, key)
-        return Reply(message=Text("上传成功", "Uploaded"))
+        return Success(message=Text("上传成功", "Uploaded"))
 
     async def _receive_and_store(self, request: web.Request, key: str) -> None:
         suffix = Path(key).suffix

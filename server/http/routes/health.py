@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from actors.deadline import deadline
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 
 READY_SECONDS = 5
 
@@ -26,10 +26,10 @@ class HealthRoutes:
             Route("GET", "/ready", self._ready, Access.PUBLIC),
         ]
 
-    async def _health(self, call: Call[NoBody, NoQuery]) -> Reply:
-        return Reply({"status": "ok", "version": self._version})
+    async def _health(self, call: Call[NoBody, NoQuery]) -> Success:
+        return Success({"status": "ok", "version": self._version})
 
-    async def _ready(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _ready(self, call: Call[NoBody, NoQuery]) -> Success:
         async with deadline("storage", READY_SECONDS):
             await asyncio.gather(*(check() for check in self._checks.values()))
-        return Reply({"status": "ready", "checks": dict.fromkeys(self._checks, "ok")})
+        return Success({"status": "ready", "checks": dict.fromkeys(self._checks, "ok")})

@@ -9,7 +9,7 @@ from pydantic import Field
 from actors.task.media import Media, check_upload
 from server.http.body import Body, Line, Query
 from server.http.language import Text
-from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 
 
@@ -33,9 +33,9 @@ class MediaRoutes:
             Route("POST", "/api/media/validate", self._validate, body=ValidateBody),
         ]
 
-    async def _sts(self, call: Call[NoBody, StsQuery]) -> Reply:
+    async def _sts(self, call: Call[NoBody, StsQuery]) -> Success:
         place = self._media.upload_target(call.caller.user_id, call.query.fileName, call.query.taskId)
-        return Reply(
+        return Success(
             {
                 "taskId": place.task_id,
                 "allowPrefix": place.prefix,
@@ -48,6 +48,6 @@ class MediaRoutes:
             }
         )
 
-    async def _validate(self, call: Call[ValidateBody, NoQuery]) -> Reply:
+    async def _validate(self, call: Call[ValidateBody, NoQuery]) -> Success:
         check_upload(call.body.fileName, call.body.fileSize)
-        return Reply(message=Text("文件可以上传", "The file can be uploaded"))
+        return Success(message=Text("文件可以上传", "The file can be uploaded"))

@@ -23,7 +23,7 @@ from actors.membership.plans import Plan
 from actors.ports import Channel, Clock, Notification
 from server.http.body import Body, FieldErrors, Line, Query, QueryInteger, read_bytes
 from server.http.idempotency import idempotency_key
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 
 _CHANNELS = {"wx": Channel.WX, "wechat": Channel.WX, "alipay": Channel.ALIPAY}
@@ -62,17 +62,17 @@ class MembershipRoutes:
             Route("GET", "/api/membership/orders/{orderId}", self._order),
         ]
 
-    async def _plans(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _plans(self, call: Call[NoBody, NoQuery]) -> Success:
         plans = await self._membership.ask(GetPlans())
-        return Reply([_plan_wire(plan) for plan in plans])
+        return Success([_plan_wire(plan) for plan in plans])
 
-    async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Reply:
+    async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Success:
         body = call.body
         channel = _channel(body.channel)
         key = idempotency_key(call.request, channel, body.plan, body.autoRenew)
         purchase = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
         purchased = await self._membership.ask(purchase)
-        return Reply(
+        return Success(
             {
                 "orderId": purchased.order.id,
                 "amount": purchased.order.amount,
@@ -99,11 +99,11 @@ class MembershipRoutes:
         acknowledgement = await self._membership.ask(HandleNotification(channel, notification))
         return web.Response(body=acknowledgement.body, content_type=acknowledgement.content_type)
 
-    async def _status(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _status(self, call: Call[NoBody, NoQuery]) -> Success:
         status = await self._membership.ask(GetMembershipStatus(call.caller.user_id))
         balance = status.balance
         remaining_ms = 0 if balance.expires_at is None else balance.expires_at - self._clock.now()
-        return Reply(
+        return Success(
             {
                 "isMember": balance.is_member,
                 "quota_remaining": balance.remaining,
@@ -115,10 +115,10 @@ class MembershipRoutes:
             }
         )
 
-    async def _orders(self, call: Call[NoBody, OrdersQuery]) -> Reply:
+    async def _orders(self, call: Call[NoBody, OrdersQuery]) -> Success:
         query = call.query
         page = await self._membership.ask(ListOrders(call.caller.user_id, query.limit, query.offset))
-        return Reply(
+        return Success(
             {
                 "orders": [_order_wire(order) for order in page.orders],
                 "total": page.total,
@@ -127,8 +127,8 @@ class MembershipRoutes:
             }
         )
 
-    async def _order(self, call: Call[NoBody, NoQuery]) -> Reply:
-        return Reply(_order_wire(await self._membership.ask(GetOrder(call.caller.user_id, call.path("orderId")))))
+    async def _order(self, call: Call[NoBody, NoQuery]) -> Success:
+        return Success(_order_wire(await self._membership.ask(GetOrder(call.caller.user_id, call.path("orderId")))))
 
 
 def _channel(name: str) -> Channel:

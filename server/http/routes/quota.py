@@ -9,7 +9,7 @@ from pydantic import Field
 from actors.quota.actor import Quota
 from actors.quota.messages import GetBalance, GetLedger, LedgerEntry
 from server.http.body import Query, QueryInteger
-from server.http.route import AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 
 
@@ -28,15 +28,15 @@ class QuotaRoutes:
             Route("GET", "/api/quota/ledger", self._ledger, query=LedgerQuery),
         ]
 
-    async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _get(self, call: Call[NoBody, NoQuery]) -> Success:
         balance = await self._quota.ask(GetBalance(call.caller.user_id))
-        return Reply(
+        return Success(
             {"remaining": balance.remaining, "isMember": balance.is_member, "expireAt": iso(balance.expires_at)}
         )
 
-    async def _ledger(self, call: Call[NoBody, LedgerQuery]) -> Reply:
+    async def _ledger(self, call: Call[NoBody, LedgerQuery]) -> Success:
         page = await self._quota.ask(GetLedger(call.caller.user_id, call.query.limit, call.query.cursor))
-        return Reply(
+        return Success(
             {"entries": [_entry_wire(entry) for entry in page.entries], "nextCursor": page.next and str(page.next)}
         )
 

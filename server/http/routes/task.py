@@ -12,11 +12,11 @@ from actors.ports import ObjectStore, PictureTemplate
 from actors.task.actor import BASIC_CLEAN, Tasks
 from actors.task.media import Media
 from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus, Task, TaskFilter, TaskStatus
-from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, WebAddress, parse_body, read_bytes, validate
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, ResultUrl, parse_body, read_bytes, validate
 from server.http.idempotency import idempotency_key
 from server.http.language import Text
 from server.http.messages import task_failure_text
-from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Reply, Route
+from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 from server.http.worker_signature import WorkerSignature
 
@@ -41,7 +41,7 @@ class CreateBody(Body):
 
 class ReportBody(Body):
     status: Annotated[TaskStatus, Field(strict=False)]
-    resultUrls: Annotated[list[Annotated[WebAddress, Field(max_length=2048)]], Field(max_length=24)] = []
+    resultUrls: Annotated[list[Annotated[ResultUrl, Field(max_length=2048)]], Field(max_length=24)] = []
     errorMessage: Annotated[Line, Field(max_length=500)] = ""
 
 
@@ -91,7 +91,7 @@ class TaskRoutes:
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 
-    async def _create(self, call: Call[CreateBody, NoQuery]) -> Reply:
+    async def _create(self, call: Call[CreateBody, NoQuery]) -> Success:
         body, user_id = call.body, call.caller.user_id
         if body.type != BASIC_CLEAN:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
@@ -99,7 +99,7 @@ class TaskRoutes:
         source = await self._media.find_own_input(user_id, body.inputImageUrl)
         key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
-        return Reply(
+        return Success(
             {
                 "taskId": created.task_id,
                 "type": body.type,
@@ -109,15 +109,15 @@ class TaskRoutes:
             }
         )
 
-    async def _get(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _get(self, call: Call[NoBody, NoQuery]) -> Success:
         task = await self._tasks.ask(GetTask(call.caller.user_id, call.path("taskId")))
-        return Reply(self._task_wire(task, call.english))
+        return Success(self._task_wire(task, call.english))
 
-    async def _list(self, call: Call[NoBody, ListQuery]) -> Reply:
+    async def _list(self, call: Call[NoBody, ListQuery]) -> Success:
         query = call.query
         task_filter = TaskFilter(call.caller.user_id, query.status, query.type, query.cursor)
         page = await self._tasks.ask(ListTasks(task_filter, query.limit, query.offset))
-        return Reply(
+        return Success(
             {
                 "tasks": [self._task_wire(task, call.english) for task in page.tasks],
                 "total": page.total,
@@ -127,7 +127,7 @@ class TaskRoutes:
             }
         )
 
-    async def _report(self, call: Call[NoBody, NoQuery]) -> Reply:
+    async def _report(self, call: Call[NoBody, NoQuery]) -> Success:
         """Take the report of an external worker. Its signature is checked before its body is parsed."""
         raw = await read_bytes(call.request)
         self._worker_signature.check(call.request, raw)
@@ -138,7 +138,7 @@ class TaskRoutes:
             raise BadParameter(field="resultUrls", problem="report_results")
         results = [self._store.key_from_url(url) or url for url in body.resultUrls]
         await self._tasks.ask(ReportStatus(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
-        return Reply(message=Text("任务状态已更新", "Task status updated"))
+        return Success(message=Text("任务状态已更新", "Task status updated"))
 
     def _task_wire(self, task: Task, english: bool) -> TaskWire:
         return {

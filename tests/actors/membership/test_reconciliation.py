@@ -18,7 +18,7 @@ from actors.membership.messages import ListOrders, Purchase, Reconcile
 from actors.membership.plans import Plan
 from actors.membership.reconciliation import RECONCILE_BATCH
 from actors.membership.settings import MembershipSettings
-from actors.ports import Channel, Invoice, PaymentRequest
+from actors.ports import Channel, Invoice, PaymentForm
 from actors.quota.actor import Quota
 from actors.quota.messages import GetBalance
 from actors.retention import Purge
@@ -142,7 +142,7 @@ class UnreliableGateway(SandboxGateway):
 
     is_down = True
 
-    async def prepare(self, invoice: Invoice) -> PaymentRequest:
+    async def prepare(self, invoice: Invoice) -> PaymentForm:
         if self.is_down:
             raise ServiceUnavailable(service="payment", retry_after=1)
         return await super().prepare(invoice)

@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from actors.auth.signing_keys import derive_key
-from actors.auth.tokens import Key
+from actors.auth.tokens import TokenKey
 from storage.auth import signing_keys
 from tests.support.server import SECRETS, ApiUser, LocalServer
 
@@ -44,7 +44,7 @@ def base64_json(content: object) -> str:
 class Forger:
     """Makes tokens with the server's newest key."""
 
-    key: Key
+    key: TokenKey
 
     @property
     def header(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Forger:
 @pytest.fixture
 async def forger(server: LocalServer) -> Forger:
     keys = await server.system._db.read(signing_keys.load)
-    return Forger(Key(keys[-1].id, derive_key(SECRETS["token"].encode(), keys[-1].salt)))
+    return Forger(TokenKey(keys[-1].id, derive_key(SECRETS["token"].encode(), keys[-1].salt)))
 
 
 def claims_of(user: ApiUser) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from actors.ports import (
     Invoice,
     Notification,
     Payment,
-    PaymentRequest,
+    PaymentForm,
     PaymentState,
     PictureRefused,
     PictureTemplate,
@@ -122,11 +122,11 @@ class SimulatedGateway:
         self.channel, self._schedule = channel, schedule
         self.trades: dict[str, Payment] = {}
 
-    async def prepare(self, invoice: Invoice) -> PaymentRequest:
+    async def prepare(self, invoice: Invoice) -> PaymentForm:
         await self._call()
         self.trades.setdefault(invoice.order_id, Payment(invoice.order_id, PaymentState.UNPAID, invoice.amount, ""))
         await self._call()
-        return PaymentRequest({}, f"{self.channel}:{invoice.order_id}")
+        return PaymentForm({}, f"{self.channel}:{invoice.order_id}")
 
     def claims(self, notification: Notification) -> bool:
         return notification.headers["channel"] == self.channel

@@ -32,12 +32,12 @@ SEEDS_FOR_ALL_CASES = 20
 R = TypeVar("R")
 _NEVER = 1_000_000_000
 
-Variant = Callable[[], AbstractContextManager[None]]
+Patch = Callable[[], AbstractContextManager[None]]
 Case = tuple[Fault, Callable[[], Scenario]]
 
 
 def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
-    variant: Variant = (lambda: connections(IgnoredCommitErrors)) if mutant else nullcontext
+    variant: Patch = (lambda: connections(IgnoredCommitErrors)) if mutant else nullcontext
     folder.mkdir(parents=True, exist_ok=True)
     cases = _cases(folder)
     report = SuiteReport()
@@ -74,7 +74,7 @@ def _count_operations(folder: Path, scenario: Scenario, kind: FaultKind) -> int:
     return disk.eligible_operations
 
 
-def _run_case(folder: Path, scenario: Scenario, fault: Fault, variant: Variant) -> SuiteReport:
+def _run_case(folder: Path, scenario: Scenario, fault: Fault, variant: Patch) -> SuiteReport:
     """Run on the failing disk, check the files and the files after a power cut, then send everything again."""
     data, disk = folder / "data", Disk(fault=fault)
     with variant():

@@ -60,8 +60,8 @@ class _PowerCuts:
             self.cuts.append(_Cut(answered, self.disk.power_cut(self.random)))
 
 
-Variant = Callable[[], AbstractContextManager[None]]
-MUTANTS: Sequence[Variant] = (lambda: connections(NormalSynchronous), answering_before_commit)
+Patch = Callable[[], AbstractContextManager[None]]
+MUTANTS: Sequence[Patch] = (lambda: connections(NormalSynchronous), answering_before_commit)
 
 
 def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
@@ -77,7 +77,7 @@ def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteRep
     return report
 
 
-async def _round(variant: Variant, folder: Path, random: Random, mutant: bool) -> SuiteReport:
+async def _round(variant: Patch, folder: Path, random: Random, mutant: bool) -> SuiteReport:
     report = SuiteReport()
     for seconds in SYNC_SECONDS:
         with variant():

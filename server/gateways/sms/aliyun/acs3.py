@@ -16,7 +16,7 @@ EMPTY_BODY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SignedRequest:
     """A POST to the root of a host, with its parameters in the query and without a body.
 
     Header names are in lower case. All headers are signed; the signature has to cover `host` and `x-acs-*`.

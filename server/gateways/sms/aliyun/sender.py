@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 from yarl import URL
 
-from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, Request
+from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, SignedRequest
 from server.gateways.sms.aliyun.codes import refusal
 from server.gateways.sms.aliyun.settings import AliyunSettings
 from server.gateways.sms.delivery import TOTAL_SECONDS, LoginCodeMessage, OutcomeUnknown, ProviderRefusal, deliver
@@ -53,9 +53,9 @@ class Aliyun:
             return None
         return refusal(status.code, str(status.message), str(status.request_id))
 
-    def _request(self, message: LoginCodeMessage) -> Request:
+    def _request(self, message: LoginCodeMessage) -> SignedRequest:
         parameters = {name: message.fill(text) for name, text in self._settings.template_param.items()}
-        return Request(
+        return SignedRequest(
             query={
                 "PhoneNumbers": message.phone,
                 "SignName": self._settings.sign_name,

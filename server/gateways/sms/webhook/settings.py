@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from actors.settings import Problem
-from server.gateways.setting_types import Secret, WebAddress
+from server.gateways.setting_types import Secret, WebUrl
 from server.gateways.sms.sender_settings import SenderSettings, encryption_problems
 from server.gateways.sms.webhook.signature import signing_key
 
@@ -19,7 +19,7 @@ class WebhookSettings(SenderSettings):
 
     required: ClassVar = ("url", "secret")
 
-    url: WebAddress = ""
+    url: WebUrl = ""
     secret: Secret = SecretStr("")
 
     def problems(self) -> Iterator[Problem]:

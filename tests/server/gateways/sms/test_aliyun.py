@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from actors.errors import DomainError, PhoneRefused, ServiceUnavailable, TooManyCodesForPhone
-from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, Request
+from server.gateways.sms.aliyun.acs3 import EMPTY_BODY_SHA256, SignedRequest
 from tests.server.gateways.sms import aliyun_provider
 from tests.server.gateways.sms.aliyun_provider import status_response
 from tests.server.gateways.sms.connected_sender import ConnectedSender, connected_sender
@@ -21,7 +21,7 @@ def parameters(received: ReceivedRequest) -> dict[str, str]:
 
 def test_the_signature_matches_the_example_of_the_documentation() -> None:
     """https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, "Fixed values"."""
-    request = Request(
+    request = SignedRequest(
         query={"RegionId": "cn-shanghai", "ImageId": "win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd"},
         headers={
             "host": "ecs.cn-shanghai.aliyuncs.com",
