@@ -91,10 +91,10 @@ class PaymentGateway(Protocol):
     async def prepare(self, invoice: Invoice) -> PaymentForm:
         """Open a trade for an order; repeating this is harmless. Raises ServiceUnavailable."""
 
-    def claims(self, notification: Notification) -> bool:
+    def recognizes(self, notification: Notification) -> bool:
         """Whether a notification has the form of this gateway's. It is not verified here."""
 
-    def read(self, notification: Notification) -> Payment:
+    def verify_notification(self, notification: Notification) -> Payment:
         """Verify signature, age and merchant of a notification. Raises SignatureInvalid."""
 
     async def query(self, order_id: str) -> Payment:

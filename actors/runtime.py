@@ -97,7 +97,7 @@ class Actor:
                 outcomes.append(fault)
         return outcomes
 
-    async def report(self, message: Message[R]) -> R:
+    async def ask_from_job(self, message: Message[R]) -> R:
         """Do what `ask` does, for the actor's own jobs: there is extra capacity for what they report."""
         return await self._send(message, self._capacity + self._job_limit)
 

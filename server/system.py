@@ -42,7 +42,7 @@ from server.http.worker_signature import WorkerSignature
 from server.operator.socket import OperatorSocket
 from server.sandbox.sandbox import Sandbox
 from server.settings.model import Settings
-from storage.engine import heartbeat
+from storage import heartbeat
 from storage.engine.database import Database
 from storage.engine.errors import CommitFailed, StorageError
 from storage.engine.lock import FolderInUse
@@ -83,8 +83,7 @@ class System:
             self._quota,
             self._store,
             self._pictures,
-            settings.tasks.workers,
-            settings.tasks.cost.model_dump(),
+            settings.tasks,
             self._work_folder,
         )
         self._operator = OperatorSocket(settings.data, self._auth)

@@ -108,7 +108,7 @@ class LoginCodes:
     def _take_try(self, connection: Connection, phone: str, now: int) -> bytes | None:
         """Return the digest to compare with. The try counts as a failure until the right code is used."""
         self._check_lock(connection, phone, now)
-        stored_digest = codes.count_attempt(connection, phone, now, TRIES)
+        stored_digest = codes.count_try(connection, phone, now, TRIES)
         if stored_digest is not None:
             login_failures.add(connection, phone, now)
         return stored_digest

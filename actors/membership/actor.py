@@ -110,7 +110,7 @@ class Membership(Actor):
     def _offer(self, request: Purchase) -> Offer:
         try:
             self._gateways.get(request.channel)
-            return self._new_order(request, self._plans.find(request.plan))
+            return self._new_order(request, self._plans.get(request.plan))
         except (UnknownChannel, UnknownPlan) as refusal:
             return refusal
 
@@ -136,20 +136,20 @@ class Membership(Actor):
     # --- payments ---
 
     async def _handle_notification(self, message: HandleNotification) -> Acknowledgement:
-        channel = message.channel or self._gateways.find_channel(message.notification)
+        channel = message.channel or self._gateways.channel_of(message.notification)
         gateway = self._gateways.get(channel)
-        payment = gateway.read(message.notification)
+        payment = gateway.verify_notification(message.notification)
         await self._apply_payment(ApplyPayment(channel, payment))
         return gateway.acknowledgement
 
     async def _apply_payment(self, message: ApplyPayment) -> None:
         payment = message.payment
-        order = await self._find(payment.order_id)
+        order = await self._load_order(payment.order_id)
         check_match(order, message.channel, payment)
         if payment.state is PaymentState.PAID:
             receipt = await self._quota.ask(Grant(PaidOrder(order, payment.transaction_id)))
             if receipt is None:
-                check_repeated(await self._find(order.id), payment)
+                check_repeated(await self._load_order(order.id), payment)
         elif payment.state is not PaymentState.UNPAID:
             status = OrderStatus(payment.state.value)
             now = self._clock.now()
@@ -174,14 +174,14 @@ class Membership(Actor):
         return MembershipStatus(balance, last_order.plan, last_order.amount, last_order.auto_renew)
 
     async def _get_order(self, query: GetOrder) -> object:
-        order = await self._find(query.order_id)
+        order = await self._load_order(query.order_id)
         if order.user_id != query.user_id:
             raise OrderNotFound
         return self.start_job(self._checked(order)) if order.status is OrderStatus.PENDING else order
 
     async def _checked(self, order: Order) -> Order:
         await self._reconciliation.check_order(order)
-        return await self._find(order.id)
+        return await self._load_order(order.id)
 
     async def _list_orders(self, query: ListOrders) -> OrderPage:
         def read(connection: Connection) -> OrderPage:
@@ -190,7 +190,7 @@ class Membership(Actor):
 
         return await self._db.read(read)
 
-    async def _find(self, order_id: str) -> Order:
+    async def _load_order(self, order_id: str) -> Order:
         order = await self._db.read(lambda connection: orders.find(connection, order_id))
         if order is None:
             raise OrderNotFound

@@ -28,10 +28,10 @@ class Gateways:
             raise UnknownChannel(channel=channel, known=", ".join(self._by_channel))
         return self._by_channel[channel]
 
-    def find_channel(self, notification: Notification) -> str:
+    def channel_of(self, notification: Notification) -> str:
         """Tell from its form which channel a notification belongs to. Raises SignatureInvalid if none fits."""
         for channel, gateway in self._by_channel.items():
-            if gateway.claims(notification):
+            if gateway.recognizes(notification):
                 return channel
         raise SignatureInvalid
 

@@ -34,7 +34,7 @@ class Plans:
     def all(self) -> Sequence[Plan]:
         return list(self._by_id.values())
 
-    def find(self, plan_id: str | None) -> Plan:
+    def get(self, plan_id: str | None) -> Plan:
         """Return the plan with this id, or the default plan for None. Raises UnknownPlan."""
         if plan_id is None:
             return self.default

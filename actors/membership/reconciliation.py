@@ -38,7 +38,7 @@ class Reconciliation:
             async with deadline("payment", GATEWAY_SECONDS):
                 has_run_out = order.expires_at <= self._clock.now()
                 payment = await (gateway.close(order.id) if has_run_out else gateway.query(order.id))
-            await self._actor.report(ApplyPayment(order.channel, payment))
+            await self._actor.ask_from_job(ApplyPayment(order.channel, payment))
         except DomainError as fault:
             log.warning("an order could not be checked", order=order.id, channel=order.channel, fault=repr(fault))
         except Exception:  # one order that cannot be checked must not stop the others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -32,6 +32,7 @@ from actors.task.messages import (
     TaskStatus,
 )
 from actors.task.picture_job import make_pictures
+from actors.task.settings import TaskSettings
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task import tasks
@@ -41,17 +42,14 @@ log = structlog.stdlib.get_logger("darkroom.task")
 
 BASIC_CLEAN = "basic_clean"
 LEASE = 120_000  # milliseconds; longer than a picture may take, reading and writing included
-OUTSIDE_LEASE = 3_600_000  # milliseconds within which a worker outside this process has to report
+EXTERNAL_LEASE = 3_600_000  # milliseconds within which a worker outside this process has to report
 INTERRUPTIONS = 5  # a task that was interrupted so many times fails and is not tried again
 SWEEP_SECONDS = 15
 SWEEP_BATCH = 100
 
 
 class Tasks(Actor):
-    """`workers` tasks run at the same time in this process, none if it is 0. `cost` is in generations, by task type.
-
-    `folder` is for unfinished pictures and is emptied at start-up.
-    """
+    """The task actor. `folder` is for unfinished pictures and is emptied at start-up."""
 
     def __init__(
         self,
@@ -60,14 +58,13 @@ class Tasks(Actor):
         quota: Quota,
         store: ObjectStore,
         pictures: PictureWorkers,
-        workers: int,
-        cost: Mapping[str, int],
+        settings: TaskSettings,
         folder: Path,
     ) -> None:
-        super().__init__(jobs=2 * workers + 1)  # a job that has just ended may still be counted
+        super().__init__(jobs=2 * settings.workers + 1)  # a job that has just ended may still be counted
         self._db, self._clock, self._quota = db, clock, quota
         self._store, self._pictures = store, pictures
-        self._workers, self._cost, self._folder = workers, cost, folder
+        self._workers, self._cost, self._folder = settings.workers, settings.cost.model_dump(), folder
         self._busy_workers = 0
         self._draining = False
         self.forward(CreateTask, self._create, quota, Charge)
@@ -84,7 +81,7 @@ class Tasks(Actor):
     async def recover(self) -> None:
         """End the leases of the former process, which has ended. To be called once, before `start`."""
         now = self._clock.now()
-        await self._db.write(lambda connection: tasks.expire_leases(connection, now))
+        await self._db.write(lambda connection: tasks.end_own_leases(connection, now))
 
     def drain(self) -> None:
         """Claim no more tasks. Tasks in progress may end; the others wait in their rows for the next start."""
@@ -121,15 +118,15 @@ class Tasks(Actor):
     # --- for workers ---
 
     async def _report_status(self, report: ReportStatus) -> None:
-        task = await self._load(report.task_id)
+        task = await self._find_task(report.task_id)
         if task is None:
             raise TaskNotFound
         if not await self._win(task, report):
-            final = await self._load(task.id)
+            final = await self._find_task(task.id)
             assert final is not None, "tasks are never deleted"
             raise TaskFinished(status=final.status)
 
-    async def _load(self, task_id: str) -> Task | None:
+    async def _find_task(self, task_id: str) -> Task | None:
         rows = await self._db.read(lambda connection: tasks.load(connection, [task_id]))
         return rows.get(task_id)
 
@@ -142,7 +139,7 @@ class Tasks(Actor):
             case TaskStatus.SUCCESS:
                 return await self._db.write(lambda c: tasks.win_success(c, task.id, report.results, None, now))
             case _:
-                return await self._db.write(lambda c: tasks.take_over(c, task.id, now, now + OUTSIDE_LEASE))
+                return await self._db.write(lambda c: tasks.take_over(c, task.id, now, now + EXTERNAL_LEASE))
 
     async def _finish(self, success: FinishTask) -> None:
         now, task = self._clock.now(), success.task
@@ -177,7 +174,7 @@ class Tasks(Actor):
     async def _work_on(self, task: Task) -> None:
         outcome = await self._attempt(task)
         try:
-            await self.report(outcome)
+            await self.ask_from_job(outcome)
         except (StorageError, CommitFailed, Overloaded) as fault:
             log.warning("a task stays leased until a sweep takes it back", task=task.id, fault=repr(fault))
         finally:
@@ -211,10 +208,10 @@ class Tasks(Actor):
 
     async def _sweep(self, _: Sweep) -> None:
         now = self._clock.now()
-        for task in await self._db.read(lambda connection: tasks.expired_leases(connection, now, SWEEP_BATCH)):
+        for task in await self._db.read(lambda connection: tasks.load_expired_leases(connection, now, SWEEP_BATCH)):
             log.warning("the lease of a task expired", task=task.id, attempt=task.attempt)
-            is_outside = task.holder is Holder.OUTSIDE
-            outcome = FailTask(task, "abandoned") if is_outside else self._after_interruption(task)
+            is_external = task.holder is Holder.OUTSIDE
+            outcome = FailTask(task, "abandoned") if is_external else self._after_interruption(task)
             await (self._fail(outcome) if isinstance(outcome, FailTask) else self._release(outcome))
         self._wake()
 

@@ -46,7 +46,7 @@ class Media:
         key = f"{prefix}{new_id()}{suffix}"  # the name that the user gave the file never becomes part of a path
         return UploadTarget(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
 
-    async def find_own_input(self, user_id: str, url: str) -> str:
+    async def own_input_key(self, user_id: str, url: str) -> str:
         """Return the key of a picture that this user uploaded, from its address.
 
         Raises BadParameter for an address that this server did not sign, LinkInvalid, NotAllowed, FileMissing.

@@ -80,7 +80,7 @@ def verify(config: Path | None, data: Path | None) -> None:
 
 def _serve(settings: Settings) -> int:
     from server.commands.serve import AddressInUse, run
-    from server.logs.form import configure_logging
+    from server.logs.format import configure_logging
     from server.system import CannotStart
 
     configure_logging(settings.mode == "production")
@@ -99,7 +99,7 @@ def _load(file: Path | None, overrides: dict[str, Any], *, generate: bool = True
     try:
         return load(file, overrides, generate=generate)
     except SettingsError as fault:
-        lines = "".join(f"\n  {line}" for line in fault.faults)
+        lines = "".join(f"\n  {line}" for line in fault.problems)
         _fail(f"the settings cannot be used:{lines}", status=2)
 
 

@@ -62,7 +62,7 @@ class _OperatorGroup(click.Group):
 
     def _callback(self, name: str) -> Callable[..., None]:
         def run(config: Path | None, data: Path | None, phone: str = "") -> None:
-            from server.logs.form import configure_logging
+            from server.logs.format import configure_logging
             from server.operator.commands import OperatorFailed
             from server.operator.execute import execute
 

@@ -33,7 +33,7 @@ from server.http.route import (
     failure_response,
     wants_english,
 )
-from server.logs.form import REQUEST_ID
+from server.logs.format import REQUEST_ID
 
 log = structlog.stdlib.get_logger("darkroom.http")
 

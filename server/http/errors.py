@@ -20,11 +20,11 @@ class ErrorSpec:
 
 
 class RequestRefused(Exception):
-    """A request that the HTTP layer itself refuses. `retry_after` is in seconds."""
+    """A request that the HTTP layer itself refuses."""
 
-    def __init__(self, spec: ErrorSpec, *, retry_after: int | None = None) -> None:
+    def __init__(self, spec: ErrorSpec) -> None:
         super().__init__(spec.text.en)
-        self.spec, self.retry_after = spec, retry_after
+        self.spec = spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ _HTTP_TEXTS = {
 def failure_of(fault: Exception, english: bool) -> Failure:
     """Return the failure for any exception. One that is not in the table is an internal error without details."""
     if isinstance(fault, RequestRefused):
-        return _failure(fault.spec, fault.spec.text.render(english), fault.retry_after)
+        return _failure(fault.spec, fault.spec.text.render(english), None)
     spec = _SPECS.get(type(fault), _INTERNAL)
     facts = dict(fault.facts) if isinstance(fault, DomainError) else {}
     if isinstance(facts.get("problem"), str):

@@ -31,12 +31,12 @@ async def execute(folder: Path, command: str, phone: str = "") -> str:
     output = await send_to_server(folder, command, phone)
     if output is not None:
         return output
-    async with _auth_of(folder) as auth:
+    async with _run_auth_actor(folder) as auth:
         return await run_command(auth, command, phone)
 
 
 @asynccontextmanager
-async def _auth_of(folder: Path) -> AsyncIterator[Auth]:
+async def _run_auth_actor(folder: Path) -> AsyncIterator[Auth]:
     """Run the auth actor of a folder without a server. It sends and signs nothing, so it needs no settings."""
     try:
         db = await Database.open(folder)

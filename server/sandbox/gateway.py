@@ -33,10 +33,10 @@ class SandboxGateway:
         params = self._wx_params(trade) if self._channel is Channel.WX else self._alipay_params(trade)
         return PaymentForm(params, f"{self._base_url}/sandbox/cashier/{trade.order_id}")
 
-    def claims(self, notification: Notification) -> bool:
+    def recognizes(self, notification: Notification) -> bool:
         return notification.headers.get(signed_notification.CHANNEL_HEADER) == self._channel
 
-    def read(self, notification: Notification) -> Payment:
+    def verify_notification(self, notification: Notification) -> Payment:
         return signed_notification.verify(self._secret, self._channel, notification, self._clock.now() // 1000)
 
     async def query(self, order_id: str) -> Payment:

@@ -35,8 +35,8 @@ def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = Tr
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    file_values, faults = from_file(file)
-    environment, more_faults = from_environment()
+    file_values, problems = from_file(file)
+    environment, more_problems = from_environment()
     for source, values in (
         (str(file or DEFAULT_FILE), file_values),
         ("environment", environment),
@@ -44,7 +44,7 @@ def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = Tr
     ):
         merge(merged, values)
         sources |= {key: source for key, _ in _leaves(values)}
-    settings = validate(merged, [*faults, *more_faults])
+    settings = validate(merged, [*problems, *more_problems])
     if settings.mode == "development":
         missing = _missing_secrets(settings)
         secrets = _development_secrets(settings, missing, generate)

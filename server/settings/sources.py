@@ -19,7 +19,7 @@ DEFAULT_FILE = Path("config.toml")
 
 
 def from_file(file: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings of the file and the faults of the file itself. None means ./config.toml, if it exists."""
+    """Return the settings of the file and the problems of the file itself. None means ./config.toml, if it exists."""
     path = file or DEFAULT_FILE
     if not path.is_file():
         return {}, [] if file is None else [f"--config: there is no file {file}"]
@@ -32,19 +32,19 @@ def from_file(file: Path | None) -> tuple[dict[str, Any], list[str]]:
 def from_environment() -> tuple[dict[str, Any], list[str]]:
     """Return the settings of all DARKROOM__ variables, and a fault for each variable that names no setting."""
     values: dict[str, Any] = {}
-    faults = []
+    problems = []
     for name, text in sorted(os.environ.items()):
         if not name.startswith(VARIABLE_PREFIX):
             continue
         path = name[len(VARIABLE_PREFIX) :].lower().split("__")
         if not _exists(path):
-            faults.append(f"{name}: there is no such setting")
+            problems.append(f"{name}: there is no such setting")
             continue
         value: Any = _parse(text)
         for part in reversed(path):
             value = {part: value}
         merge(values, value)
-    return values, faults
+    return values, problems
 
 
 def merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:

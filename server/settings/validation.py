@@ -20,15 +20,15 @@ _QUOTABLE = re.compile("int_|float_|bool_|date_|literal_|greater_|less_")
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. `faults` has one line for each key that is wrong."""
+    """The settings cannot be used. `problems` has one line for each key that is wrong."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
-def validate(values: Mapping[str, Any], faults: Sequence[str]) -> Settings:
-    """Check the values. Raises SettingsError with `faults` and with everything that is wrong, unsafe or missing."""
+def validate(values: Mapping[str, Any], found: Sequence[str]) -> Settings:
+    """Check the values. Raises SettingsError with every problem; those that were `found` before come first."""
     try:
         settings = Settings.model_validate(values)
     except ValidationError as invalid:
@@ -37,9 +37,9 @@ def validate(values: Mapping[str, Any], faults: Sequence[str]) -> Settings:
         settings = _without(values, [error["loc"] for error in errors])
         reported = tuple(".".join(map(str, error["loc"][:2])) for error in errors)
         more = [line for line in _problems(settings) if not line.startswith(reported)]
-        raise SettingsError([*faults, *map(_fault_line, errors), *more]) from None
-    if found := [*faults, *_problems(settings)]:
-        raise SettingsError(found)
+        raise SettingsError([*found, *map(_problem_line, errors), *more]) from None
+    if problems := [*found, *_problems(settings)]:
+        raise SettingsError(problems)
     return settings
 
 
@@ -71,7 +71,7 @@ def _without(values: Mapping[str, Any], invalid: Sequence[tuple[int | str, ...]]
     return Settings.model_validate(valid)
 
 
-def _fault_line(error: Any) -> str:
+def _problem_line(error: Any) -> str:
     """`server.port: Input should be less than or equal to 65535 (got 70000)`, which never shows a secret."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":

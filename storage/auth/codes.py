@@ -27,7 +27,7 @@ def replace(connection: Connection, code: StoredCode) -> None:
     )
 
 
-def count_attempt(connection: Connection, phone: str, now: int, max_attempts: int) -> bytes | None:
+def count_try(connection: Connection, phone: str, now: int, max_tries: int) -> bytes | None:
     """Count an attempt on the phone's valid code. Return its digest, or None when no code or no attempt is left."""
     row = connection.execute(
         """
@@ -35,7 +35,7 @@ def count_attempt(connection: Connection, phone: str, now: int, max_attempts: in
         WHERE phone = ? AND tries < ? AND expires_at > ?
         RETURNING digest
         """,
-        (phone, max_attempts, now),
+        (phone, max_tries, now),
     ).fetchone()
     return row[0] if row else None
 

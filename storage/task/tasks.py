@@ -217,7 +217,7 @@ def release(connection: Connection, held: Sequence[Task], now: int, *, interrupt
     )
 
 
-def expired_leases(connection: Connection, now: int, limit: int) -> list[Task]:
+def load_expired_leases(connection: Connection, now: int, limit: int) -> list[Task]:
     """Return tasks whose lease has expired, because their holder died or hangs."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM tasks WHERE lease_until <= ? ORDER BY lease_until LIMIT ?", (now, limit)
@@ -225,7 +225,7 @@ def expired_leases(connection: Connection, now: int, limit: int) -> list[Task]:
     return [_task(row) for row in rows]
 
 
-def expire_leases(connection: Connection, now: int) -> None:
+def end_own_leases(connection: Connection, now: int) -> None:
     """Expire all leases of this process now. For start-up, because the process that held them has died."""
     connection.execute("UPDATE tasks SET lease_until = ? WHERE lease_until > ? AND holder = 'here'", (now, now))
 

@@ -193,7 +193,7 @@ async def test_after_a_fault_in_the_loop_no_sender_waits_for_ever(doubler: Doubl
 
 async def test_a_job_can_report_while_the_mailbox_is_full(doubler: Doubler) -> None:
     tasks = await fill_mailbox(doubler)
-    report = asyncio.create_task(doubler.report(Double(100)))
+    report = asyncio.create_task(doubler.ask_from_job(Double(100)))
     await asyncio.sleep(0)
     doubler.gate.set()
     assert await report == 200

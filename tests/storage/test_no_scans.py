@@ -25,7 +25,7 @@ from actors.ports import PictureTemplate
 from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import ExpireDueMemberships, GrantDueGifts
 from actors.retention import Purge
-from actors.task.actor import OUTSIDE_LEASE
+from actors.task.actor import EXTERNAL_LEASE
 from actors.task.messages import CreateTask, GetTask, ReleaseTask, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
@@ -183,7 +183,7 @@ async def every_repair(server: LocalServer) -> None:
     )
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
     assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member)).status == 200
-    server.clock.advance(seconds=OUTSIDE_LEASE / 1000, days=60)
+    server.clock.advance(seconds=EXTERNAL_LEASE / 1000, days=60)
     for repair, actor in ((Sweep(), server.system._tasks), (ExpireDueMemberships(), server.system._quota)):
         await actor.ask(repair)
     await server.system._membership.ask(Reconcile())

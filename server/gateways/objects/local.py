@@ -78,7 +78,7 @@ class LocalObjects:
 
     # --- for the routes of server/http/routes/files.py ---
 
-    def check(self, method: str, key: str, expires: str, signature: str) -> None:
+    def check_signature(self, method: str, key: str, expires: str, signature: str) -> None:
         """Check the parts of a signed URL. Raises LinkInvalid unless they were signed here and have not expired."""
         parts = _SIGNED_PATTERN.fullmatch(f"{key}?expires={expires}&signature={signature}")
         if parts is None or not self._is_signed(method, *parts.groups()) or int(expires) <= self._clock.now() // 1000:
@@ -91,7 +91,7 @@ class LocalObjects:
             raise FileMissing
         return path
 
-    def incoming(self, suffix: str) -> Path:
+    def new_incoming_path(self, suffix: str) -> Path:
         """Return a new path for an incomplete upload, on the store's own file system."""
         return self._incoming / f"{new_id()}{suffix}"
 
@@ -117,7 +117,7 @@ class LocalObjects:
 
     def _put(self, target: Path, source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        incomplete = self.incoming(target.suffix)
+        incomplete = self.new_incoming_path(target.suffix)
         try:
             with source.open("rb") as original, incomplete.open("wb") as copy:
                 shutil.copyfileobj(original, copy)

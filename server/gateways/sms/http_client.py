@@ -56,14 +56,14 @@ class HttpClient:
                 session.post(url, headers=headers, data=body, allow_redirects=False) as response,
             ):
                 return ProviderResponse(response.status, response.headers, await _read(response))
-        except aiohttp.ClientConnectorError as error:
-            raise NotConnected(f"{type(error).__name__}: {error}") from None
+        except aiohttp.ClientConnectorError as fault:
+            raise NotConnected(f"{type(fault).__name__}: {fault}") from None
         except aiohttp.ConnectionTimeoutError:
             raise NotConnected(f"no connection to {url.host} in {CONNECT_SECONDS} s") from None
-        except aiohttp.ClientResponseError as error:  # the text of this exception contains the whole address
-            raise OutcomeUnknown(f"{type(error).__name__}: {error.message}") from None
-        except aiohttp.ClientError as error:
-            raise OutcomeUnknown(f"{type(error).__name__}: {error}") from None
+        except aiohttp.ClientResponseError as fault:  # the text of this exception contains the whole address
+            raise OutcomeUnknown(f"{type(fault).__name__}: {fault.message}") from None
+        except aiohttp.ClientError as fault:
+            raise OutcomeUnknown(f"{type(fault).__name__}: {fault}") from None
 
     async def close(self) -> None:
         if self._connector is not None:

@@ -31,13 +31,13 @@ _CONDITIONAL_HEADERS = ("range", "if-range", "if-match", "if-unmodified-since")
 class SignedFiles(Protocol):
     """The part of the local object store that these routes need."""
 
-    def check(self, method: str, key: str, expires: str, signature: str) -> None:
+    def check_signature(self, method: str, key: str, expires: str, signature: str) -> None:
         """Raises LinkInvalid."""
 
     def path(self, key: str) -> Path:
         """Return the path of an object. Raises FileMissing."""
 
-    def incoming(self, suffix: str) -> Path:
+    def new_incoming_path(self, suffix: str) -> Path:
         """Return an unused path for an incoming file."""
 
     async def put(self, key: str, source: Path) -> None: ...
@@ -106,12 +106,12 @@ class FileRoutes:
     def _checked_key(self, request: web.Request) -> str:
         key = request.match_info["key"]
         method = "GET" if request.method == "HEAD" else request.method
-        self._files.check(method, key, request.query.get("expires", ""), request.query.get("signature", ""))
+        self._files.check_signature(method, key, request.query.get("expires", ""), request.query.get("signature", ""))
         return key
 
     @asynccontextmanager
     async def _temporary_path(self, suffix: str) -> AsyncIterator[Path]:
-        path = self._files.incoming(suffix)
+        path = self._files.new_incoming_path(suffix)
         try:
             yield path
         finally:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from aiohttp import web
 from pydantic import Field
 
+from actors.durations import DAY
 from actors.errors import UnknownChannel, UnknownPlan
 from actors.membership.actor import Membership
 from actors.membership.messages import (
@@ -27,7 +28,6 @@ from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Su
 from server.http.times import iso
 
 _CHANNELS = {"wx": Channel.WX, "wechat": Channel.WX, "alipay": Channel.ALIPAY}
-DAY_MS = 86_400_000
 
 
 class PurchaseBody(Body):
@@ -108,7 +108,7 @@ class MembershipRoutes:
                 "isMember": balance.is_member,
                 "quota_remaining": balance.remaining,
                 "quota_expireAt": iso(balance.expires_at),
-                "expireDays": max(0, -(-remaining_ms // DAY_MS)),
+                "expireDays": max(0, -(-remaining_ms // DAY)),
                 "price": status.price,
                 "plan": status.plan,
                 "autoRenew": status.auto_renew,

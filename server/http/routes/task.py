@@ -96,7 +96,7 @@ class TaskRoutes:
         if body.type != BASIC_CLEAN:
             raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
         params = validate(body.params, BasicCleanParams, "params") if body.params else _DEFAULTS
-        source = await self._media.find_own_input(user_id, body.inputImageUrl)
+        source = await self._media.own_input_key(user_id, body.inputImageUrl)
         key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
         created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
         return Success(

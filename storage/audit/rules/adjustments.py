@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from storage.audit.rules.rule import Rule
 
-ADJUSTMENT_ENTERED = Rule(
+ADJUSTMENT_POSTED = Rule(
     "an adjustment has exactly one ledger entry",
     """
     SELECT * FROM (

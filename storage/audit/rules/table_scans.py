@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.audit.rules.adjustments import ADJUST_EXPLAINED, ADJUSTMENT_ENTERED
+from storage.audit.rules.adjustments import ADJUST_EXPLAINED, ADJUSTMENT_POSTED
 from storage.audit.rules.ledger import KNOWN_KIND, SIGN
 from storage.audit.rules.orders import GRANT_EXPLAINED, ORDER_GRANTED
 from storage.audit.rules.rule import TableScan
@@ -13,14 +13,14 @@ from storage.audit.rules.tasks import (
     REFUND_EXPLAINED,
     TASK_CHARGED,
 )
-from storage.audit.rules.users import BALANCE, GIFT_ENTERED, GIFT_EXPLAINED, HISTORY, KEY_OWNER
+from storage.audit.rules.users import BALANCE, GIFT_EXPLAINED, GIFT_POSTED, HISTORY, KEY_OWNER
 
 _OF_TASKS = (TASK_CHARGED, CHARGE_EXPLAINED, FAILURE_REFUNDED, REFUND_EXPLAINED, REFUND_EXACT)
 
 TABLE_SCANS = (
-    TableScan("users", "users", 250_000, (BALANCE, HISTORY, KEY_OWNER, GIFT_ENTERED, GIFT_EXPLAINED)),
+    TableScan("users", "users", 250_000, (BALANCE, HISTORY, KEY_OWNER, GIFT_POSTED, GIFT_EXPLAINED)),
     TableScan("ledger entries", "ledger", 20_000, (SIGN, KNOWN_KIND), lowest=-(2**63)),
     TableScan("tasks", "tasks", 20_000, _OF_TASKS),
     TableScan("orders", "orders", 20_000, (ORDER_GRANTED, GRANT_EXPLAINED)),
-    TableScan("adjustments", "adjustments", 20_000, (ADJUSTMENT_ENTERED, ADJUST_EXPLAINED)),
+    TableScan("adjustments", "adjustments", 20_000, (ADJUSTMENT_POSTED, ADJUST_EXPLAINED)),
 )

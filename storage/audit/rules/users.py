@@ -53,7 +53,7 @@ KEY_OWNER = Rule(
     "key {!r} of user {}: its {} {} belongs to user {}",
 )
 
-GIFT_ENTERED = Rule(
+GIFT_POSTED = Rule(
     "a granted signup gift has exactly one ledger entry of its amount, and an ungranted one has none",
     """
     SELECT gifts.user_id, gifts.amount, IIF(granted_at IS NULL, 'not granted', 'granted'),

@@ -16,7 +16,7 @@ from actors.ports import PictureRefused, PictureTemplate
 from actors.quota.actor import Quota
 from actors.quota.commands import Adjust
 from actors.quota.messages import GetBalance
-from actors.task.actor import INTERRUPTIONS, LEASE, OUTSIDE_LEASE, Tasks
+from actors.task.actor import EXTERNAL_LEASE, INTERRUPTIONS, LEASE, Tasks
 from actors.task.messages import (
     CreateTask,
     FailTask,
@@ -28,6 +28,7 @@ from actors.task.messages import (
     Task,
     TaskStatus,
 )
+from actors.task.settings import TaskSettings
 from server.gateways.objects.local import LocalObjects
 from storage.auth import users
 from storage.auth.users import User
@@ -102,7 +103,7 @@ async def environment(folder: Path, workers: int) -> AsyncIterator[Environment]:
     await store.put(key, folder / "photo")
     await db.write(lambda connection: users.add(connection, User(USER, "phone", 0)))
     quota = Quota(db, clock)
-    actor = Tasks(db, clock, quota, store, pictures, workers, {"basic_clean": 1}, folder / "work")
+    actor = Tasks(db, clock, quota, store, pictures, TaskSettings(workers=workers), folder / "work")
     quota.start()
     actor.start()
     await quota.ask(Adjust(Adjustment("start", USER, "initial balance", 0), 10))
@@ -236,7 +237,7 @@ async def test_an_outside_worker_keeps_its_task_as_long_as_it_reports(env_withou
     task_id = await env_without_workers.create()
     for _ in range(3 * INTERRUPTIONS):
         await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING, [], ""))
-        env_without_workers.clock.advance(seconds=OUTSIDE_LEASE / 1000 - 1)
+        env_without_workers.clock.advance(seconds=EXTERNAL_LEASE / 1000 - 1)
         await env_without_workers.tasks.recover()
         await env_without_workers.tasks.ask(Sweep())
     await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"], ""))
@@ -246,7 +247,7 @@ async def test_an_outside_worker_keeps_its_task_as_long_as_it_reports(env_withou
 async def test_a_task_is_refunded_when_its_outside_worker_stops_reporting(env_without_workers: Environment) -> None:
     task_id = await env_without_workers.create()
     await env_without_workers.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING, [], ""))
-    env_without_workers.clock.advance(seconds=OUTSIDE_LEASE / 1000)
+    env_without_workers.clock.advance(seconds=EXTERNAL_LEASE / 1000)
     await env_without_workers.tasks.ask(Sweep())
     assert (await env_without_workers.load(task_id)).error == "abandoned"
     assert await env_without_workers.remaining() == 10

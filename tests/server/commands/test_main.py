@@ -112,26 +112,26 @@ UNSAFE: list[tuple[dict[str, str], str]] = [
 def test_production_refuses_unsafe_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsafe: dict[str, str], reason: str
 ) -> None:
-    found = faults(tmp_path, monkeypatch, {**SAFE, **unsafe})
+    found = problems(tmp_path, monkeypatch, {**SAFE, **unsafe})
     assert [fault for fault in found if fault.startswith(reason)], found
     assert not (tmp_path / "data").exists()
     assert not any(secret in fault for fault in found for name, secret in SAFE.items() if "SECRET" in name)
 
 
 def test_production_accepts_safe_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert faults(tmp_path, monkeypatch, SAFE) == []
+    assert problems(tmp_path, monkeypatch, SAFE) == []
     own = '["10.0.0.0/8", "127.0.0.1", "fc00::/7", "fd00::/8", "2001:db8::/32"]'
-    assert faults(tmp_path, monkeypatch, {**SAFE, "SERVER__TRUSTED_PROXIES": own}) == []
+    assert problems(tmp_path, monkeypatch, {**SAFE, "SERVER__TRUSTED_PROXIES": own}) == []
 
 
-def faults(folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> list[str]:
+def problems(folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> list[str]:
     """Return why the command does not start in an empty folder with these settings."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("os.environ", environment(**given))
     try:
         load(None, {}, generate=False)
     except SettingsError as fault:
-        return fault.faults
+        return fault.problems
     return []
 
 
@@ -187,7 +187,7 @@ VALUES_WITH_A_SECRET = [
 def test_a_fault_of_the_settings_shows_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    found = faults(tmp_path, monkeypatch, {name: value})
+    found = problems(tmp_path, monkeypatch, {name: value})
     assert found and not any("hush" in fault for fault in found)
 
 

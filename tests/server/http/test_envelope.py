@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.logs.form import line_format
+from server.logs.format import line_format
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, post, started_request, status, without_length
 from tests.support.server import ApiUser, LocalServer, ManualClock, running_server
 

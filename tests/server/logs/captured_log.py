@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from server.logs.form import line_format
+from server.logs.format import line_format
 
 PHONE, CODE = "13800138000", "493027"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ4In0.c2lnbmF0dXJl-_x"

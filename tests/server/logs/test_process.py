@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 PROGRAM = """
 import logging, structlog, sys
 logging.basicConfig()  # as a library might
-from server.logs.form import configure_logging
+from server.logs.format import configure_logging
 configure_logging(production=sys.argv[1] == "production")
 configure_logging(production=sys.argv[1] == "production")
 structlog.stdlib.get_logger("darkroom").info("ours", number=1)
@@ -54,7 +54,7 @@ async def test_a_process_writes_each_line_once_and_to_standard_error(mode: str) 
 
 LOSING = """
 import logging, structlog, sys, threading, warnings
-from server.logs.form import configure_logging
+from server.logs.format import configure_logging
 configure_logging(production=sys.argv[1] == "production")
 class Broken:
     def __repr__(self):

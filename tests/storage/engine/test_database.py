@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from storage import heartbeat
 from storage.auth import codes
 from storage.auth.codes import StoredCode
-from storage.engine import heartbeat
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.engine.errors import CommitFailed, StorageError

@@ -33,7 +33,7 @@ def counting_tries_in_memory() -> Iterator[None]:
     """Count the login attempts of a code in memory only."""
     taken: Counter[bytes] = Counter()
 
-    def count_attempt(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
+    def count_try(connection: Connection, phone: str, now: int, tries: int) -> bytes | None:
         query = "SELECT digest FROM codes WHERE phone = ? AND expires_at > ?"
         row = connection.execute(query, (phone, now)).fetchone()
         if row is None or taken[row[0]] >= tries:
@@ -41,5 +41,5 @@ def counting_tries_in_memory() -> Iterator[None]:
         taken[row[0]] += 1
         return bytes(row[0])
 
-    with patch.object(codes, "count_attempt", count_attempt):
+    with patch.object(codes, "count_try", count_try):
         yield

@@ -21,6 +21,7 @@ from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import GetBalance
 from actors.runtime import Actor
 from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus
+from actors.task.settings import TaskCost, TaskSettings
 from storage.engine.database import Database
 from tests.torture.simulation.mutants import Variant
 from tests.torture.simulation.oracle import Oracle
@@ -37,7 +38,12 @@ from tests.torture.simulation.virtual_loop import ProcessTasks
 
 R = TypeVar("R")
 
-COST = {"basic_clean": 1, "poses": 3}  # only outside workers make poses
+
+class SimulatedCost(TaskCost):
+    poses: int = 3  # only external workers make poses
+
+
+TASKS = TaskSettings(workers=2, cost=SimulatedCost())
 MEMBERSHIP = MembershipSettings(
     plans=[
         Plan(id="monthly", name="Monthly", price=9900, quota=12, days=30, rollover=True),
@@ -95,7 +101,7 @@ class SimulatedServer:
         self.auth = Auth(db, clock, self.quota, environment.sms, Tokens(86_400, clock), SECRETS, AUTH)
         self.membership = variant.membership(db, clock, self.quota, environment.gateways, MEMBERSHIP)
         pictures, objects = SimulatedPictures(schedule), SimulatedObjects(schedule)
-        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, 2, COST, environment.folder)
+        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, TASKS, environment.folder)
         await self.auth.load()
         await self.tasks.recover()
         actors = (self.quota, self.auth, self.membership, self.tasks)

@@ -128,10 +128,10 @@ class SimulatedGateway:
         await self._call()
         return PaymentForm({}, f"{self.channel}:{invoice.order_id}")
 
-    def claims(self, notification: Notification) -> bool:
+    def recognizes(self, notification: Notification) -> bool:
         return notification.headers["channel"] == self.channel
 
-    def read(self, notification: Notification) -> Payment:
+    def verify_notification(self, notification: Notification) -> Payment:
         if notification.headers["signature"] != "good":
             raise SignatureInvalid
         body = json.loads(notification.body)

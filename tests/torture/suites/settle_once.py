@@ -14,7 +14,7 @@ from actors.ids import new_id
 from actors.ports import PictureTemplate
 from actors.quota.actor import Quota
 from actors.quota.commands import Adjust
-from actors.task.actor import BASIC_CLEAN, LEASE, OUTSIDE_LEASE, Tasks
+from actors.task.actor import BASIC_CLEAN, EXTERNAL_LEASE, LEASE, Tasks
 from actors.task.messages import (
     CreateTask,
     FailTask,
@@ -26,6 +26,7 @@ from actors.task.messages import (
     Task,
     TaskStatus,
 )
+from actors.task.settings import TaskSettings
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
 from storage.auth import users
@@ -56,7 +57,7 @@ async def _round(folder: Path, random: Random, mutant: bool) -> SuiteReport:
     db, clock = await Database.open(folder / "data"), ManualClock()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     quota = Quota(db, clock)
-    actor = Tasks(db, clock, quota, store, PictureProcesses(1), 0, {BASIC_CLEAN: 1}, folder)
+    actor = Tasks(db, clock, quota, store, PictureProcesses(1), TaskSettings(workers=0), folder)
     quota.start()
     actor.start()
     try:
@@ -115,7 +116,7 @@ class CompetingWorkers:
     async def compete(self, ids: Sequence[str]) -> None:
         """Run many actions at once and in random order; often leases have expired before."""
         if self.random.random() < 0.6:
-            self.clock.advance(seconds=self.random.choice([1, LEASE, OUTSIDE_LEASE]) / 1000)
+            self.clock.advance(seconds=self.random.choice([1, LEASE, EXTERNAL_LEASE]) / 1000)
         choices = self.actions_on_a_task()
         by_id = [self.random.choice(choices)(id) for id in ids if self.random.random() < SHARE]
         by_lease = [self._report_as_holder(lease) for lease in self.leases if self.random.random() < SHARE]

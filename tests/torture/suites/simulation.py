@@ -22,9 +22,9 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
-import server.logs.form  # noqa: F401  # configures the log, so that _silence() covers what the actors log
+import server.logs.format  # noqa: F401  # configures the log, so that _silence() covers what the actors log
 from actors import ids, retention
-from actors.task.actor import OUTSIDE_LEASE
+from actors.task.actor import EXTERNAL_LEASE
 from tests.torture.simulation.clients import ClientContext
 from tests.torture.simulation.mutants import MUTANTS, PRODUCT, Variant
 from tests.torture.simulation.operator_and_worker import Operator, OutsideWorker
@@ -129,14 +129,14 @@ async def _inject_faults(environment: Environment, deployment: Deployment) -> No
         elif schedule.fault("the process is stopped", 0.06):
             deployment.end("stop")
         elif schedule.fault("the clock jumps", 0.05):
-            environment.clock.jump(schedule.random.choice((200_000, 2 * OUTSIDE_LEASE, 2 * DAY, 31 * DAY)))
+            environment.clock.jump(schedule.random.choice((200_000, 2 * EXTERNAL_LEASE, 2 * DAY, 31 * DAY)))
 
 
 async def _settle(environment: Environment, oracle: Oracle, worker: OutsideWorker) -> None:
     """Stop all faults and wait until every task and every order has ended."""
     environment.schedule.faults_stopped = True
     environment.schedule.step("no more faults")
-    environment.clock.jump(OUTSIDE_LEASE + ORDER_MINUTES * 60_000)
+    environment.clock.jump(EXTERNAL_LEASE + ORDER_MINUTES * 60_000)
     for _ in range(SETTLE_ROUNDS):
         await asyncio.sleep(SETTLE_SECONDS)
         await worker.finish_poses()

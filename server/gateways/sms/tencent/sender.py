@@ -74,15 +74,15 @@ class Tencent:
         try:
             # Parsed as a dict, because the SDK's own model ignores an Error whose content type has a charset.
             response: object = await self._client.call_and_deserialize("SendSms", self._parameters(message), dict)
-        except TencentCloudSDKException as error:
-            return refusal(str(error.code), str(error.message), str(error.requestId))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NotConnected(f"{type(error).__name__}: {error}") from None
-        except httpx.HTTPError as error:
-            raise OutcomeUnknown(f"{type(error).__name__}: {error}") from None
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except TencentCloudSDKException as fault:
+            return refusal(str(fault.code), str(fault.message), str(fault.requestId))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as fault:
+            raise NotConnected(f"{type(fault).__name__}: {fault}") from None
+        except httpx.HTTPError as fault:
+            raise OutcomeUnknown(f"{type(fault).__name__}: {fault}") from None
+        except (ValueError, LookupError, TypeError, RecursionError) as fault:
             # The SDK expects every response to be one of the provider's and fails on any other.
-            raise OutcomeUnknown(f"the response is not one of SendSms ({type(error).__name__})") from None
+            raise OutcomeUnknown(f"the response is not one of SendSms ({type(fault).__name__})") from None
         return _read(response)
 
     def _parameters(self, message: LoginCodeMessage) -> dict[str, object]:

@@ -28,7 +28,7 @@ from server.gateways.sms.http_client import HttpClient, ProviderResponse
 from server.gateways.sms.webhook.settings import WebhookSettings
 from server.gateways.sms.webhook.signature import sign, signing_key
 
-DAY = 86_400  # seconds
+MAX_RETRY_AFTER = 86_400  # seconds
 
 
 class Webhook:
@@ -76,7 +76,7 @@ def _retry_after(headers: Mapping[str, str]) -> int:
     """Return the seconds of Retry-After if they lie between one second and one day, and 60 otherwise."""
     text = headers.get("Retry-After", "")
     seconds = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
-    return seconds if 1 <= seconds <= DAY else 60
+    return seconds if 1 <= seconds <= MAX_RETRY_AFTER else 60
 
 
 _HINTS = Hints(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from server.logs.form import REQUEST_ID, line_format
+from server.logs.format import REQUEST_ID, line_format
 from tests.server.logs.captured_log import (
     CODE,
     FORGED,
