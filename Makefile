@@ -1,4 +1,4 @@
-# `make run` and `make test` need Python 3.11 or later, and nothing else.
+# `make run` and `make test` need Linux or macOS and Python 3.11 or later, and nothing else.
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -13,7 +13,7 @@ run: install
 test: install-dev
 	$(BIN)/python -m pytest
 
-# Crashes, power cuts, I/O errors, interleavings: as many rounds as wanted, about a minute each: make torture SEEDS=100
+# Run the suites of crashes, power cuts and I/O errors; a round takes about a minute: make torture SEEDS=100
 SEEDS ?= 20
 torture: install-dev
 	$(BIN)/python -m tests.torture --seeds $(SEEDS)
@@ -31,19 +31,21 @@ check: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# IoU against reference masks, and a contact sheet: make photos DIR=folder/of/photos
+# Measure the cut-outs against reference masks: make photos DIR=folder/of/photos
 photos: install-dev
 	$(BIN)/python -m tests.bench.photos $(DIR)
 
-# Is any call slower over 5 million tasks than over 10 thousand? Takes ten minutes and 6 GB of the temporary folder.
+# Compare each call over 5 million tasks with the same call over 10 thousand. Takes ten minutes and 6 GB of the
+# temporary folder.
 bench-growth: install-dev
 	$(BIN)/python -m tests.bench.growth
 
-# Darkroom beside a bare aiohttp handler and a baseline implementation; writes docs/performance.md. Needs wrk and Linux.
+# Measure Darkroom beside a bare aiohttp handler and a baseline implementation, and write docs/performance.md. Needs wrk
+# and Linux.
 bench: install-dev
 	$(BIN)/python -m tests.bench.load
 
-# Pins what pyproject.toml asks for, for every supported Python and platform, to the newest versions.
+# Pin what pyproject.toml asks for, for every supported Python and platform, to the newest versions.
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate pyproject.toml
 lock: .venv/bin/python
 	$(BIN)/python -m pip install --quiet uv
