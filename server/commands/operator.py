@@ -42,23 +42,26 @@ class _OperatorGroup(click.Group):
         self._find_folder, self._fail = find_folder, fail
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from server.operator.commands import COMMANDS
-
-        return [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{self.name} ")]
+        self._add_commands()
+        return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        self._add_commands()
+        return super().get_command(ctx, cmd_name)
+
+    def _add_commands(self) -> None:
         from server.operator.commands import COMMANDS
 
-        command = COMMANDS.get(f"{self.name} {cmd_name}")
-        if command is None:
-            return None
-        options: list[click.Parameter] = [
-            click.Option(["--config"], type=FILE, help="Settings file; ./config.toml by default."),
-            click.Option(["--data"], type=FOLDER, help="Data folder; with it, the settings are not read."),
-        ]
-        arguments: list[click.Parameter] = [click.Argument(["phone"])] if command.takes_phone else []
-        run = self._callback(f"{self.name} {cmd_name}")
-        return click.Command(cmd_name, callback=run, params=[*arguments, *options], help=command.help)
+        for name, command in COMMANDS.items():
+            group_name, _, command_name = name.partition(" ")
+            if group_name == self.name and command_name not in self.commands:
+                options: list[click.Parameter] = [
+                    click.Option(["--config"], type=FILE, help="Settings file; ./config.toml by default."),
+                    click.Option(["--data"], type=FOLDER, help="Data folder; with it, the settings are not read."),
+                ]
+                arguments: list[click.Parameter] = [click.Argument(["phone"])] if command.takes_phone else []
+                parameters, run = [*arguments, *options], self._callback(name)
+                self.add_command(click.Command(command_name, callback=run, params=parameters, help=command.help))
 
     def _callback(self, name: str) -> Callable[..., None]:
         def run(config: Path | None, data: Path | None, phone: str = "") -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 
-from server.http.runner import ServerRunner
+from server.http.runner import ProductionRunner
 from server.settings.model import Settings
 from server.system import System
 
@@ -47,7 +47,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
     address = _address(settings.server.host, listening.getsockname()[1])
     system = await System.start(settings, settings.server.public_url or address)
     try:
-        runner = ServerRunner(system.app())
+        runner = ProductionRunner(system.app())
         try:
             await runner.setup()
             await web.SockSite(runner, listening, backlog=BACKLOG).start()

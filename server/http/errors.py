@@ -225,7 +225,7 @@ _HTTP_TEXTS = {
     405: Text("该接口不支持此请求方法", "This endpoint does not support this method"),
     408: Text("接收请求超时，请重试", "The request took too long to arrive; try again"),
     413: Text("请求体过大，上限为 64 KB", "The request body is too large; the limit is 64 KB"),
-    417: Text("不支持该 Expect 请求头", "The Expect header is not supported"),
+    417: Text("不支持该 Expect 请求头", "This value of the Expect header is not supported"),
 }
 
 

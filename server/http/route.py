@@ -30,7 +30,7 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The content of a successful response, without its success_response."""
+    """The content of a successful response, without its envelope."""
 
     data: object = None
     message: Text | None = None

@@ -30,7 +30,7 @@ HEAD_SECONDS = 20  # the time a new connection has to send its first request hea
 IDLE_SECONDS = 75  # the time a connection may stay idle between requests
 
 
-class ServerRunner(web.AppRunner):
+class ProductionRunner(web.AppRunner):
     """Runs an application as production does.
 
     A handler continues when its client has disconnected, and compressed bodies are not decompressed. There is no

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from server.http.runner import ServerRunner
+from server.http.runner import ProductionRunner
 from server.settings.model import Settings
 from server.system import System
 
@@ -183,7 +183,7 @@ async def running_server(
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         system = await System.start(make_settings(data, **sections), base, clock)
         app = system.app()
-        runner = ServerRunner(app, shutdown_seconds=1)
+        runner = ProductionRunner(app, shutdown_seconds=1)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         try:

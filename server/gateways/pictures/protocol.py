@@ -48,7 +48,7 @@ class JobStatus(StrEnum):
     TOO_LARGE = "too_large"  # reason: the limit, with its unit
     REFUSED = "refused"  # reason: a RefusalReason
     FAILED = "failed"  # reason: memory_limit or crashed
-    DISK_FULL = "disk_full"  # the picture itself may be good
+    DISK_FULL = "no_room"  # the picture itself may be good
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,4 +47,6 @@ class SmsSettings(Section):
 
     def _with_prefix(self, problems: Iterator[Problem]) -> Iterator[Problem]:
         for key, problem in problems:
-            yield f"{self.sender}.{key}".rstrip("."), problem
+            # A problem without a key is one of the sender itself. Reported under `sender`, it does not get lost when
+            # the sender's section has an invalid value.
+            yield (f"{self.sender}.{key}", problem) if key else ("sender", f'"{self.sender}" {problem}')

@@ -72,7 +72,7 @@ def test_a_missing_sdk_is_reported_with_its_install_command(monkeypatch: pytest.
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     assert faults(chosen("tencent")) == [
-        'sms.tencent: needs the Tencent SDK, which is not installed: pip install "darkroom[tencent]"'
+        'sms.sender: "tencent" needs the Tencent SDK, which is not installed: pip install "darkroom[tencent]"'
     ]
     assert faults(chosen("aliyun")) == []
 
