@@ -14,6 +14,7 @@ from actors.auth.actor import Auth
 from actors.auth.messages import CheckAdmin
 from actors.auth.settings import AuthSecrets
 from actors.auth.tokens import Caller, Tokens
+from actors.errors import CommitFailed, StorageError
 from actors.membership.actor import Membership
 from actors.ports import Channel, Clock, PaymentGateway, SmsSender
 from actors.quota.actor import Quota
@@ -44,7 +45,6 @@ from server.sandbox.sandbox import Sandbox
 from server.settings.model import Settings
 from storage import heartbeat
 from storage.engine.database import Database
-from storage.engine.errors import CommitFailed, StorageError
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import UnknownSchema
 
@@ -60,7 +60,7 @@ class CannotStart(Exception):
 class System:
     """All parts of a running server, from `start()` to `stop()`.
 
-    `base_url` is the address at which clients reach the server.
+    `base_url` is the URL at which clients reach the server.
     """
 
     def __init__(self, settings: Settings, base_url: str, db: Database, clock: Clock) -> None:

@@ -13,13 +13,12 @@ from pathlib import Path
 from actors.auth.actor import Auth
 from actors.auth.settings import AuthSecrets, AuthSettings
 from actors.auth.tokens import Tokens
-from actors.errors import ServiceUnavailable
+from actors.errors import ServiceUnavailable, StorageError
 from actors.quota.actor import Quota
 from server.clock import SystemClock
 from server.operator.commands import OperatorFailed, run_command
 from server.operator.socket import send_to_server
 from storage.engine.database import Database
-from storage.engine.errors import StorageError
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import UnknownSchema
 
