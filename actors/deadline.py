@@ -1,4 +1,4 @@
-"""A time limit for calls to outside services."""
+"""A time limit for calls to external services."""
 
 from __future__ import annotations
 

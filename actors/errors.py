@@ -150,4 +150,4 @@ class Overloaded(DomainError):
 
 
 class ServiceUnavailable(DomainError):
-    """An outside service failed, or is not configured. Facts: `service`, `retry_after` (seconds)."""
+    """An external service failed, or is not configured. Facts: `service`, `retry_after` (seconds)."""

@@ -27,5 +27,5 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the form of an id."""
+    """Return whether `text` has the form of an id."""
     return len(text) == 32 and all(character in "0123456789abcdef" for character in text)

@@ -37,7 +37,7 @@ class Envelope:
 
     def resolve(self, outcome: object) -> None:
         """Send the outcome to the sender, unless the sender is gone. A future as outcome is awaited first."""
-        if isinstance(outcome, asyncio.CancelledError):  # of a future that the handler awaited
+        if isinstance(outcome, asyncio.CancelledError):  # the handler awaited a future that was cancelled
             outcome = Overloaded(retry_after=1)
         if isinstance(outcome, asyncio.Future):
             outcome.add_done_callback(self._resolve_from)

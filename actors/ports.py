@@ -1,4 +1,4 @@
-"""The protocols of the outside services that actors use. server/system.py passes the implementations in."""
+"""The protocols of the external services that actors use. server/system.py passes the implementations in."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class PaymentForm:
-    """How the user can pay: parameters for an in-app payment, and an address for a QR code."""
+    """How the user can pay: parameters for an in-app payment, and a URL for a QR code."""
 
     pay_params: Mapping[str, str]
     qrcode_url: str
@@ -92,10 +92,10 @@ class PaymentGateway(Protocol):
         """Open a trade for an order; repeating this is harmless. Raises ServiceUnavailable."""
 
     def recognizes(self, notification: Notification) -> bool:
-        """Whether a notification has the form of this gateway's. It is not verified here."""
+        """Return whether a notification has the form of this gateway's. It is not verified here."""
 
     def verify_notification(self, notification: Notification) -> Payment:
-        """Verify signature, age and merchant of a notification. Raises SignatureInvalid."""
+        """Verify signature, age and merchant of a notification, and return its payment. Raises SignatureInvalid."""
 
     async def query(self, order_id: str) -> Payment:
         """Ask for the payment of an order; an unknown trade is UNPAID. Raises ServiceUnavailable."""
@@ -127,13 +127,13 @@ class ObjectStore(Protocol):
         """Return a ticket with which one object can be uploaded for a limited time."""
 
     def sign_download(self, key: str) -> str:
-        """Return an address from which the object can be read for a limited time."""
+        """Return a URL from which the object can be read for a limited time."""
 
     def key_from_url(self, url: str) -> str | None:
-        """Return the key in a download address of this store, None for any other address. Raises LinkInvalid."""
+        """Return the key in a download URL of this store, None for any other URL. Raises LinkInvalid."""
 
     async def exists(self, key: str) -> bool:
-        """Whether there is an object under this key."""
+        """Return whether there is an object under this key."""
 
     async def fetch(self, key: str, target: Path) -> None:
         """Copy an object into the file `target`. Raises FileMissing."""

@@ -1,4 +1,4 @@
-"""Delete expired rows every ten minutes, in batches. Rows of what took effect are kept for ever."""
+"""Delete expired rows every ten minutes, in batches. Stored answers that name a task or an order are never deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PURGE_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Purge(Message[None]):
-    """Delete the actor's rows that can have no effect any more."""
+    """Delete the actor's expired rows."""
 
 
 class PurgeJob:

@@ -11,7 +11,7 @@ The capacity of the mailbox holds for each kind of message, so that a flood of o
 
 A *turn* takes all waiting messages, up to `turn`. The handlers of a turn run concurrently, so that their transactions
 share a commit; the next turn starts when all of them have ended. A handler may wait for storage and for the actors that
-it asks, but not for services outside: it starts a job for that, and returns the job's future as the reply.
+it asks, but not for external services: it starts a job for that, and returns the job's future as the reply.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Actor:
             self._count_queued(kind, self._capacity)
 
     def has_waiting(self, kind: MessageType) -> bool:
-        """Whether a message of this kind is in the queue."""
+        """Return whether a message of this kind is in the queue."""
         return self._counts[kind] > 0
 
     def _send(self, message: Message[R], capacity: int) -> asyncio.Future[R]:
@@ -185,14 +185,21 @@ class Actor:
     # --- the loop ---
 
     def start(self, *, periodic: bool = True) -> asyncio.Task[None]:
-        """Return the task of the loop. It ends after `stop()`, or with a fault after which the process must end."""
+        """Start the loop and return its task.
+
+        The task ends after `stop()`, or with a fault after which the process must end.
+        """
         _DEPTH.labels(self._name).set_function(lambda: len(self._queue))
         self._loop = asyncio.create_task(self._run(), name=type(self).__name__)
         self._timers = [asyncio.create_task(self._repeat(*each)) for each in self._periodic if periodic]
         return self._loop
 
     async def stop(self, grace: float = 2) -> None:
-        """Cancel the jobs that have not ended after `grace` seconds. Handle the accepted messages and refuse others."""
+        """Stop the actor.
+
+        Jobs may run for `grace` seconds, and those that have not ended are cancelled. From then on new messages are
+        refused, and the accepted ones are handled.
+        """
         for timer in self._timers:
             timer.cancel()
         if self._jobs:
@@ -220,7 +227,7 @@ class Actor:
                 self._wait_seconds.observe(time.monotonic() - taken[0].enqueued_at)
                 await self._take_turn(taken)
                 taken = []
-        finally:  # after a fault no sender may wait for ever
+        finally:  # after a fault no sender may wait forever
             self._stopping = True
             for envelope in (*taken, *self._queue):
                 envelope.resolve(Overloaded(retry_after=1))

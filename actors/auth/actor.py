@@ -28,6 +28,8 @@ log = structlog.stdlib.get_logger("darkroom.auth")
 
 
 class Auth(Actor):
+    """The auth actor."""
+
     def __init__(
         self,
         db: Database,
@@ -59,7 +61,7 @@ class Auth(Actor):
         await self._sessions.load()
 
     async def _send_code(self, request: SendCode) -> object:
-        # The job counts the code, so that a request refused for want of a job has used up nothing.
+        # The job itself counts the code, so that a request that gets no job does not count against the limits.
         return self.start_job(self._codes.send(request.phone, request.address))
 
     async def _log_in(self, attempt: LogIn) -> LoginResult:

@@ -16,7 +16,7 @@ from storage.auth.sends import SendLimit
 from storage.engine.connection import Connection
 
 PREFIX_DIGITS = 7  # digits of a number that name its network and region; 10,000 numbers share them
-WARN_AT = 0.8  # the share of the daily ceiling at which a warning is logged
+WARN_AT = 0.8  # the share of the daily limit at which a warning is logged
 
 log = structlog.stdlib.get_logger("darkroom.auth")
 
@@ -27,22 +27,25 @@ _ERRORS: dict[str, type[RateLimited]] = {
     "all": TooManyCodes,
 }
 _REJECTED = Counter("darkroom_login_codes_held_back", "Login codes not sent, by the limit that was reached", ["limit"])
-_CEILING = Gauge("darkroom_login_codes_ceiling_reached", "1 while the daily ceiling stops all login codes")
+_LIMIT_REACHED = Gauge("darkroom_login_codes_ceiling_reached", "1 while the daily limit stops all login codes")
 for _limit_name in _ERRORS:  # so that a rate of each limit starts at zero
     _REJECTED.labels(_limit_name)
 
 
 class CodeLimits:
-    """`admit` runs inside a transaction; its outcome is reported by another method after the commit."""
+    """Counts login codes against all limits, and reports when one is reached.
+
+    `admit` runs inside a transaction; its outcome is reported by another method after the commit.
+    """
 
     def __init__(self, settings: AuthSettings, clock: Clock) -> None:
         self._settings = settings
-        self._full_until = 0  # when the daily ceiling allows a code again
+        self._full_until = 0  # when the daily limit allows a code again
         self._alarmed_until = self._warned_until = 0  # until then it is not logged again
-        _CEILING.set_function(lambda: float(clock.now() < self._full_until))
+        _LIMIT_REACHED.set_function(lambda: float(clock.now() < self._full_until))
 
     def admit(self, connection: Connection, phone: str, address: str, now: int) -> bool:
-        """Count a code against all limits; return whether the daily ceiling is almost reached.
+        """Count a code against all limits; return whether the daily limit is almost reached.
 
         Raises TooManyCodesForPhone, TooManyCodesForAddress or TooManyCodes for the limit with the longest wait; the
         additional fact `by` is the name of that limit.
@@ -62,14 +65,14 @@ class CodeLimits:
         if limit_name == "all":
             self._full_until = now + int(refusal.facts["retry_after"]) * 1000
             if now >= self._alarmed_until:
-                log.error("the daily ceiling of login codes is reached: no code is sent", **refusal.facts)
+                log.error("the daily limit of login codes is reached: no code is sent", **refusal.facts)
                 self._alarmed_until = now + HOUR
 
     def report_almost_full(self, now: int) -> None:
         if now >= self._warned_until:
-            ceiling = self._settings.codes_per_day
-            used = int(ceiling * WARN_AT)
-            log.warning("the daily ceiling of login codes is almost reached", ceiling=ceiling, used_at_least=used)
+            limit = self._settings.codes_per_day
+            used = int(limit * WARN_AT)
+            log.warning("the daily limit of login codes is almost reached", ceiling=limit, used_at_least=used)
             self._warned_until = now + HOUR
 
 

@@ -32,7 +32,7 @@ from storage.auth.codes import StoredCode
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
-TRIES = 5  # of one code, from all addresses together
+TRIES = 5  # of one code, counted over all addresses
 SMS_SECONDS = 10  # how long the sender may take
 FAILURE_RETENTION = 30 * DAY
 SEND_RETENTION = 8 * DAY  # the longest limit is a day; a clock that is a week ahead for a while deletes nothing needed
@@ -45,6 +45,8 @@ _WRONG = Counter("darkroom_login_codes_wrong", "Wrong codes that used up a try")
 
 
 class LoginCodes:
+    """Sends login codes and checks them."""
+
     def __init__(self, db: Database, clock: Clock, sms: SmsSender, secret: str, settings: AuthSettings) -> None:
         self._db, self._clock, self._sms, self._settings = db, clock, sms, settings
         self._secret = secret.encode()
@@ -98,7 +100,7 @@ class LoginCodes:
     def _admit(self, connection: Connection, record: StoredCode, address: str, now: int) -> bool:
         """Count a code and make it valid in one transaction, so that concurrent requests cannot exceed a limit.
 
-        Returns whether the daily ceiling is almost reached.
+        Returns whether the daily limit is almost reached.
         """
         self._check_lock(connection, record.phone, now)
         is_almost_full = self._limits.admit(connection, record.phone, address, now)

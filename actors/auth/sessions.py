@@ -1,4 +1,4 @@
-"""Sessions: opened with a login code, continued with refresh tokens that are valid once, ended for ever."""
+"""Sessions: opened with a login code, extended with single-use refresh tokens, ended by logout, ban or token reuse."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class _TokenReused:
 
 
 class Sessions:
+    """Opens, refreshes and ends sessions."""
+
     def __init__(self, db: Database, clock: Clock, tokens: Tokens, settings: AuthSettings) -> None:
         self._db, self._clock, self._tokens, self._settings = db, clock, tokens, settings
 

@@ -1,4 +1,4 @@
-"""The settings of logins: how long codes and sessions live, and how many codes may be sent."""
+"""The settings of logins: how long codes and sessions are valid, and how many codes may be sent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class TestNumber(Section):
 
 
 class AuthSettings(Section):
-    """The limits count login codes that are sent. `failures` wrong codes in a row lock a phone for `lock_minutes`.
+    """The section `[auth]`.
+
+    The limits count login codes that are sent. `failures` wrong codes in a row lock a phone for `lock_minutes`.
 
     The limits of an hour and of a day follow the limit of a minute, and the limit of a prefix follows the limit of an
     address, unless they are set: an operator who raises the narrow limit wants to let more codes through. The limit of
@@ -92,7 +94,10 @@ class AuthSettings(Section):
 
 @dataclass(frozen=True, slots=True)
 class AuthSecrets:
-    """`token` signs access tokens, together with a salt in the database; `code` keys the hashes of login codes."""
+    """The secrets of the auth actor.
+
+    `token` signs access tokens, together with a salt in the database. `code` is the key for the hashes of login codes.
+    """
 
     token: str
     code: str

@@ -23,13 +23,16 @@ SALT_BYTES = 32
 
 
 class SigningKeys:
-    """`secret` is the operator's secret from which all keys are derived."""
+    """Creates, loads and rotates the keys of access tokens.
+
+    `secret` is the operator's secret from which all keys are derived.
+    """
 
     def __init__(self, db: Database, clock: Clock, tokens: Tokens, secret: str) -> None:
         self._db, self._clock, self._tokens, self._secret = db, clock, tokens, secret.encode()
 
     async def load(self) -> None:
-        """Use the stored keys; the first start creates the first key."""
+        """Load the stored keys, or create the first one, and use them."""
         self._use(await self._db.write(self._load_or_create))
 
     async def rotate(self) -> str:

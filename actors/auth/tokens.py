@@ -34,7 +34,7 @@ class Caller:
 
 
 class TokenKey(NamedTuple):
-    """`secret` has 32 bytes (RFC 7518, section 3.2)."""
+    """A key that signs access tokens. `secret` has 32 bytes (RFC 7518, section 3.2)."""
 
     id: str
     secret: bytes

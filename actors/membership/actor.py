@@ -48,6 +48,8 @@ from storage.membership.orders import OrderStatus, PaidOrder, StoredPaymentForm
 
 
 class Membership(Actor):
+    """The membership actor."""
+
     def __init__(
         self,
         db: Database,
@@ -82,7 +84,7 @@ class Membership(Actor):
         return self.start_job(self._place_order(request, offer))
 
     async def _place_order(self, request: Purchase, offer: Offer) -> PlacedOrder:
-        # The order is written inside the job, so that a purchase refused for want of a job leaves no order behind.
+        # The job itself writes the order, so that a purchase that gets no job creates no order.
         now = self._clock.now()
         order = await self._db.write(lambda c: place(c, request.user_id, offer, request.key, now))
         if isinstance(order, DomainError):

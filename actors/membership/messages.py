@@ -45,7 +45,7 @@ class Purchase(Message[PlacedOrder]):
 class HandleNotification(Message[Acknowledgement]):
     """Verify and apply the notification of a payment gateway. A repeated one is acknowledged again.
 
-    `channel` is None when it came to the address that all gateways share.
+    `channel` is None when it came to the URL that all gateways share.
     Raises UnknownChannel, SignatureInvalid, OrderNotFound, PaymentMismatch.
     """
 
@@ -73,6 +73,8 @@ class MembershipStatus:
 
 @dataclass(frozen=True, slots=True)
 class GetMembershipStatus(Message[MembershipStatus]):
+    """Return the membership of a user."""
+
     user_id: str
 
 
@@ -89,7 +91,7 @@ class GetOrder(Message[Order]):
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """`total` counts all orders of the user."""
+    """A page of a user's orders. `total` counts all orders of the user."""
 
     orders: Sequence[Order]
     total: int

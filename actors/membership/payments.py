@@ -29,7 +29,7 @@ class Gateways:
         return self._by_channel[channel]
 
     def channel_of(self, notification: Notification) -> str:
-        """Tell from its form which channel a notification belongs to. Raises SignatureInvalid if none fits."""
+        """Return the channel whose gateway recognizes the notification. Raises SignatureInvalid if none does."""
         for channel, gateway in self._by_channel.items():
             if gateway.recognizes(notification):
                 return channel

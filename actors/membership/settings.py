@@ -11,6 +11,8 @@ MONTHLY = Plan(id="monthly", name="月度会员", price=9900, quota=100, days=30
 
 
 class MembershipSettings(Section):
+    """The section `[membership]`."""
+
     plans: list[Plan] = Field([MONTHLY], min_length=1)
     order_minutes: int = Field(30, ge=5, le=120)
 

@@ -41,6 +41,8 @@ EXPIRE_BATCH = 256
 
 
 class Quota(Actor):
+    """The quota actor."""
+
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
         self._db, self._clock = db, clock

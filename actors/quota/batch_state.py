@@ -60,7 +60,7 @@ class BatchState:
         return self.result.answers.get(key) or self.stored.answers.get(key)
 
     def is_settled(self, kind: EntryKind, reference: str) -> bool:
-        """Whether this batch has posted the entry already: two commands of a batch may carry the same record."""
+        """Return whether this batch has posted the entry already: two of its commands may carry the same record."""
         return (kind, reference) in self._settled
 
     def post(self, user_id: str, kind: EntryKind, amount: int, reference: str) -> Receipt:

@@ -27,7 +27,7 @@ class GetBalance(Message[Balance]):
 
 @dataclass(frozen=True, slots=True)
 class LedgerPage:
-    """Entries, newest first; `next` starts the following page and is None on the last one."""
+    """A page of a user's ledger entries, newest first. `next` starts the following page and is None on the last one."""
 
     entries: Sequence[LedgerEntry]
     next: int | None

@@ -1,4 +1,4 @@
-"""The heart of the quota: a pure function that decides a batch of commands over the accounts they concern.
+"""The pure function that decides a batch of quota commands over the accounts that they concern.
 
 Each command carries the record that explains it, and takes effect at most once: the record is new (the task of a
 charge, an adjustment), or this transaction has won its final state (a failed task, a paid order, a gift). Otherwise

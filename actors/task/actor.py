@@ -42,7 +42,7 @@ log = structlog.stdlib.get_logger("darkroom.task")
 
 BASIC_CLEAN = "basic_clean"
 LEASE = 120_000  # milliseconds; longer than a picture may take, reading and writing included
-EXTERNAL_LEASE = 3_600_000  # milliseconds within which a worker outside this process has to report
+EXTERNAL_LEASE = 3_600_000  # milliseconds within which an external worker has to report
 INTERRUPTIONS = 5  # a task that was interrupted so many times fails and is not tried again
 SWEEP_SECONDS = 15
 SWEEP_BATCH = 100

@@ -18,7 +18,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class UploadTarget:
-    """Where a user may upload one picture, and the address that names it afterwards."""
+    """Where a user may upload one picture, and the URL that names it afterwards."""
 
     task_id: str
     prefix: str
@@ -47,9 +47,9 @@ class Media:
         return UploadTarget(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
 
     async def own_input_key(self, user_id: str, url: str) -> str:
-        """Return the key of a picture that this user uploaded, from its address.
+        """Return the key of a picture that this user uploaded, from its URL.
 
-        Raises BadParameter for an address that this server did not sign, LinkInvalid, NotAllowed, FileMissing.
+        Raises BadParameter for a URL that this server did not sign, LinkInvalid, NotAllowed, FileMissing.
         """
         key = self._store.key_from_url(url)
         if key is None:

@@ -12,12 +12,15 @@ from storage.task.tasks import Task as Task
 from storage.task.tasks import TaskFilter as TaskFilter
 from storage.task.tasks import TaskStatus as TaskStatus
 
-# --- from users and from workers outside this process -------------------------------------------
+# --- from users and from external workers -------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCreated:
-    """`balance` is what the user has left after the charge, `created_at` in epoch milliseconds."""
+    """The result of creating a task.
+
+    `balance` is what the user has left after the charge, `created_at` in epoch milliseconds.
+    """
 
     task_id: str
     created_at: int
@@ -48,7 +51,10 @@ class GetTask(Message[Task]):
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """`next` starts the following page and is None on the last one; `total` counts all tasks that match the filter."""
+    """A page of a user's tasks.
+
+    `next` starts the following page and is None on the last one; `total` counts all tasks that match the filter.
+    """
 
     tasks: Sequence[Task]
     total: int
@@ -66,7 +72,7 @@ class ListTasks(Message[TaskPage]):
 
 @dataclass(frozen=True, slots=True)
 class ReportStatus(Message[None]):
-    """A worker outside this process reports the status of a task. Raises TaskNotFound, TaskFinished."""
+    """An external worker reports the status of a task. Raises TaskNotFound, TaskFinished."""
 
     task_id: str
     status: TaskStatus

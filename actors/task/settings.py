@@ -15,7 +15,10 @@ class TaskCost(Section):
 
 
 class TaskSettings(Section):
-    """`workers` tasks run at the same time in this process; with 0, tasks are accepted and other workers run them."""
+    """The section `[tasks]`.
+
+    `workers` tasks run at the same time in this process; with 0, tasks are accepted and other workers run them.
+    """
 
     workers: int = Field(2, ge=0, le=64)
     cost: TaskCost = TaskCost()

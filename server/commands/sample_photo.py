@@ -66,7 +66,7 @@ def _outline() -> NDArray[np.float64]:
     neckline, *rest = (_bezier(*points) for points in _RIGHT_HALF)
     right = np.concatenate([neckline[::-1], *rest])
     left = right[::-1] * (-1.0, 1.0)
-    angle = np.deg2rad(4)  # a shirt never lies quite straight
+    angle = np.deg2rad(4)  # the shirt is slightly rotated
     rotation = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
     centre = np.array((0, HEIGHT / 2))
     return np.asarray((np.concatenate([right, left]) - centre) @ rotation + centre + (WIDTH / 2, 0))

@@ -20,7 +20,7 @@ from server.system import System
 
 log = structlog.stdlib.get_logger("darkroom")
 
-READY_LINE = "Darkroom is ready on"  # followed by the address; programs that start the server wait for this line
+READY_LINE = "Darkroom is ready on"  # followed by the URL; programs that start the server wait for this line
 MAX_FILES = 65_536  # open files, connections included
 SWITCH_SECONDS = 0.0005  # after which the busy event loop lets a database thread run (docs/decisions/0010)
 BACKLOG = 128  # asyncio accepts this many connections at once
@@ -44,15 +44,15 @@ def run(settings: Settings) -> int:
 
 async def _serve(settings: Settings, listening: socket.socket) -> int:
     stop_requested = _handle_signals()
-    address = _address(settings.server.host, listening.getsockname()[1])
-    system = await System.start(settings, settings.server.public_url or address)
+    url = _local_url(settings.server.host, listening.getsockname()[1])
+    system = await System.start(settings, settings.server.public_url or url)
     try:
         runner = ProductionRunner(system.app())
         try:
             await runner.setup()
             await web.SockSite(runner, listening, backlog=BACKLOG).start()
             _tune_garbage_collector()
-            print(f"{READY_LINE} {address}", flush=True)
+            print(f"{READY_LINE} {url}", flush=True)
             return await _wait_for_end(stop_requested, system)
         finally:
             await runner.cleanup()
@@ -96,7 +96,7 @@ def _allow_many_connections() -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Raises AddressInUse."""
+    """Open the listening socket. Raises AddressInUse."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -107,7 +107,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _address(host: str, port: int) -> str:
+def _local_url(host: str, port: int) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # these are compared, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 

@@ -1,4 +1,7 @@
-"""Types of values that the settings of several gateways use: addresses and shared secrets."""
+"""Types of values that the settings of gateways and of the server itself use.
+
+They are URLs and secrets of the operator's own choice.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pydantic import AfterValidator, SecretStr
 SECRET_CHARACTERS = 32
 
 
-def _check_web_address(text: str) -> str:
+def _check_web_url(text: str) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError('must begin with http:// or https:// and name a host, such as "https://api.example.com"')
@@ -20,7 +23,7 @@ def _check_web_address(text: str) -> str:
 
 
 def _check_base_url(text: str) -> str:
-    return _check_web_address(text).rstrip("/")
+    return _check_web_url(text).rstrip("/")
 
 
 def _check_length(secret: SecretStr) -> SecretStr:
@@ -32,17 +35,17 @@ def _check_length(secret: SecretStr) -> SecretStr:
 IS_SECRET = AfterValidator(_check_length)
 """Marks a field as a secret of the operator's own choice, which production checks (server/settings/production.py)."""
 
-WebUrl = Annotated[str, AfterValidator(_check_web_address)]
+WebUrl = Annotated[str, AfterValidator(_check_web_url)]
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
-"""A web address to which paths are appended. It has no slash at its end."""
+"""A URL to which paths are appended. It has no slash at its end."""
 
 Secret = Annotated[SecretStr, IS_SECRET]
 
 
 def is_encrypted(url: str) -> bool:
-    """Return whether requests to this address are encrypted or stay on this machine.
+    """Return whether requests to this URL are encrypted or stay on this machine.
 
-    An empty address counts as encrypted: that it is missing is reported elsewhere.
+    An empty URL counts as encrypted: that it is missing is reported elsewhere.
     """
     parts = urlsplit(url)
     if not url or parts.scheme == "https" or parts.hostname == "localhost":

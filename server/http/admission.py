@@ -35,7 +35,7 @@ AdmissionControls = Mapping[tuple[str, str], AdmissionControl]
 
 
 def is_simple(message: RawRequestMessage, payload: StreamReader) -> bool:
-    """Whether a request has arrived completely, keeps its connection open and expects nothing but a response."""
+    """Return whether a request has arrived completely, keeps its connection open and expects nothing but a response."""
     return (
         payload.is_eof()
         and message.version == HttpVersion11

@@ -125,7 +125,7 @@ async def _run_handler(
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
-    """The client's request id if it is valid, otherwise a new one."""
+    """Return the client's request id if it is valid, otherwise a new one."""
     client_id = headers.get("X-Request-Id")
     if client_id is not None and _VALID_REQUEST_ID.fullmatch(client_id):
         return client_id

@@ -68,9 +68,9 @@ def _check_digits(value: object) -> object:
     return value
 
 
-def _check_web_address(text: str) -> str:
+def _check_web_url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
-        raise ValueError("web_address")
+        raise ValueError("web_url")
     return text
 
 
@@ -79,7 +79,7 @@ def _check_web_address(text: str) -> str:
 # (docs/decisions/0016).
 _ONE_LINE = r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]*$"
 Line = Annotated[str, Field(pattern=_ONE_LINE)]
-ResultUrl = Annotated[Line, AfterValidator(_check_web_address)]
+ResultUrl = Annotated[Line, AfterValidator(_check_web_url)]
 QueryInteger = Annotated[int, BeforeValidator(_check_digits)]
 
 
@@ -92,7 +92,10 @@ async def read_body(request: web.Request, model: type[B]) -> B:
 
 
 async def read_bytes(request: web.Request) -> bytes:
-    """Read the whole body. Raises HTTPRequestEntityTooLarge above the limit, before reading if Content-Length is."""
+    """Read the whole body.
+
+    Raises HTTPRequestEntityTooLarge above the limit; when Content-Length is above it, nothing is read.
+    """
     if (length := request.content_length or 0) > MAX_JSON_BYTES:
         raise web.HTTPRequestEntityTooLarge(MAX_JSON_BYTES, length)
     if request.content.is_eof() and _is_uncompressed(request):  # nearly every body has arrived: no need to wait
@@ -109,7 +112,7 @@ async def receiving_body(request: web.Request, seconds: float) -> AsyncIterator[
 
     Raises HTTPRequestTimeout after `seconds`, RequestRefused if the body is incomplete or compressed.
     """
-    # With compression a few bytes from anyone, even without login, could cause any amount of work.
+    # With compression a few bytes, even from a client without login, could cause any amount of work.
     if not _is_uncompressed(request):
         raise RequestRefused(_COMPRESSED_BODY)
     try:
@@ -126,7 +129,10 @@ def _is_uncompressed(request: web.Request) -> bool:
 
 
 def parse_body(raw: bytes, model: type[B]) -> B:
-    """Raises RequestRefused for malformed JSON, RequestRefused or the model's error for the first bad field."""
+    """Parse a JSON body.
+
+    Raises RequestRefused for malformed JSON, and RequestRefused or the model's error for the first bad field.
+    """
     try:
         _check_depth(raw)
         value = _JSON.decode(raw.decode("utf-8"))
@@ -177,7 +183,7 @@ def _malformed_json(fault: ValueError) -> ErrorSpec:
 
 
 def _check_depth(raw: bytes) -> None:
-    """Raises ValueError for JSON that is nested too deeply. Python's own limit depends on its version."""
+    """Check how deeply the JSON is nested, because Python's own limit depends on its version. Raises ValueError."""
     if raw.count(b"{") + raw.count(b"[") <= MAX_JSON_DEPTH:
         return
     depth = 0

@@ -11,7 +11,7 @@ _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",  # for browsers that do not support frame-ancestors
-    "Referrer-Policy": "no-referrer",  # a picture's address grants access to it
+    "Referrer-Policy": "no-referrer",  # a picture's URL grants access to it
     "Cache-Control": "no-store",
 }
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # a year; RFC 6797 forbids it over plain HTTP

@@ -20,7 +20,7 @@ class Text:
 
 @lru_cache(maxsize=256)
 def prefers_english(accept_language: str) -> bool:
-    """Whether an Accept-Language header (RFC 9110, section 12.5.4) prefers English to Chinese, the default."""
+    """Return whether an Accept-Language header (RFC 9110, section 12.5.4) prefers English to Chinese, the default."""
     best = {"zh": 0.0, "en": 0.0}
     for item in accept_language.split(","):
         name, _, parameters = item.strip().partition(";")

@@ -15,7 +15,7 @@ _PROBLEMS = {
     "file_name": Text("文件名为空、过长或含有非法字符", "the file name is empty, too long or has invalid characters"),
     "idempotency_key": Text("应为 1 到 255 个可见 ASCII 字符", "must be 1 to 255 printable ASCII characters"),
     "report_status": Text("应为 processing、success 或 failed", "must be processing, success or failed"),
-    "report_results": Text("成功的任务至少需要一个结果地址", "a successful task needs at least one result address"),
+    "report_results": Text("成功的任务至少需要一个结果地址", "a successful task needs at least one result URL"),
     "extension": Text("仅支持 JPG、JPEG、PNG 图片", "Only JPG, JPEG and PNG pictures are supported"),
     "not_jpeg_or_png": Text("该文件不是 JPEG 或 PNG 图片", "The file is not a JPEG or PNG picture"),
     "truncated": Text("图片不完整，请重新上传", "The picture is incomplete; upload it again"),
@@ -79,7 +79,7 @@ _VALIDATION_PROBLEMS = {
     "literal_error": Text("可用的值：{expected}", "must be one of {expected}"),
     "control_characters": Text("不能含有换行或控制字符", "must not contain line breaks or control characters"),
     "integer": Text("应为非负整数", "must be a non-negative integer"),
-    "web_address": Text("应以 http:// 或 https:// 开头", "must begin with http:// or https://"),
+    "web_url": Text("应以 http:// 或 https:// 开头", "must begin with http:// or https://"),
 }
 
 _UNKNOWN_PROBLEM = Text("格式不正确", "the format is invalid")

@@ -1,4 +1,4 @@
-"""aiohttp's server, changed so that malformed requests are answered in the envelope and overload is shed early."""
+"""aiohttp's server, changed: malformed requests get the response envelope, and excess requests are rejected early."""
 
 from __future__ import annotations
 

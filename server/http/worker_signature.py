@@ -16,11 +16,13 @@ MAX_AGE_SECONDS = 300
 
 
 class WorkerSignature:
+    """Checks the signature of external workers' calls."""
+
     def __init__(self, secret: str, clock: Clock) -> None:
         self._secret, self._clock = secret.encode(), clock
 
     def check(self, request: web.Request, body: bytes) -> None:
-        """Raises NotAllowed if the signature is missing, invalid, or five minutes old or older."""
+        """Check the signature of a call. Raises NotAllowed if it is missing, invalid, or at least five minutes old."""
         timestamp = request.headers.get(TIMESTAMP, "")
         if re.fullmatch(r"[0-9]{1,12}", timestamp) is None:
             raise NotAllowed

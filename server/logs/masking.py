@@ -18,7 +18,7 @@ _NAMES = (
 _KEYS = {name.replace("_", "") for name in _NAMES}
 _DEPTH = 8  # levels of nested values; deeper values are shown by their repr
 
-# The character before a match may be the end of an escape sequence in a repr, in JSON or in an address.
+# The character before a match may be the end of an escape sequence in a repr, in JSON or in a URL.
 _ESCAPED = r"(?<=\\[nrt]) | (?<=\\x[0-9a-f]{2}) | (?<=\\u[0-9a-f]{4}) | (?<=%[0-9A-Fa-f]{2})"
 
 # Mainland China numbers in every usual notation. A longer run of letters and digits is an id and not a phone.
@@ -36,7 +36,7 @@ _SECRET = re.compile(
     r"""
       rt_[A-Za-z0-9_-]{43,}  # a refresh token
     | whsec_[A-Za-z0-9+/=_-]+  # a webhook's secret (standardwebhooks.com)
-    | (?<=[?&]signature=) [A-Za-z0-9%_-]+  # of a picture's address
+    | (?<=[?&]signature=) [A-Za-z0-9%_-]+  # of a picture's URL
     """,
     re.VERBOSE,
 )

@@ -21,7 +21,10 @@ class OperatorFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OperatorCommand:
-    """`run` gets the auth actor and a canonical phone, "" for commands without one; it returns the command's output."""
+    """A command of the operator.
+
+    `run` gets the auth actor and a canonical phone, "" for commands without one; it returns the command's output.
+    """
 
     help: str
     run: Callable[[Auth, str], Awaitable[str]]

@@ -64,9 +64,9 @@ class Cashier:
     async def _notify(self, trade: Trade) -> bool:
         assert self._http is not None, "the cashier was started"
         notification = signed_notification.sign(self._secret, trade, self._clock.now() // 1000)
-        address = f"{self._notify_url}/{trade.channel}"
+        url = f"{self._notify_url}/{trade.channel}"
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self._http.post(address, data=notification.body, headers=notification.headers) as response:
+            async with self._http.post(url, data=notification.body, headers=notification.headers) as response:
                 if response.status == 200:
                     return True
                 log.warning("the payment callback refused a notification", order=trade.order_id, status=response.status)

@@ -1,4 +1,4 @@
-"""Local substitutes for the outside services: an SMS inbox, and a payment gateway with a cashier page."""
+"""Local substitutes for the external services: an SMS inbox, and a payment gateway with a cashier page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from server.sandbox.trades import Trades
 
 
 class Sandbox:
-    """`folder` holds the data of the services; their signing key is derived from `secret`."""
+    """All simulated services.
+
+    `folder` holds the data of the services; their signing key is derived from `secret`.
+    """
 
     def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
         self._base_url, self._clock = base_url, clock

@@ -18,7 +18,10 @@ from server.sandbox.json_file import write_json_file
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """`amount` in fen, `expires_at` in epoch milliseconds; `transaction_id` is empty until the trade is paid."""
+    """A payment at the sandbox gateway.
+
+    `amount` in fen, `expires_at` in epoch milliseconds; `transaction_id` is empty until the trade is paid.
+    """
 
     order_id: str
     channel: str
@@ -30,6 +33,8 @@ class Trade:
 
 
 class Trades:
+    """The trades, one JSON file each."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._write_lock = asyncio.Lock()

@@ -13,7 +13,7 @@ from server.settings.secrets import generate_secrets, read_secrets
 from server.settings.sources import DEFAULT_FILE, from_environment, from_file, merge
 from server.settings.validation import SECRETS_FOLDER, SettingsError, validate
 
-_IN_ADDRESS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)\S+")  # the user information and the query of an address
+_SECRET_URL_PARTS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)\S+")  # the user information and the query of a URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ def load(file: Path | None, overrides: Mapping[str, Any], *, generate: bool = Tr
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield every key with its value as text. Secrets are masked, also those in addresses."""
+    """Yield every key with its value as text. Secrets are masked, also those in URLs."""
     for key, value in _leaves(settings.model_dump()):
-        yield key, _IN_ADDRESS.sub("**********", str(value))
+        yield key, _SECRET_URL_PARTS.sub("**********", str(value))
 
 
 def _missing_secrets(settings: Settings) -> list[str]:

@@ -23,6 +23,8 @@ UNIQUE_LOCAL = IPv6Network("fc00::/7")  # RFC 4193; private although it is wider
 
 
 class ServerSettings(Section):
+    """The section `[server]`."""
+
     host: NotBlank = "127.0.0.1"
     port: int = Field(3000, ge=0, le=65535)
     public_url: BaseUrl = ""
@@ -31,7 +33,7 @@ class ServerSettings(Section):
 
     def production_problems(self) -> Iterator[Problem]:
         if not self.public_url:
-            yield "public_url", 'is required: the address at which users reach the server, "https://api.example.com"'
+            yield "public_url", 'is required: the URL at which users reach the server, "https://api.example.com"'
         elif not is_encrypted(self.public_url):
             yield (
                 "public_url",
@@ -41,11 +43,14 @@ class ServerSettings(Section):
             network = ip_network(proxy)
             is_private = isinstance(network, IPv6Network) and network.subnet_of(UNIQUE_LOCAL)
             if network.prefixlen < WIDEST_PREFIX[network.version] and not is_private:
-                yield "trusted_proxies", f"{proxy} is too wide: anyone in it could forge the address that limits count"
+                yield (
+                    "trusted_proxies",
+                    f"{proxy} is too wide: a client in it could forge the address that rate limits use",
+                )
 
 
 class MetricsSettings(Section):
-    """`token` is the bearer token of a scraper.
+    """The section `[metrics]`. `token` is the bearer token of a scraper.
 
     Without a token, /metrics is closed in production, and open to this machine itself in development.
     """
@@ -54,10 +59,10 @@ class MetricsSettings(Section):
 
 
 class SecretSettings(Section):
-    """The secrets of the server; an empty one is not given.
+    """The section `[secrets]`: the secrets of the server. An empty text means that the secret is not set.
 
-    `token` signs access tokens, `code` keys the hashes of login codes, `media` signs the addresses of pictures,
-    `internal` signs the status call of workers.
+    `token` signs access tokens, `code` is the key for the hashes of login codes, `media` signs the URLs of pictures,
+    `internal` signs the status calls of external workers, and in development the notifications of the sandbox.
     """
 
     token: Secret = SecretStr("")
@@ -67,6 +72,8 @@ class SecretSettings(Section):
 
 
 class Settings(Section):
+    """All sections of the settings."""
+
     mode: Literal["development", "production"] = "development"
     data: Path = Path("data")
     server: ServerSettings = ServerSettings()

@@ -33,6 +33,6 @@ Network = Annotated[str, AfterValidator(_check_network)]
 """An address or a network, IPv4 or IPv6."""
 
 Origin = Annotated[str, AfterValidator(_check_origin)]
-"""An origin as a browser sends it (RFC 6454, section 6.1): scheme, host, and a port that is not the default."""
+"""An origin as a browser sends it (RFC 6454, section 6.2): scheme, host, and a port that is not the default."""
 
 NotBlank = Annotated[str, AfterValidator(_check_not_blank)]

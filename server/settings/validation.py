@@ -1,4 +1,4 @@
-"""Checking settings: every fault is found in one pass, so that nobody has to fix them one start at a time."""
+"""Checking settings: one pass finds every problem."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _production_problems(settings: Settings) -> list[str]:
     try:
         generated = read_secrets(folder, list(SecretSettings.model_fields))
     except (OSError, ValueError) as fault:
-        return [f"{folder}: cannot be read, so nobody can tell whether a secret was generated there: {fault}"]
+        return [f"{folder}: cannot be read, so it is unknown whether a secret was generated there: {fault}"]
     return [f"{key}: {problem}" for key, problem in production_problems(settings, generated)]
 
 
@@ -72,7 +72,7 @@ def _without(values: Mapping[str, Any], invalid: Sequence[tuple[int | str, ...]]
 
 
 def _problem_line(error: Any) -> str:
-    """`server.port: Input should be less than or equal to 65535 (got 70000)`, which never shows a secret."""
+    """Return the line for an error, such as `server.port: … (got 70000)`. It never shows a secret."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"

@@ -9,7 +9,10 @@ from storage.engine.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class StoredCode:
-    """`digest` is a keyed hash of the code; `expires_at` is in epoch milliseconds."""
+    """The login code of a phone, as stored.
+
+    `digest` is a keyed hash of the code; `expires_at` is in epoch milliseconds.
+    """
 
     phone: str
     digest: bytes

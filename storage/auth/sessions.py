@@ -8,7 +8,7 @@ from storage.engine.connection import Connection
 
 
 class Session(NamedTuple):
-    """Times in epoch milliseconds; `expires_at` is when the newest refresh token expires."""
+    """A login session. Times in epoch milliseconds; `expires_at` is when the newest refresh token expires."""
 
     id: str
     user_id: str

@@ -8,7 +8,10 @@ from storage.engine.connection import Connection
 
 
 class SigningKey(NamedTuple):
-    """Signs tokens from `created_at` (epoch milliseconds) until a newer key exists."""
+    """The stored salt of a signing key.
+
+    The key signs tokens from `created_at` (epoch milliseconds) until a newer key exists.
+    """
 
     id: str
     salt: bytes

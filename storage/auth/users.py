@@ -18,7 +18,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`phone` is in its canonical form; times are in epoch milliseconds."""
+    """A user. `phone` is in its canonical form; times are in epoch milliseconds."""
 
     id: str
     phone: str
@@ -48,12 +48,12 @@ def admins(connection: Connection) -> list[User]:
 
 
 def set_role(connection: Connection, user_id: str, role: Role) -> bool:
-    """Return whether the user exists."""
+    """Set the role of a user. Return whether the user exists."""
     return connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user_id)).rowcount == 1
 
 
 def set_banned(connection: Connection, user_id: str, banned_at: int | None) -> bool:
-    """Set or clear (None) when a user was banned. Return whether the user exists."""
+    """Set the time at which a user was banned, or clear it (None). Return whether the user exists."""
     return connection.execute("UPDATE users SET banned_at = ? WHERE id = ?", (banned_at, user_id)).rowcount == 1
 
 

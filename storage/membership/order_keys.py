@@ -9,7 +9,10 @@ from storage.engine.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class StoredOrderAnswer:
-    """Either the created order, or the refusal as the actor has serialized it. `digest` is of the request."""
+    """The stored answer to an idempotency key of a purchase.
+
+    It has either the created order, or the refusal as the actor has serialized it. `digest` is of the request.
+    """
 
     user_id: str
     key: str

@@ -22,7 +22,7 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`amount` in fen, `quota` in generations, times in epoch milliseconds."""
+    """An order. `amount` in fen, `quota` in generations, times in epoch milliseconds."""
 
     id: str
     user_id: str
@@ -65,7 +65,7 @@ def add(connection: Connection, order: Order) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredPaymentForm:
-    """How an order can be paid, as its gateway answered: parameters of an in-app payment, the address of a QR code."""
+    """How an order can be paid, as its gateway answered: parameters of an in-app payment, the URL of a QR code."""
 
     pay_params: dict[str, str]
     qrcode_url: str

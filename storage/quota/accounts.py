@@ -11,8 +11,9 @@ from storage.engine.connection import Connection
 
 
 class Account(NamedTuple):
-    """`balance` in generations; `expires_at` is the end of the membership in epoch milliseconds, 0 without one.
+    """The account of a user.
 
+    `balance` in generations; `expires_at` is the end of the membership in epoch milliseconds, 0 without one;
     `last_entry` is the id of the user's last ledger entry.
     """
 

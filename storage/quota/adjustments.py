@@ -11,6 +11,8 @@ from storage.engine.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
+    """An operator's change of a balance."""
+
     id: str
     user_id: str
     reason: str

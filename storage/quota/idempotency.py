@@ -11,7 +11,10 @@ from storage.engine.connection import Connection
 
 
 class StoredAnswer(NamedTuple):
-    """Either the created task and the balance after it, or the name of the refusal. `digest` is of the body."""
+    """The stored answer to an idempotency key of a creation.
+
+    It has either the created task and the balance after it, or the name of the refusal. `digest` is of the body.
+    """
 
     user_id: str
     key: str

@@ -21,7 +21,7 @@ class TaskStatus(StrEnum):
 
 
 class Holder(StrEnum):
-    """Who holds the lease of a task: this process, or an outside worker."""
+    """Who holds the lease of a task: this process, or an external worker."""
 
     HERE = "here"
     OUTSIDE = "outside"
@@ -29,8 +29,9 @@ class Holder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`results` are object keys, or the addresses of an outside worker's pictures; times are in epoch milliseconds.
+    """A task.
 
+    `results` are object keys, or the URLs of an external worker's pictures; times are in epoch milliseconds.
     `attempt` is the fencing token. `interruptions` counts how often this server stopped or died during the task.
     """
 
@@ -156,7 +157,7 @@ def claim(connection: Connection, type: str, limit: int, now: int, lease_until: 
 
 
 def take_over(connection: Connection, task_id: str, now: int, lease_until: int) -> bool:
-    """Lease an unfinished task to an outside worker, or renew its lease. Return whether the task was unfinished.
+    """Lease an unfinished task to an external worker, or renew its lease. Return whether the task was unfinished.
 
     If this process holds the lease, it loses it.
     """

@@ -171,7 +171,7 @@ async def test_a_message_without_a_handler_is_a_type_error_for_its_sender(double
     assert await doubler.ask(Double(2)) == 4
 
 
-async def test_after_a_fault_in_the_loop_no_sender_waits_for_ever(doubler: Doubler) -> None:
+async def test_after_a_fault_in_the_loop_no_sender_waits_forever(doubler: Doubler) -> None:
     class Fatal(BaseException):
         pass
 

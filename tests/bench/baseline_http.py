@@ -38,7 +38,7 @@ def issue_token(user_id: str, phone: str) -> str:
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
-    """Raises HTTPBadRequest."""
+    """Return the JSON object of the body. Raises HTTPBadRequest."""
     try:
         body = await request.json()
     except ValueError:

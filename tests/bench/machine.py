@@ -70,7 +70,7 @@ class Machine:
 
 
 def describe_machine(folder: Path, wrk: str) -> Machine:
-    """Raises FolderInMemory."""
+    """Describe the machine and the data folder. Raises FolderInMemory."""
     kind = _file_system(folder.resolve(), Path("/proc/mounts").read_text())
     if kind in MEMORY_FILE_SYSTEMS:
         raise FolderInMemory(f"{folder} is on {kind}: choose a folder on a disk with --folder")

@@ -34,7 +34,7 @@ SAMPLE_SECONDS = 0.2
 
 
 def measure_overload(servers: BenchServers, folder: Path, members_file: Path, seconds: int) -> OverloadResults:
-    """Raises ServerFailed, WrongSums, WrkFailed."""
+    """Measure the server before, during and after the overload. Raises ServerFailed, WrongSums, WrkFailed."""
     connections = min(CONNECTIONS, _raise_file_limit(CONNECTIONS + SPARE_FILES) - SPARE_FILES)
     with servers.running(DARKROOM) as server:
         creations = _CreationLoad(server, folder, members_file)

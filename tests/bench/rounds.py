@@ -58,7 +58,7 @@ class Bench:
             return {call.value: fetch_response(server.base, call, member) for call in MeasuredCall}
 
     def measure(self) -> Results:
-        """Raises RequestsFailed, WrongSums, ServerFailed, WrkFailed."""
+        """Measure all load profiles on all servers. Raises RequestsFailed, WrongSums, ServerFailed, WrkFailed."""
         total = self._plan.rounds * len(self._plan.profiles) * len(NAMES)
         measurements: list[Measurement] = []
         for _ in range(self._plan.rounds):

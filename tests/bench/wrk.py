@@ -61,7 +61,7 @@ class Load:
 
 
 def find_wrk() -> str:
-    """Raises WrkMissing."""
+    """Return the path of wrk. Raises WrkMissing."""
     path = shutil.which("wrk")
     if path is None:
         raise WrkMissing
@@ -76,7 +76,7 @@ def run_wrk(script: Path, base: str, connections: int, seconds: int) -> Load:
 
 
 def parse(output: str) -> Load:
-    """Raises WrkFailed."""
+    """Parse wrk's output. Raises WrkFailed."""
     for line in output.splitlines():
         if line.startswith("figures "):
             requests, micros, refused, broken, late, p50, p99, slowest = map(int, line.split()[1:])

@@ -25,7 +25,7 @@ _SIGNED_PATTERN = re.compile(rf"({_KEY_PATTERN.pattern})\?expires=([0-9]{{1,12}}
 
 
 class LocalObjects:
-    """An ObjectStore in `folder`. `base_url` is the address under which clients reach this server."""
+    """An ObjectStore in `folder`. `base_url` is the URL at which clients reach this server."""
 
     def __init__(self, folder: Path, base_url: str, secret: str, clock: Clock) -> None:
         self._folder, self._url_prefix, self._clock = folder, f"{base_url}/media/", clock

@@ -36,7 +36,7 @@ def non_background_pixels(lab: FloatArray, border: Mask) -> NDArray[np.bool_]:
     """Return which pixels have none of the background's colours.
 
     A background has several colours: boards and the gaps between them, a sheet and its shadow. When the frame cuts the
-    garment, its colours are at the border too; they are recognised because they are denser in the centre.
+    garment, its colours are at the border too; they are recognized because they are denser in the centre.
     """
     distances = np.stack([_mahalanobis_distance(lab, cluster) for cluster in _colour_clusters(lab[border > 0])])
     nearest = np.where(distances.min(axis=0) < _MAX_DISTANCE, distances.argmin(axis=0), -1)

@@ -21,7 +21,7 @@ MAX_PIXELS = 40_000_000
 MAX_SIDE = 20_000
 """Pixels. A photo is never longer; JPEG itself allows 65,500."""
 MIN_SIDE = 64
-"""Pixels. In a smaller picture no garment can be recognised."""
+"""Pixels. In a smaller picture no garment can be recognized."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _ORIENTATION = 0x0112  # the EXIF tag (CIPA DC-008, 4.6.4)

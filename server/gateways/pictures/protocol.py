@@ -77,6 +77,6 @@ def serialize_result(result: JobResult) -> bytes:
 
 
 def parse_result(line: bytes) -> JobResult:
-    """Raises ValueError, KeyError or TypeError when the line is not a result."""
+    """Parse the line of a result. Raises ValueError, KeyError or TypeError when it is not one."""
     fields = json.loads(line)
     return JobResult(JobStatus(fields["status"]), str(fields["reason"]), str(fields["detail"]))

@@ -8,7 +8,7 @@ from actors.settings import Section
 
 
 class PictureSettings(Section):
-    """`seconds` limits one picture, `memory_mb` one worker process."""
+    """The section `[pictures]`. `seconds` limits one picture, `memory_mb` one worker process."""
 
     seconds: int = Field(30, ge=1, le=90)
     memory_mb: int = Field(2048, ge=512, le=65536)

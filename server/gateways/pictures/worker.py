@@ -106,7 +106,7 @@ def _failed_result(fault: Exception) -> JobResult:
 
 
 def _is_out_of_memory(fault: cv2.error) -> bool:
-    """OpenCV reports it by a code (its own allocator) or by the name of the C++ exception."""
+    """Return whether OpenCV ran out of memory: it reports a code, or the name of the C++ exception."""
     return fault.code == cv2.Error.StsNoMem or "bad_alloc" in str(fault)
 
 

@@ -76,7 +76,7 @@ async def deliver(provider: str, message: LoginCodeMessage, attempt: Attempt, se
     log = _log.bind(provider=provider, phone=masked(message.phone))
     error = await _failure(log, message, attempt, seconds)
     if error is not None:
-        raise error  # raised outside of the handlers, because their exceptions may name an address that has the code
+        raise error  # raised outside of the handlers, because their exceptions may name a URL that contains the code
 
 
 def unavailable() -> ServiceUnavailable:
@@ -94,7 +94,7 @@ async def _failure(log: BoundLogger, message: LoginCodeMessage, attempt: Attempt
         log.error("the SMS provider's response is missing or unclear; the message may have been sent", reason=reason)
     except NotConnected as fault:
         reason = message.masked(str(fault))
-        log.error("the SMS provider cannot be reached; check its address and the network", reason=reason)
+        log.error("the SMS provider cannot be reached; check its URL and the network", reason=reason)
     else:
         return None if refusal is None else _log_refusal(log, message, refusal)
     return unavailable()

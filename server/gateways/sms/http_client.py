@@ -26,9 +26,9 @@ class ProviderResponse:
 class HttpClient:
     """An HTTP client that uses each connection once.
 
-    A connection that is kept open may be dead when the next message comes, and then nobody could tell whether that
-    message was sent. All requests share one connector, so that they also share the lookup of a name: a lookup cannot
-    be cancelled, and many of them would keep the process from ending.
+    The provider may have closed a connection that was kept open; then it would be unknown whether the message was
+    sent. All requests share one connector, so that they also share the lookup of a name: a lookup cannot be cancelled,
+    and many of them would keep the process from ending.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class HttpClient:
     async def post(self, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> ProviderResponse:
         """Send one request and return the response.
 
-        Raises NotConnected and OutcomeUnknown. Their texts name the host and no other part of the address, which may
+        Raises NotConnected and OutcomeUnknown. Their texts name the host and no other part of the URL, which may
         contain secrets.
         """
         self._connector = self._connector or aiohttp.TCPConnector(force_close=True, limit=0)
@@ -60,7 +60,7 @@ class HttpClient:
             raise NotConnected(f"{type(fault).__name__}: {fault}") from None
         except aiohttp.ConnectionTimeoutError:
             raise NotConnected(f"no connection to {url.host} in {CONNECT_SECONDS} s") from None
-        except aiohttp.ClientResponseError as fault:  # the text of this exception contains the whole address
+        except aiohttp.ClientResponseError as fault:  # the text of this exception contains the whole URL
             raise OutcomeUnknown(f"{type(fault).__name__}: {fault.message}") from None
         except aiohttp.ClientError as fault:
             raise OutcomeUnknown(f"{type(fault).__name__}: {fault}") from None

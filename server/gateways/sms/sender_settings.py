@@ -44,6 +44,6 @@ def endpoint_problems(endpoint: str) -> Iterator[Problem]:
 
 
 def encryption_problems(key: str, url: str) -> Iterator[Problem]:
-    """Yield a problem if login codes would travel to this address without encryption."""
+    """Yield a problem if login codes would travel to this URL without encryption."""
     if not is_encrypted(url):
         yield key, "begins with http://, so login codes could be read by others on the network; use https://"

@@ -18,7 +18,10 @@ SANDBOX_NAMES = ("", "sandbox")  # values of `sender` that mean the sandbox
 
 
 class SmsSettings(Section):
-    """An empty `sender` means the sandbox in development; production requires a real sender."""
+    """The section `[sms]`.
+
+    An empty `sender` means the sandbox in development; production requires a real sender.
+    """
 
     sender: Literal["", "sandbox", "tencent", "aliyun", "webhook"] = ""
     tencent: TencentSettings = TencentSettings()
@@ -31,9 +34,12 @@ class SmsSettings(Section):
 
     def production_problems(self) -> Iterator[Problem]:
         if self.sender == "":
-            yield "sender", 'is empty, so nobody could log in; choose "tencent", "aliyun" or "webhook"'
+            yield "sender", 'is empty, so users could not log in; choose "tencent", "aliyun" or "webhook"'
         elif self.sender == "sandbox":
-            yield "sender", "is the sandbox, which shows the login codes of all users to everybody: development only"
+            yield (
+                "sender",
+                'is the sandbox, which shows all login codes to every caller; choose "tencent", "aliyun" or "webhook"',
+            )
         elif self._sender_settings is not None:
             yield from self._with_prefix(self._sender_settings.production_problems())
 

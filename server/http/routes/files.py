@@ -1,4 +1,4 @@
-"""Routes: upload to and download from the local object store, with signed addresses only."""
+"""Routes: upload to and download from the local object store, with signed URLs only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SignedFiles(Protocol):
     """The part of the local object store that these routes need."""
 
     def check_signature(self, method: str, key: str, expires: str, signature: str) -> None:
-        """Raises LinkInvalid."""
+        """Check the parts of a signed URL. Raises LinkInvalid."""
 
     def path(self, key: str) -> Path:
         """Return the path of an object. Raises FileMissing."""

@@ -1,4 +1,4 @@
-"""Routes: the address to upload a picture to, and the check of a file before its upload."""
+"""Routes: the URL to upload a picture to, and the check of a file before its upload."""
 
 from __future__ import annotations
 

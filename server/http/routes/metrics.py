@@ -29,7 +29,10 @@ class MetricRoutes:
         return web.Response(body=generate_latest(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
 
     def _check(self, request: web.Request) -> None:
-        """Raises NotLoggedIn when the token is wrong, and NotAllowed when there is none and the caller is not local."""
+        """Check that the caller may read the metrics.
+
+        Raises NotLoggedIn for a wrong token, and NotAllowed when no token is configured and the caller is not local.
+        """
         if self._token:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(authorization, b"Bearer " + self._token):
@@ -39,7 +42,7 @@ class MetricRoutes:
 
 
 def _is_local(request: web.Request) -> bool:
-    """Whether the request comes from this machine and was not forwarded by a proxy that runs on it."""
+    """Return whether the request comes from this machine and was not forwarded by a proxy that runs on it."""
     if hdrs.FORWARDED in request.headers or "X-Forwarded-For" in request.headers:
         return False
     try:

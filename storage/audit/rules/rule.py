@@ -19,7 +19,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`name` is a sentence that must be true; `sql` finds its violations in a chunk; `message` formats them."""
+    """A rule of the audit.
+
+    `name` is a sentence that must be true; `sql` finds its violations in a chunk; `message` formats them.
+    """
 
     name: str
     sql: str

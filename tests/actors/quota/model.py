@@ -61,7 +61,7 @@ class QuotaModel:
                 return None
 
     def purge_refusals(self, now: int) -> None:
-        """Delete refusals after a day. Answers that name a task are kept for ever."""
+        """Delete refusals after a day. Answers that name a task are kept forever."""
         for key, (_, result, at) in list(self.answers.items()):
             if result is not None and result[0] != "Receipt" and at < now - DAY:
                 del self.answers[key]

@@ -95,7 +95,7 @@ UNSAFE: list[tuple[dict[str, str], str]] = [
     ),
     ({"SERVER__TRUSTED_PROXIES": '["10.0.0.0/8", "2000::/3"]'}, "server.trusted_proxies: 2000::/3 is too wide"),
     ({"SERVER__CORS_ORIGINS": '["*"]'}, "server.cors_origins.0: must be an origin"),
-    ({"SMS__SENDER": ""}, "sms.sender: is empty, so nobody could log in"),
+    ({"SMS__SENDER": ""}, "sms.sender: is empty, so users could not log in"),
     ({"SMS__SENDER": "sandbox"}, "sms.sender: is the sandbox"),
     ({"SMS__WEBHOOK__SECRET": ""}, "sms.webhook.secret: is required"),
     ({"SMS__WEBHOOK__URL": "http://sms.example.com"}, "sms.webhook.url: begins with http://"),

@@ -89,7 +89,7 @@ def count_rejected(status: str = "503") -> float:
 
 
 def count_failed() -> float:
-    """Return how many creations were refused: for want of capacity or of a token."""
+    """Return how many creations were refused because of the capacity or a missing token."""
     return count_rejected() + count_rejected("401")
 
 

@@ -141,28 +141,28 @@ async def test_phones_with_the_same_prefix_share_a_limit(tmp_path: Path) -> None
         assert (await send(server, "13800139999")).status == 200
 
 
-async def test_the_daily_ceiling_stops_all_codes_and_raises_one_alarm(
+async def test_the_daily_limit_stops_all_codes_and_raises_one_alarm(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_server(tmp_path, tasks={"workers": 0}, auth=limits(codes_per_day=5)) as server:
         for number in range(5):
-            assert "the daily ceiling of login codes is almost reached" not in caplog.text or number > 3
+            assert "the daily limit of login codes is almost reached" not in caplog.text or number > 3
             assert (await send(server, f"139{number:08}")).status == 200
-        assert caplog.text.count("the daily ceiling of login codes is almost reached") == 1
-        assert await ceiling(server) == 0
+        assert caplog.text.count("the daily limit of login codes is almost reached") == 1
+        assert await daily_limit_reached(server) == 0
         for number in range(5, 25):
             refused = await send(server, f"139{number:08}")
             assert (refused.refusal, refused.headers["Retry-After"]) == ((429, 2006), "86400")
-        assert caplog.text.count("the daily ceiling of login codes is reached") == 1, (
+        assert caplog.text.count("the daily limit of login codes is reached") == 1, (
             "one alarm in all, not one for each request"
         )
-        assert await ceiling(server) == 1
+        assert await daily_limit_reached(server) == 1
         server.clock.advance(days=1)
-        assert await ceiling(server) == 0
+        assert await daily_limit_reached(server) == 0
         assert (await send(server, PHONE)).status == 200
 
 
-async def ceiling(server: LocalServer) -> float:
+async def daily_limit_reached(server: LocalServer) -> float:
     text = (await server.get("/metrics")).raw.decode()
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("darkroom_login_codes_ceiling"))
 

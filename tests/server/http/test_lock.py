@@ -82,7 +82,7 @@ async def test_the_end_of_the_lock_resets_the_count_but_waiting_does_not(tmp_pat
         assert (await login(server, await server.request_code(PHONE))).status == 200
 
 
-async def test_concurrent_wrong_codes_are_all_counted(tmp_path: Path) -> None:
+async def test_concurrent_wrong_codes_all_count_for_the_lock(tmp_path: Path) -> None:
     async with running_server(tmp_path, auth=SEVEN_FAILURES) as server:
         for _ in range(2):
             code = await server.request_code(PHONE)

@@ -1,4 +1,4 @@
-"""/metrics: events are counted once, and clients cannot create new_samples labels."""
+"""/metrics: events are counted once, and clients cannot create new labels."""
 
 from __future__ import annotations
 

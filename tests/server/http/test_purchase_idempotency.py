@@ -44,7 +44,7 @@ async def test_the_key_of_a_paid_order_never_buys_again(server: LocalServer) -> 
     await server.post("/sandbox/pay", {"orderId": first.data["orderId"]})
     server.clock.advance(days=365)
     user = await server.log_in(user.phone)
-    assert (await buy(server, user, WX)).data == first.data, "the key of a paid order is kept for ever"
+    assert (await buy(server, user, WX)).data == first.data, "the key of a paid order is kept forever"
     assert len(await orders(server, user)) == 1
 
 

@@ -17,7 +17,7 @@ TEN_GENERATIONS = {"plans": [{"id": "ten", "name": "Ten", "price": 100, "quota":
 
 @pytest.fixture
 async def small_plan(tmp_path: Path) -> AsyncIterator[LocalServer]:
-    """A server whose plan has small_plan generations."""
+    """Run a server whose plan has ten generations."""
     async with running_server(tmp_path / "ten", tasks={"workers": 0}, membership=TEN_GENERATIONS) as server:
         yield server
 

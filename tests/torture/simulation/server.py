@@ -89,7 +89,7 @@ class SimulatedServer:
         self.watched: list[asyncio.Future[Any]] = []
 
     async def start(self) -> None:
-        """Raises StorageError, CommitFailed."""
+        """Start the actors on the store. Raises StorageError, CommitFailed."""
         await self._process.spawn(self._start())
 
     async def _start(self) -> None:

@@ -67,12 +67,12 @@ MUTANTS: Sequence[Patch] = (lambda: connections(NormalSynchronous), answering_be
 def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
     if not mutant:
         return run_rounds(folder, seeds, partial(_round, lambda: connections(FrequentCheckpoints)), mutant=False)
-    report, red = SuiteReport(), []
+    report, found = SuiteReport(), []
     for number, variant in enumerate(MUTANTS):
         control = run_rounds(folder / str(number), seeds, partial(_round, variant), mutant=True)
         report.add(control)
-        red.append(bool(control.violations))
-    if not all(red):
+        found.append(bool(control.violations))
+    if not all(found):
         report.violations = []  # the suite has to find both mutants
     return report
 

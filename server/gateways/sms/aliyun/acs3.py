@@ -27,7 +27,7 @@ class SignedRequest:
 
     @property
     def canonical_query(self) -> str:
-        """The query, sorted and percent-encoded (RFC 3986). The request must be sent with exactly this text."""
+        """Return the query, sorted and percent-encoded (RFC 3986). The request must be sent with exactly this text."""
         return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in sorted(self.query.items()))
 
     def authorization(self, key_id: str, key_secret: str) -> str:

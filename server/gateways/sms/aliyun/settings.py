@@ -13,7 +13,7 @@ from server.gateways.sms.sender_settings import MessageTemplate, SenderSettings,
 
 
 class AliyunSettings(SenderSettings):
-    """`template_param` fills the template's variables by name."""
+    """The section `[sms.aliyun]`. `template_param` fills the template's variables by name."""
 
     required: ClassVar = ("access_key_id", "access_key_secret", "sign_name", "template_code", "endpoint")
 

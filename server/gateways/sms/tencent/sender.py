@@ -96,7 +96,7 @@ class Tencent:
 
 
 def _silence_libraries() -> None:
-    """Raise the log levels: at DEBUG the SDK logs requests with phone and code, at INFO httpx logs addresses."""
+    """Raise the log levels: at DEBUG the SDK logs requests with phone and code, at INFO httpx logs URLs."""
     for name in ("tencentcloud_sdk_common", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

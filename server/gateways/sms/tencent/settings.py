@@ -17,7 +17,7 @@ _SDK_MODULES = ("httpx", "tencentcloud", "tencentcloud.sms")
 
 
 class TencentSettings(SenderSettings):
-    """`template_params` fill the template's {1}, {2} … in this order."""
+    """The section `[sms.tencent]`. `template_params` fill the template's {1}, {2} … in this order."""
 
     required: ClassVar = ("secret_id", "secret_key", "app_id", "sign_name", "template_id", "region", "endpoint")
 

@@ -81,7 +81,7 @@ def _retry_after(headers: Mapping[str, str]) -> int:
 
 _HINTS = Hints(
     {
-        "HTTP 3": "set sms.webhook.url to the final address: redirects are not followed",
+        "HTTP 3": "set sms.webhook.url to the final URL: redirects are not followed",
         "HTTP 401": "check the sms.webhook.secret of the receiver and the clocks of both machines",
         "HTTP 403": "check the sms.webhook.secret of the receiver and the clocks of both machines",
         "HTTP 404": "check sms.webhook.url",

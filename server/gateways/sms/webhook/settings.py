@@ -15,7 +15,7 @@ from server.gateways.sms.webhook.signature import signing_key
 
 
 class WebhookSettings(SenderSettings):
-    """`secret` signs the requests to `url`."""
+    """The section `[sms.webhook]`. `secret` signs the requests to `url`."""
 
     required: ClassVar = ("url", "secret")
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimesta
 
 MESSAGE = LoginCodeMessage(PHONE, CODE, MINUTES)
 AGAIN = ("warning", "no connection to the SMS provider; trying once more")
-UNREACHED = ("error", "the SMS provider cannot be reached; check its address and the network")
+UNREACHED = ("error", "the SMS provider cannot be reached; check its URL and the network")
 UNCLEAR = ("error", "the SMS provider's response is missing or unclear; the message may have been sent")
 LATE = ("error", "the SMS provider did not answer in time; the message may have been sent")
 
