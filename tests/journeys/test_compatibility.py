@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from server.settings.load import load
-from tests.journeys.audit import audit
-from tests.server.commands.test_main import run_darkroom
 from tests.support.former_version import (
     FIXTURE,
     Exchange,
@@ -26,6 +24,8 @@ from tests.support.former_version import (
     stored_names,
     without_new_fields,
 )
+from tests.support.invariants import audit_stopped_server
+from tests.support.process import run_darkroom
 from tests.support.server import ApiUser, LocalServer, ManualClock, running_server
 
 FACTS = read_fixture("facts.json")
@@ -58,7 +58,7 @@ async def test_the_responses_are_those_of_the_former_version(tmp_path: Path, mon
             response = without_new_fields(response, exchange.response)
             assert response == exchange.response, f"{exchange.caller}: {exchange.method} {exchange.path}"
         exported = exported_metrics((await server.get("/metrics")).raw.decode())
-    await audit(tmp_path / "data")
+    await audit_stopped_server(tmp_path / "data")
     assert stored_names(tmp_path / "data") == read_fixture("stored_names.json")
     for name, labels in read_fixture("metrics.json").items():
         assert name in exported
@@ -74,7 +74,7 @@ async def test_unfinished_tasks_are_completed_and_charged_once(tmp_path: Path, m
             assert (await server.wait_until_finished(user, task_id))["status"] == "success"
             references = [entry["reference"] for entry in await _entries(server, user)]
             assert references.count(task_id) == 1
-    await audit(tmp_path / "data")
+    await audit_stopped_server(tmp_path / "data")
 
 
 async def _entries(server: LocalServer, user: ApiUser) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.journeys.audit import audit
+from tests.support.invariants import audit_stopped_server
 from tests.support.pictures import shirt
 from tests.support.process import http_client, server_process
 from tests.support.server import Api
@@ -30,7 +30,7 @@ async def test_everything_the_server_confirmed_survives_a_kill(tmp_path: Path) -
             assert (await api.post("/sandbox/pay", {"orderId": unpaid["orderId"]})).data["state"] == "paid"
             assert await api.remaining(member) == 195
             assert await server.end(signal.SIGTERM) == 0
-    await audit(data)
+    await audit_stopped_server(data)
 
 
 async def test_a_task_in_progress_is_repeated_after_a_kill_and_charged_once(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ async def test_a_task_in_progress_is_repeated_after_a_kill_and_charged_once(tmp_
             assert task["status"] == "success" and len(task["resultUrls"]) == 3
             assert await api.ledger(member) == [("grant", 100, 100), ("charge", -1, 99)]
             assert not any((data / "work").iterdir()), "the restart deletes the unfinished pictures"
-    await audit(data)
+    await audit_stopped_server(data)
 
 
 async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ async def test_a_payment_made_while_the_server_was_down_is_credited(tmp_path: Pa
             order = (await api.get(f"/api/membership/orders/{order_id}", user=user)).data
             assert (order["status"], order["transactionId"]) == ("paid", "t1")
             assert await api.remaining(user) == 100
-    await audit(data)
+    await audit_stopped_server(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.audit import audit
+from tests.support.invariants import audit_stopped_server
 from tests.support.pictures import shirt
 from tests.support.process import ServerProcess, http_client, server_process
 from tests.support.server import Api, ApiResponse, ApiUser
@@ -35,7 +35,7 @@ async def test_a_failed_commit_is_answered_as_unknown_and_ends_the_process(tmp_p
             async with asyncio.timeout(30):
                 await server.process.communicate()
             assert server.process.returncode == 1
-        task_ids = await audit(data)
+        task_ids = await audit_stopped_server(data)
         assert created and set(created) <= task_ids
         async with server_process(data, TASKS__WORKERS="0") as server:
             assert await Api(server.base, http).remaining(member) == 100 - len(task_ids)

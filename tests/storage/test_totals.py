@@ -1,3 +1,5 @@
+"""The stored totals follow every change of the rows that they count."""
+
 from __future__ import annotations
 
 import sqlite3

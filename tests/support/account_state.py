@@ -1,4 +1,4 @@
-"""The state of a user's account, to compare before and after a request, and pictures stored without an upload."""
+"""The state of a user's account, to compare before and after a request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,3 @@ async def account_state(server: LocalServer, user: ApiUser) -> AccountState:
         tasks=[(task["id"], task["status"]) for task in tasks["tasks"]],
         orders=[(order["orderId"], order["status"]) for order in orders["orders"]],
     )
-
-
-async def store_picture(server: LocalServer, user: ApiUser) -> str:
-    """Put a file where an upload would be stored, and return the address to create a task with."""
-    target = (await server.get("/api/media/sts?fileName=photo.png", user=user)).data
-    path = server.data / "pictures" / target["key"]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"stands for an accepted picture")
-    return str(target["inputImageUrl"])
-
-
-def task_body(url: str, **fields: object) -> dict[str, object]:
-    """Return the body of a request to create a task."""
-    return {"type": "basic_clean", "inputImageUrl": url, **fields}

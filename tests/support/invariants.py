@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from storage.audit.findings import audit
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -17,3 +19,11 @@ async def audit_and_close(db: Database) -> None:
     violations = await db.read(audit_violations)
     await db.close()  # before the assertion, because an open database's threads would keep the tests running
     assert violations == []
+
+
+async def audit_stopped_server(data: Path) -> set[str]:
+    """Audit the database of a stopped server and return the ids of its tasks."""
+    database = await Database.open(data)
+    task_ids = await database.read(lambda c: {task_id for (task_id,) in c.execute("SELECT id FROM tasks")})
+    await audit_and_close(database)
+    return task_ids

@@ -16,7 +16,7 @@ from typing import IO
 import aiohttp
 
 from server.commands.serve import READY_LINE
-from tests.support.server import HIGH_LIMITS
+from tests.support.server import HIGH_LIMITS, TIMEOUT_SECONDS
 
 PROGRAM = ("server.commands.main",)  # the module to run, and the arguments before the command
 
@@ -27,9 +27,17 @@ def environment(**settings: str) -> dict[str, str]:
     return inherited | {f"DARKROOM__{name}": value for name, value in settings.items()}
 
 
-async def start_command(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
-    """Start a command. The caller has to read its output."""
-    return await _start(PROGRAM, arguments, cwd, PIPE, settings)
+async def run_darkroom(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
+    """Run a command and return its exit status, standard output and standard error."""
+    process = await _start(PROGRAM, arguments, cwd, PIPE, settings)
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out.decode(), err.decode()
 
 
 async def _start(

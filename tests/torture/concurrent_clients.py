@@ -14,8 +14,8 @@ import aiohttp
 
 from actors.ports import Clock
 from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, ApiUser
+from tests.support.uploads import picture_url, store_picture_file
 from tests.torture.expected_state import ExpectedState, RequestKey
-from tests.torture.pictures import picture_url, place_picture
 from tests.torture.worker import report_status
 
 WRITERS = 64
@@ -46,7 +46,7 @@ class ConcurrentClients:
         for _ in range(number):
             user = await self.api.new_user()
             self.users.append(user)
-            self._pictures[user.id] = place_picture(self.data, user)
+            self._pictures[user.id] = store_picture_file(self.data, user)
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not await self._buy(user):  # a mutant that answers early may not find its own order yet
                     pass

@@ -12,8 +12,8 @@ from typing import Any
 from storage.engine.connection import Connection
 from tests.support.invariants import audit_violations
 from tests.support.server import ApiResponse, ApiUser, LocalServer
+from tests.support.uploads import picture_url, store_picture_file
 from tests.torture.concurrent_clients import UNAVAILABLE
-from tests.torture.pictures import picture_url, place_picture
 from tests.torture.worker import report_status
 
 
@@ -38,7 +38,7 @@ class SeedData:
     @classmethod
     async def create(cls, server: LocalServer) -> SeedData:
         member = await server.new_member()
-        picture = place_picture(server.data, member)
+        picture = store_picture_file(server.data, member)
         url = picture_url(server, server.data, server.clock, picture)
         tasks = [(await server.create_task(member, url))["taskId"] for _ in range(2)]
         order = (await server.post("/api/membership/purchase", {"channel": "alipay"}, user=member)).data

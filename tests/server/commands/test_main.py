@@ -15,8 +15,8 @@ from server.settings.load import load
 from server.settings.secrets import generate_secrets
 from server.settings.validation import SettingsError
 from server.system import System
-from tests.support.process import environment, server_process, start_command
-from tests.support.server import TIMEOUT_SECONDS, make_settings, running_server
+from tests.support.process import environment, run_darkroom, server_process
+from tests.support.server import make_settings, running_server
 
 SAFE = {
     f"SECRETS__{name}": f"the {name} secret of a test, long enough" for name in ("TOKEN", "CODE", "MEDIA", "INTERNAL")
@@ -28,19 +28,6 @@ SAFE |= {
     "SMS__WEBHOOK__URL": "https://sms.example.com/send",
     "SMS__WEBHOOK__SECRET": "the webhook secret of a test, long enough",
 }
-
-
-async def run_darkroom(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
-    """Run the command and return its exit status, standard output and standard error."""
-    process = await start_command(*arguments, cwd=cwd, **settings)
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, out.decode(), err.decode()
 
 
 async def test_every_fault_of_the_settings_is_reported_at_once_with_its_key(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.server.commands.test_main import run_darkroom
 from tests.support.corruption import CORRUPTIONS, connect_unchecked, create_seeded_database, damage_page
 from tests.support.pictures import shirt
-from tests.support.process import http_client, server_process
+from tests.support.process import http_client, run_darkroom, server_process
 from tests.support.server import Api
 
 SOUND, BROKEN, NOT_AUDITED = 0, 1, 2

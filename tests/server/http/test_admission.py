@@ -16,9 +16,9 @@ from server.http import runner
 from server.http.admission import AdmissionControl
 from server.http.app import ADMISSION_CONTROLS
 from storage.engine.connection import Connection
-from tests.support.account_state import store_picture, task_body
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status
 from tests.support.server import ApiUser, LocalServer
+from tests.support.uploads import store_picture, task_body
 
 CREATE = "/api/task/create"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: darkroom\r\n\r\n"

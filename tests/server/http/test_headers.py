@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from server.http.app import ADMISSION_CONTROLS
-from tests.support.account_state import store_picture
 from tests.support.raw_http import exchange, post, put, status, without_length
 from tests.support.server import ApiUser, LocalServer, running_server
+from tests.support.uploads import store_picture
 
 DEFAULT_HEADERS = {
     "x-content-type-options": "nosniff",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account_state import account_state, store_picture, task_body
+from tests.support.account_state import account_state
 from tests.support.server import ApiResponse, ApiUser, LocalServer, ManualClock, running_server
+from tests.support.uploads import store_picture, task_body
 
 
 async def create(server: LocalServer, user: ApiUser, body: object, key: str) -> ApiResponse:

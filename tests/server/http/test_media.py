@@ -7,9 +7,9 @@ import re
 import pytest
 from yarl import URL
 
-from tests.support.account_state import store_picture
 from tests.support.pictures import shirt
 from tests.support.server import LocalServer
+from tests.support.uploads import store_picture
 
 ID = "0" * 32
 NOT_STRINGS: tuple[object, ...] = (None, 5, True, [], {}, ["a.png"])

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.support.account_state import AccountState, account_state, store_picture, task_body
+from tests.support.account_state import AccountState, account_state
 from tests.support.server import ApiUser, LocalServer, running_server
+from tests.support.uploads import store_picture, task_body
 
 PURCHASE = "/api/membership/purchase"
 NOT_STRINGS: tuple[object, ...] = (5, 1.5, True, [], ["wx"], {})

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.account_state import store_picture, task_body
 from tests.support.raw_http import exchange, status, without_length
 from tests.support.server import LocalServer, running_server
+from tests.support.uploads import store_picture, task_body
 
 
 async def samples(server: LocalServer, **headers: str) -> dict[tuple[str, ...], float]:

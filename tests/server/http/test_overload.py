@@ -13,8 +13,8 @@ from actors.runtime import YIELDS_BEFORE_TURN
 from actors.task.messages import CreateTask, TaskCreated
 from storage.engine.connection import Connection
 from storage.task.tasks import FailedTask
-from tests.support.account_state import store_picture, task_body
 from tests.support.server import LocalServer
+from tests.support.uploads import store_picture, task_body
 
 CAPACITY = 1024
 

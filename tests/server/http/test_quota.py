@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account_state import account_state, store_picture, task_body
+from tests.support.account_state import account_state
 from tests.support.server import LocalServer, running_server
+from tests.support.uploads import store_picture, task_body
 
 TEN_GENERATIONS = {"plans": [{"id": "ten", "name": "Ten", "price": 100, "quota": 10, "days": 30}]}
 

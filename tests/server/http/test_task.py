@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.account_state import AccountState, account_state, store_picture, task_body
+from tests.support.account_state import AccountState, account_state
 from tests.support.server import ApiUser, LocalServer
+from tests.support.uploads import store_picture, task_body
 
 CREATE, LIST = "/api/task/create", "/api/task/list"
 NOT_STRINGS: tuple[object, ...] = (None, 5, 1.5, True, [], ["basic_clean"], {})

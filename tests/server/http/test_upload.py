@@ -15,10 +15,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from server.http.routes.files import UPLOADS_PER_USER
-from tests.support.account_state import task_body
 from tests.support.pictures import encode_image, shirt
 from tests.support.raw_http import TIMEOUT_SECONDS, exchange, started_request, status, without_length
 from tests.support.server import ApiResponse, ApiUser, LocalServer
+from tests.support.uploads import task_body
 
 MARK = b"<script>alert('darkroom')</script>"
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
-from tests.support.account_state import account_state, store_picture
+from tests.support.account_state import account_state
 from tests.support.server import SECRETS, ApiResponse, ApiUser, LocalServer
+from tests.support.uploads import store_picture
 
 RESULT = "https://pictures.example/white-bg.png"
 SUCCESS = {"status": "success", "resultUrls": [RESULT]}

@@ -14,8 +14,7 @@ import aiohttp
 import pytest
 
 from server.operator.socket import SOCKET
-from tests.server.commands.test_main import run_darkroom
-from tests.support.process import server_process
+from tests.support.process import run_darkroom, server_process
 from tests.support.server import Api
 
 PHONE = "13800138000"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.server.sandbox.notifications import create_buyer, notify, sign
-from tests.support.account_state import store_picture, task_body
 from tests.support.server import ApiUser, LocalServer, ManualClock, running_server
+from tests.support.uploads import store_picture, task_body
 
 CALLS = [
     *(("GET", "/sandbox/sms?phone=13800138000"), ("POST", "/sandbox/pay"), ("GET", "/sandbox/cashier/" + "0" * 32)),

@@ -1,31 +1,21 @@
+"""One writer, readers and group commit over real SQLite files."""
+
 from __future__ import annotations
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from storage import heartbeat
-from storage.auth import codes
-from storage.auth.codes import StoredCode
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.engine.errors import CommitFailed, StorageError
 from storage.engine.group_commit import commit_group
 from storage.engine.lock import FolderInUse
 from storage.engine.migrate import migrate
-from storage.quota import ledger
-from storage.quota.ledger import EntryKind, LedgerEntry
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(tmp_path)
-    yield database
-    await database.close()
 
 
 def add(number: int) -> Callable[[Connection], int]:
@@ -199,56 +189,6 @@ async def test_a_damaged_file_is_refused_with_a_message(tmp_path: Path) -> None:
         await Database.open(tmp_path)
 
 
-async def test_entry_ids_grow_even_when_the_clock_is_set_back(db: Database) -> None:
-    def insert(connection: Connection) -> None:
-        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
-        for now, references in ((5_000, "ab"), (9_000, "c"), (2_000, "de"), (9_000, "f"), (9_001, "g")):
-            for reference in references:
-                entry = LedgerEntry(ledger.next_id(connection, now), "u", EntryKind.GRANT, 1, 1, reference, now, None)
-                ledger.append(connection, [entry])
-
-    await db.write(insert)
-    rows = await db.read(
-        lambda connection: connection.execute("SELECT id, reference FROM ledger ORDER BY id").fetchall()
-    )
-    assert [reference for _, reference in rows] == [*"abcdefg"]
-    assert rows[0][0] == 5_000_000 and rows[2][0] == 9_000_000 and rows[-1][0] == 9_001_000, (
-        "an id follows the clock when the clock is ahead"
-    )
-
-
-async def test_a_broken_chain_does_not_show_another_users_entries(db: Database) -> None:
-    def insert(connection: Connection) -> None:
-        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0), ('v', 'q', 0)")
-        foreign, own = (
-            LedgerEntry(1, "u", EntryKind.GRANT, 1, 1, "a", 0, None),
-            LedgerEntry(2, "v", EntryKind.GRANT, 1, 1, "b", 0, 1),
-        )
-        ledger.append(connection, [foreign, own])
-        connection.execute("INSERT INTO accounts VALUES ('u', 1, 0, 1), ('v', 1, 0, 2)")
-
-    await db.write(insert)
-    page = await db.read(lambda connection: ledger.page(connection, "v", None, 9))
-    assert [entry.reference for entry in page] == ["b"]
-
-
-async def test_the_ledger_is_append_only(db: Database) -> None:
-    def insert(connection: Connection) -> None:
-        connection.execute("INSERT INTO users (id, phone, created_at) VALUES ('u', 'p', 0)")
-        connection.execute("INSERT INTO ledger VALUES (1, 'u', 'grant', 1, 1, 'o', 0, NULL)")
-
-    await db.write(insert)
-    for statement in ("UPDATE ledger SET amount = 2", "DELETE FROM ledger"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            await db.write(lambda connection, sql=statement: connection.execute(sql).close())  # type: ignore[misc]
-
-
-async def test_the_heartbeat_is_one_row(db: Database) -> None:
-    for moment in (1, 2):
-        await db.write(lambda connection, now=moment: heartbeat.beat(connection, now))  # type: ignore[misc]
-    assert await db.read(lambda c: c.execute("SELECT id, beat_at FROM heartbeat").fetchall()) == [(1, 2)]
-
-
 async def test_a_transaction_that_raises_stop_iteration_fails_alone(db: Database) -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await db.write(lambda connection: next(iter(())))
@@ -270,12 +210,3 @@ def test_a_commit_that_cannot_be_rolled_back_raises_commit_failed(tmp_path: Path
     with pytest.raises(CommitFailed, match="disk I/O error"):
         commit_group(connection, [add(1)])
     connection.close()
-
-
-async def test_a_code_can_be_used_once_and_only_until_a_newer_one_replaces_it(db: Database) -> None:
-    def consume_each(connection: Connection) -> list[bool]:
-        codes.replace(connection, StoredCode("13800138000", b"older", 9))
-        codes.replace(connection, StoredCode("13800138000", b"newer", 9))
-        return [codes.consume(connection, "13800138000", digest) for digest in (b"older", b"newer", b"newer")]
-
-    assert await db.write(consume_each) == [False, True, False]

@@ -16,9 +16,9 @@ from server.clock import SystemClock
 from tests.support.invariants import audit_violations
 from tests.support.process import ServerProcess, http_client
 from tests.support.server import TIMEOUT_SECONDS, Api, ApiResponse, ApiUser
+from tests.support.uploads import picture_url, store_picture_file
 from tests.torture.concurrent_clients import UNAVAILABLE
 from tests.torture.expected_state import check_database
-from tests.torture.pictures import picture_url, place_picture
 from tests.torture.processes import torture_server
 from tests.torture.suite import SuiteReport, run_rounds
 
@@ -92,7 +92,7 @@ class CreationClient:
     async def create(self, member: ApiUser, headers: Mapping[str, str] | None = None, **params: str) -> ApiResponse:
         """Create a task. Send the request again as long as the server answers 503."""
         if member.id not in self.pictures:
-            self.pictures[member.id] = place_picture(self.data, member)
+            self.pictures[member.id] = store_picture_file(self.data, member)
         url = picture_url(self.api, self.data, SystemClock(), self.pictures[member.id])
         body = {"type": "basic_clean", "inputImageUrl": url, "params": params}
         async with asyncio.timeout(TIMEOUT_SECONDS):
