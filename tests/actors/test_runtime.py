@@ -189,6 +189,7 @@ async def test_after_a_fault_in_the_loop_no_sender_waits_forever(doubler: Double
     with pytest.raises(Overloaded):
         await doubler.ask(Double(9))
     await doubler.stop()
+    assert doubler._loop is not None and isinstance(doubler._loop.exception(), Fatal)
 
 
 async def test_a_job_can_report_while_the_mailbox_is_full(doubler: Doubler) -> None:

@@ -170,7 +170,7 @@ async def every_batch(server: LocalServer) -> None:
 
 
 async def every_repair(server: LocalServer) -> None:
-    """Let outside workers report, a lease expire, a task be released, a balance be adjusted and a membership end."""
+    """Let external workers report, a lease expire, a task be released, a balance be adjusted and a membership end."""
     member = await server.new_member()
     image_url = await server.upload(member, shirt(200))
     tasks = [(await server.create_task(member, image_url))["taskId"] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Report a task's status as a worker outside the server does."""
+"""Report a task's status as an external worker does."""
 
 from __future__ import annotations
 

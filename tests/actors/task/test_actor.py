@@ -258,7 +258,7 @@ async def test_a_task_is_refunded_when_its_outside_worker_stops_reporting(env_wi
 
 
 async def test_only_the_current_holder_of_a_task_can_release_it(env_without_workers: Environment) -> None:
-    """A former holder cannot, whether this process claimed the task again or an outside worker took it over."""
+    """A former holder cannot, whether this process claimed the task again or an external worker took it over."""
     env = env_without_workers
 
     async def claim() -> Task:

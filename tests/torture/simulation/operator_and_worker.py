@@ -1,4 +1,4 @@
-"""An operator, and a worker outside the server's process."""
+"""An operator, and an external worker."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Operator:
         self._oracle.check(False, "an unknown user was given quota")
 
 
-class OutsideWorker:
+class ExternalWorker:
     """Reports the status of tasks, also of tasks that another worker holds."""
 
     def __init__(self, context: ClientContext) -> None:
@@ -101,7 +101,7 @@ class OutsideWorker:
             ((stored,),) = self._oracle.rows("SELECT status FROM tasks WHERE id = ?", task_id)
             self._oracle.check(stored == error.facts["status"], f"{task_id} is {stored}, answered as {error}")
             return
-        self._schedule.step(f"an outside worker reports {status} of {task_id[-6:]}")
+        self._schedule.step(f"an external worker reports {status} of {task_id[-6:]}")
         if status is TaskStatus.FAILED:
             self._oracle.confirm(user_id, EntryKind.REFUND, task_id)
             self._oracle.final_state_shown(task_id, status, (), reason)

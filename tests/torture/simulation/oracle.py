@@ -46,7 +46,7 @@ class Oracle:
     refused_entries: set[tuple[EntryKind, str]] = field(default_factory=set)  # these must never exist
     positions: Counter[str] = field(default_factory=Counter)  # how many entries of a user's ledger are confirmed
     final_states: dict[str, tuple[object, ...]] = field(default_factory=dict)  # as shown to a client, by task id
-    taken_over: set[str] = field(default_factory=set)  # tasks whose lease was given to an outside worker
+    taken_over: set[str] = field(default_factory=set)  # tasks whose lease was given to an external worker
     orders: set[str] = field(default_factory=set)
 
     def check(self, holds: bool, promise: str) -> None:

@@ -27,7 +27,7 @@ from actors import ids, retention
 from actors.task.actor import EXTERNAL_LEASE
 from tests.torture.simulation.clients import ClientContext
 from tests.torture.simulation.mutants import MUTANTS, PRODUCT, Variant
-from tests.torture.simulation.operator_and_worker import Operator, OutsideWorker
+from tests.torture.simulation.operator_and_worker import Operator, ExternalWorker
 from tests.torture.simulation.oracle import Oracle
 from tests.torture.simulation.schedule import Schedule
 from tests.torture.simulation.server import ORDER_MINUTES, Deployment, Environment
@@ -108,7 +108,7 @@ async def _run(environment: Environment, oracle: Oracle) -> None:
     running = asyncio.create_task(deployment.run())
     context = ClientContext(environment.schedule, oracle, deployment, environment.gateways, environment.sms)
     users = [SimulatedUser(context, number) for number in range(USERS)]
-    worker = OutsideWorker(context)
+    worker = ExternalWorker(context)
     faults = asyncio.create_task(_inject_faults(environment, deployment))
     await asyncio.gather(*(user.run() for user in users), Operator(context, users).run(), worker.run())
     faults.cancel()
@@ -132,7 +132,7 @@ async def _inject_faults(environment: Environment, deployment: Deployment) -> No
             environment.clock.jump(schedule.random.choice((200_000, 2 * EXTERNAL_LEASE, 2 * DAY, 31 * DAY)))
 
 
-async def _settle(environment: Environment, oracle: Oracle, worker: OutsideWorker) -> None:
+async def _settle(environment: Environment, oracle: Oracle, worker: ExternalWorker) -> None:
     """Stop all faults and wait until every task and every order has ended."""
     environment.schedule.faults_stopped = True
     environment.schedule.step("no more faults")
