@@ -27,7 +27,7 @@ from actors import ids, retention
 from actors.task.actor import EXTERNAL_LEASE
 from tests.torture.simulation.clients import ClientContext
 from tests.torture.simulation.mutants import MUTANTS, PRODUCT, Variant
-from tests.torture.simulation.operator_and_worker import Operator, ExternalWorker
+from tests.torture.simulation.operator_and_worker import ExternalWorker, Operator
 from tests.torture.simulation.oracle import Oracle
 from tests.torture.simulation.schedule import Schedule
 from tests.torture.simulation.server import ORDER_MINUTES, Deployment, Environment
