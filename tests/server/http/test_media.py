@@ -75,12 +75,10 @@ async def test_an_invalid_file_name_is_refused(server: LocalServer) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "task", ["", "x", "..", "%2e%2e%2f", "A" * 32, "0" * 31, "0" * 33, ID + "%0A", "%EF%BC%90" * 32]
-)
-async def test_an_invalid_task_id_is_refused(server: LocalServer, task: str) -> None:
+async def test_an_invalid_task_id_is_refused(server: LocalServer) -> None:
     user = await server.new_user()
-    assert (await server.get(f"/api/media/sts?taskId={task}", user=user)).refusal == (400, 4001)
+    for task in ["", "x", "..", "%2e%2e%2f", "A" * 32, "0" * 31, "0" * 33, ID + "%0A", "%EF%BC%90" * 32]:
+        assert (await server.get(f"/api/media/sts?taskId={task}", user=user)).refusal == (400, 4001), task
 
 
 @pytest.mark.parametrize("size, refusal", [(0, (400, 4001)), (-1, (400, 4001)), (10 * 2**20 + 1, (413, 4013))])
@@ -152,20 +150,17 @@ async def test_a_signed_address_is_valid_only_for_its_own_method(server: LocalSe
     assert (await server.call("DELETE", url)).refusal == (405, 405)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_path_traversal_is_refused(server: LocalServer) -> None:
+    for path in [
         *("../darkroom.sqlite3", "..%2fdarkroom.sqlite3", "%2e%2e/darkroom.sqlite3", "....//darkroom.sqlite3"),
         *("input/../../darkroom.sqlite3", f"input/{ID}/{ID}/..%2f..%2fx.png", f"input/{ID}/{ID}/../x.png"),
         *("/etc/passwd", "%2fetc%2fpasswd", "..\\darkroom.sqlite3", "..%5cx.png", f"input/{ID}/{ID}/x%00.png"),
         *(f"input/{ID}/{ID}/x.png%00.jpg", f"input/{ID}/{ID}/x.svg", f"incoming/{ID}.png", f"input/{ID}/x.png", "%ff"),
-    ],
-)
-async def test_path_traversal_is_refused(server: LocalServer, path: str) -> None:
-    for method in ("GET", "PUT"):
-        for query in ("", "?expires=99999999999&signature=" + "0" * 64):
-            status = await raw_status(server, method, f"{server.base}/media/{path}{query}")
-            assert status in (403, 404, 405), (method, path)
+    ]:
+        for method in ("GET", "PUT"):
+            for query in ("", "?expires=99999999999&signature=" + "0" * 64):
+                status = await raw_status(server, method, f"{server.base}/media/{path}{query}")
+                assert status in (403, 404, 405), (method, path, query)
 
 
 async def test_signed_addresses_expire_after_half_an_hour(server: LocalServer) -> None:

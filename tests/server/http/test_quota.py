@@ -90,19 +90,16 @@ async def test_the_cursor_of_another_user_reveals_no_entries(server: LocalServer
     ] == []
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_an_invalid_query_of_the_ledger_is_refused(server: LocalServer) -> None:
+    user = await server.new_user()
+    for query in [
         *("limit=0", "limit=101", "limit=-1", "limit=1000000000", "limit=" + "9" * 5000, "limit=1.0", "limit=1e1"),
-        *("limit=+5", "limit=%205", "limit=5%0A", "limit=", "limit=small_plan", "limit=0x5", "limit=NaN", "limit=true"),
+        *("limit=+5", "limit=%205", "limit=5%0A", "limit=", "limit=ten", "limit=0x5", "limit=NaN", "limit=true"),
         *("limit=%EF%BC%95", "limit=%D9%A5", "limit=5_0", "limit[]=5&limit=", "limit=%ED%A0%80", "limit=%00"),
         *("cursor=", "cursor=x", "cursor=-1", "cursor=1.0", "cursor=" + "9" * 19, "cursor=" + "a" * 32),
         *("cursor=1%0A", "cursor=%001", "cursor=%EF%BC%91", "cursor=" + "9" * 5000),
-    ],
-)
-async def test_an_invalid_query_of_the_ledger_is_refused(server: LocalServer, query: str) -> None:
-    user = await server.new_user()
-    assert (await server.get(f"/api/quota/ledger?{query}", user=user)).refusal == (400, 4001)
+    ]:
+        assert (await server.get(f"/api/quota/ledger?{query}", user=user)).refusal == (400, 4001), query
 
 
 async def test_unknown_query_parameters_are_ignored(server: LocalServer) -> None:

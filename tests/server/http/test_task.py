@@ -126,12 +126,10 @@ async def test_the_task_of_another_user_is_403_and_reveals_nothing(server: Local
     assert (await server.get(f"/api/task/{task}", user=owner)).data["id"] == task
 
 
-@pytest.mark.parametrize(
-    "task", [UNKNOWN_ID, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]
-)
-async def test_an_unknown_task_is_404(server: LocalServer, task: str) -> None:
+async def test_an_unknown_task_is_404(server: LocalServer) -> None:
     user = await server.new_user()
-    assert (await server.get(f"/api/task/{task}", user=user)).refusal == (404, 4004)
+    for task in [UNKNOWN_ID, "x", "LIST", "%00", "%0a", "%ff", "..%2flist", "' OR 1=1 --", "9" * 5000, "%F0%9F%98%80"]:
+        assert (await server.get(f"/api/task/{task}", user=user)).refusal == (404, 4004), task
 
 
 async def five_tasks(server: LocalServer) -> tuple[ApiUser, list[str]]:
@@ -190,9 +188,9 @@ async def test_the_list_can_be_filtered_by_status_and_type(server: LocalServer, 
     assert page["total"] == (5 if "offset" in query else count)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_an_invalid_query_of_the_list_is_refused(server: LocalServer) -> None:
+    user = await server.new_user()
+    for query in [
         *(
             "limit=0",
             "limit=101",
@@ -207,8 +205,5 @@ async def test_the_list_can_be_filtered_by_status_and_type(server: LocalServer, 
         *("offset=-1", "offset=1000001", "offset=99999999999999999999", "offset=x", "offset=%EF%BC%95"),
         *("status=", "status=done", "status=PENDING", "status=pending%0A", "status=%00", "type=" + "t" * 65),
         *("cursor=", "cursor=x", "cursor=g" + "0" * 31, "cursor=" + "A" * 32, "cursor=" + "0" * 32 + "%0A"),
-    ],
-)
-async def test_an_invalid_query_of_the_list_is_refused(server: LocalServer, query: str) -> None:
-    user = await server.new_user()
-    assert (await server.get(f"{LIST}?{query}", user=user)).refusal == (400, 4001)
+    ]:
+        assert (await server.get(f"{LIST}?{query}", user=user)).refusal == (400, 4001), query

@@ -78,10 +78,11 @@ async def try_token(server: LocalServer, authorization: str | None) -> tuple[int
     return (200, 0) if response.status == 200 else response.refusal
 
 
-@pytest.mark.parametrize("method, path", USER_ROUTES)
-async def test_every_user_route_refuses_a_request_without_a_token(server: LocalServer, method: str, path: str) -> None:
-    for headers in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, {"Cookie": "token=x"}):
-        assert (await server.call(method, path, {"garbage": [1]}, headers=headers)).refusal == (401, 1001)
+async def test_every_user_route_refuses_a_request_without_a_token(server: LocalServer) -> None:
+    for method, path in USER_ROUTES:
+        for headers in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, {"Cookie": "token=x"}):
+            response = await server.call(method, path, {"garbage": [1]}, headers=headers)
+            assert response.refusal == (401, 1001), (method, path, headers)
 
 
 async def test_the_token_has_the_claims_of_the_contract(server: LocalServer, forger: Forger) -> None:
@@ -120,16 +121,14 @@ async def test_a_token_with_another_algorithm_or_secret_is_refused(server: Local
         assert await try_token(server, f"Bearer {forged}") == (401, 1001), forged
 
 
-@pytest.mark.parametrize("missing", ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"])
-async def test_a_token_without_a_required_claim_is_refused(server: LocalServer, forger: Forger, missing: str) -> None:
-    claims = claims_of(await server.new_user())
-    del claims[missing]
-    assert await try_token(server, f"Bearer {forger.signed(claims)}") == (401, 1001)
-    if missing not in ("userId", "phone", "sid"):  # these are read only after everything else was valid
-        assert await try_token(server, f"Bearer {forger.with_header({'alg': 'HS256'}, {**claims, missing: None})}") == (
-            401,
-            1001,
-        )
+async def test_a_token_without_a_required_claim_is_refused(server: LocalServer, forger: Forger) -> None:
+    for missing in ["exp", "iat", "jti", "iss", "aud", "userId", "phone", "sid"]:
+        claims = claims_of(await server.new_user())
+        del claims[missing]
+        assert await try_token(server, f"Bearer {forger.signed(claims)}") == (401, 1001), missing
+        if missing not in ("userId", "phone", "sid"):  # these are read only after everything else was valid
+            forged = forger.with_header({"alg": "HS256"}, {**claims, missing: None})
+            assert await try_token(server, f"Bearer {forged}") == (401, 1001), missing
 
 
 @pytest.mark.parametrize(
@@ -150,22 +149,16 @@ async def test_a_token_with_a_wrong_claim_is_refused(
         assert await try_token(server, f"Bearer {forged}") == (401, 1001), value
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        *({"typ": kind} for kind in ("", "JWT", "jwt", "rt+jwt", "access", None, 1, ["at+jwt"])),
-        *({"kid": key} for key in ("", "another", None, 1, ["x"], "../../etc/passwd", "' OR 1=1 --")),
-        *({"crit": names} for names in ([], ["exp"], "exp")),
-    ],
-    ids=str,
-)
-async def test_a_token_with_a_wrong_header_is_refused(
-    server: LocalServer, forger: Forger, header: dict[str, object]
-) -> None:
+async def test_a_token_with_a_wrong_header_is_refused(server: LocalServer, forger: Forger) -> None:
     """A token of another kind, or with another key id, is refused even with a valid signature."""
     claims = claims_of(await server.new_user())
     assert await try_token(server, f"Bearer {forger.with_header({}, claims)}") == (200, 0)
-    assert await try_token(server, f"Bearer {forger.with_header(header, claims)}") == (401, 1001)
+    for header in [
+        *({"typ": kind} for kind in ("", "JWT", "jwt", "rt+jwt", "access", None, 1, ["at+jwt"])),
+        *({"kid": key} for key in ("", "another", None, 1, ["x"], "../../etc/passwd", "' OR 1=1 --")),
+        *({"crit": names} for names in ([], ["exp"], "exp")),
+    ]:
+        assert await try_token(server, f"Bearer {forger.with_header(header, claims)}") == (401, 1001), header
 
 
 @pytest.mark.parametrize("missing", ["alg", "typ", "kid"])

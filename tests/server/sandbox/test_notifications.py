@@ -72,17 +72,15 @@ async def test_an_altered_header_credits_nothing(server: LocalServer, name: str,
     await assert_pending(server, buyer)
 
 
-@pytest.mark.parametrize(
-    "timestamp", ["", "soon", "1e9", "-1", "１７９５４２０８００", "9" * 13, "0x6b03f0c0", " 1795420800"]
-)
-async def test_a_signed_but_malformed_timestamp_credits_nothing(server: LocalServer, timestamp: str) -> None:
+async def test_a_signed_but_malformed_timestamp_credits_nothing(server: LocalServer) -> None:
     buyer = await create_buyer(server)
     valid = sign(server, buyer.paid)
-    text = f"{timestamp}\n{valid.headers[NONCE_HEADER]}\n".encode() + valid.body
-    signature = hmac.new(KEY, text, hashlib.sha256).hexdigest()
-    headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}
-    assert (await notify(server, valid, **headers)).refusal == (401, 5004)
-    await assert_pending(server, buyer)
+    for timestamp in ["", "soon", "1e9", "-1", "１７９５４２０８００", "9" * 13, "0x6b03f0c0", " 1795420800"]:
+        text = f"{timestamp}\n{valid.headers[NONCE_HEADER]}\n".encode() + valid.body
+        signature = hmac.new(KEY, text, hashlib.sha256).hexdigest()
+        headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}
+        assert (await notify(server, valid, **headers)).refusal == (401, 5004), timestamp
+        await assert_pending(server, buyer)
 
 
 @pytest.mark.parametrize("later, fresh", [(-300, False), (-299, True), (299, True), (300, False), (-86_400, False)])
