@@ -28,7 +28,7 @@ BatchHandler = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
 
 @dataclass(slots=True)  # not frozen, because that makes creating one slower
 class Envelope:
-    """A message in a mailbox, with the future for its reply (None if it was told)."""
+    """A message in a mailbox, with the future for its reply (None if it was sent with `tell`)."""
 
     message: Message[Any]
     reply: asyncio.Future[Any] | None

@@ -160,10 +160,10 @@ class Actor:
     def forward(
         self, kind: type[M], translate: Callable[[M], Awaitable[object]], actor: Actor, sent: MessageType
     ) -> None:
-        """Run `translate` in the task of the sender, without a turn. It asks `actor` a `sent`, and adapts the reply.
+        """Run `translate` in the task of the sender, without a turn. It sends a `sent` to `actor` and adapts the reply.
 
-        This is for messages that change nothing in this actor. They can be asked but not told, they end when the sender
-        is cancelled, and `stop()` does not wait for them.
+        This is for messages that change nothing in this actor. They can be sent with `ask` but not with `tell`. They
+        end when the sender is cancelled, and `stop()` does not wait for them.
         """
         self._counts[kind] = 0
         self._forwards[kind] = (translate, lambda: actor.check_capacity(sent))

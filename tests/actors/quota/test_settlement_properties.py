@@ -189,7 +189,7 @@ def _settle_repeatedly(stored: StoredState, batch: Sequence[Command]) -> Settlem
             (total.adjustments, result.adjustments),
             (total.outcomes, result.outcomes),
         ):
-            whole.extend(part)  # type: ignore[arg-type]  # each with its own kind
+            whole.extend(part)  # type: ignore[arg-type]  # each pair has its own element type
     return total
 
 

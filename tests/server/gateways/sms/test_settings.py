@@ -52,8 +52,8 @@ def test_each_missing_setting_is_named(name: str, key: str) -> None:
 
 
 def test_all_missing_settings_are_reported_at_once() -> None:
-    told = faults(SmsSettings(sender="tencent"))
-    assert [line.partition(":")[0] for line in told] == [f"sms.tencent.{key}" for key in COMPLETE["tencent"]]
+    problems = faults(SmsSettings(sender="tencent"))
+    assert [line.partition(":")[0] for line in problems] == [f"sms.tencent.{key}" for key in COMPLETE["tencent"]]
 
 
 def test_settings_of_other_senders_are_not_checked() -> None:
@@ -80,10 +80,10 @@ def test_a_missing_sdk_is_reported_with_its_install_command(monkeypatch: pytest.
 @pytest.mark.parametrize("name", ["tencent", "aliyun"])
 @pytest.mark.parametrize("behind", ["/v2", "?a=b"])
 def test_an_endpoint_has_no_path_and_no_query(name: str, behind: str) -> None:
-    told = faults(chosen(name, endpoint=f"https://sms.example{behind}"))
-    assert told == [f"sms.{name}.endpoint: must be a host without a path, a query or a user"]
+    problems = faults(chosen(name, endpoint=f"https://sms.example{behind}"))
+    assert problems == [f"sms.{name}.endpoint: must be a host without a path, a query or a user"]
 
 
 def test_an_invalid_base64_secret_is_reported() -> None:
-    told = faults(chosen("webhook", secret="whsec_" + "!" + "A" * 32))
-    assert told == ['sms.webhook.secret: must have base64 after "whsec_"']
+    problems = faults(chosen("webhook", secret="whsec_" + "!" + "A" * 32))
+    assert problems == ['sms.webhook.secret: must have base64 after "whsec_"']
