@@ -82,7 +82,10 @@ class Banned(DomainError):
 
 
 class BadParameter(DomainError):
-    """A field has an invalid value. Facts: `field`, `problem` (a key; the HTTP layer has the text)."""
+    """A field has an invalid value.
+
+    Facts: `field`, `problem` (a key; the HTTP layer has the text), and the values in that text.
+    """
 
 
 class UnknownTaskType(DomainError):
@@ -107,6 +110,26 @@ class FileMissing(DomainError):
 
 class TaskFinished(DomainError):
     """The task has reached a final state, which never changes. Facts: `status`."""
+
+
+class TaskHeld(DomainError):
+    """The task is being carried out, and its type cannot be stopped."""
+
+
+class TaskUnfinished(DomainError):
+    """The task has not reached a final state yet. Facts: `status`."""
+
+
+class LeaseLost(DomainError):
+    """The attempt is not the current one: another worker has taken the task over. Facts: `attempt`."""
+
+
+class TooManyTasks(RateLimited):
+    """A user created too many tasks of one type within a minute. Facts also: `type`."""
+
+
+class TooManyCancellations(RateLimited):
+    """A user cancelled too many tasks within a minute."""
 
 
 class TooLarge(DomainError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -140,6 +140,12 @@ class ObjectStore(Protocol):
 
     async def put(self, key: str, source: Path) -> None:
         """Store a file durably; an object under the same key is replaced atomically."""
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, if there is one. Raises OSError."""
+
+    def objects(self) -> AsyncIterator[Sequence[tuple[str, int]]]:
+        """Yield all objects in batches, as (key, size in bytes)."""
 
 
 class PictureTemplate(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from actors.durations import DAY
 from actors.message import Message
 from actors.ports import Clock
 from actors.runtime import Actor
+from actors.single_job import SingleJob
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 
@@ -24,19 +24,9 @@ class Purge(Message[None]):
     """Delete the actor's expired rows."""
 
 
-class PurgeJob:
-    """Handles `Purge` for an actor in a job beside its mailbox; only one such job runs at a time."""
-
-    def __init__(self, actor: Actor, purge: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._actor, self._purge = actor, purge
-        self._running: asyncio.Future[None] | None = None
-        actor.on(Purge, self._start)
-        actor.every(PURGE_SECONDS, Purge())
-
-    async def _start(self, _: Purge) -> object:
-        if self._running is None or self._running.done():
-            self._running = self._actor.start_job(self._purge())
-        return self._running
+def purge_periodically(actor: Actor, purge: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Let an actor handle `Purge` by running `purge` in a job."""
+    SingleJob(actor, Purge(), PURGE_SECONDS, purge)
 
 
 async def purge_refusals(db: Database, clock: Clock, purge: Callable[[Connection, int, int], int]) -> None:

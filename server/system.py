@@ -21,6 +21,8 @@ from actors.quota.actor import Quota
 from actors.runtime import Actor, Ping
 from actors.task.actor import Tasks
 from actors.task.media import Media
+from actors.task.registry import TASK_TYPES
+from actors.task.task_type import TaskTypes
 from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
@@ -63,7 +65,9 @@ class System:
     `base_url` is the URL at which clients reach the server.
     """
 
-    def __init__(self, settings: Settings, base_url: str, db: Database, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, base_url: str, db: Database, clock: Clock, task_types: TaskTypes = TASK_TYPES
+    ) -> None:
         self._settings, self._db, self._clock = settings, db, clock
         self._work_folder = settings.data / "work"
         secrets = settings.secrets
@@ -85,19 +89,22 @@ class System:
             self._pictures,
             settings.tasks,
             self._work_folder,
+            task_types,
         )
         self._operator = OperatorSocket(settings.data, self._auth)
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, settings: Settings, base_url: str, clock: Clock | None = None) -> System:
+    async def start(
+        cls, settings: Settings, base_url: str, clock: Clock | None = None, task_types: TaskTypes = TASK_TYPES
+    ) -> System:
         """Open the data folder and start every part. Raises CannotStart."""
         try:
             db = await Database.open(settings.data)
         except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
             raise CannotStart(str(fault)) from fault
         try:
-            system = cls(settings, base_url, db, clock or SystemClock())
+            system = cls(settings, base_url, db, clock or SystemClock(), task_types)
         except BaseException:
             await db.close()  # otherwise its threads would keep the process alive
             raise
@@ -154,7 +161,6 @@ class System:
         return [self._quota, self._auth, self._membership, self._tasks]
 
     def _routes(self) -> list[AnyRoute]:
-        media = Media(self._store)
         address = ClientAddress(self._settings.server.trusted_proxies)
         signature = WorkerSignature(self._settings.secrets.internal.get_secret_value(), self._clock)
         metrics_token = self._settings.metrics.token.get_secret_value()
@@ -163,9 +169,9 @@ class System:
             *AdminRoutes(self._auth).routes(),
             *MembershipRoutes(self._membership, self._clock).routes(),
             *QuotaRoutes(self._quota).routes(),
-            *TaskRoutes(self._tasks, media, self._store, signature).routes(),
-            *MediaRoutes(media).routes(),
-            *FileRoutes(self._store, self._uploads).routes(),
+            *TaskRoutes(self._tasks, self._store, self._clock, signature).routes(),
+            *MediaRoutes(Media(self._store)).routes(),
+            *FileRoutes(self._store, self._uploads, self._tasks).routes(),
             *HealthRoutes({"storage": self._write, "actors": self._ping}).routes(),
             *MetricRoutes(metrics_token, local=self._sandbox is not None).routes(),
             *(self._sandbox.routes() if self._sandbox is not None else []),

@@ -19,7 +19,7 @@ from actors.errors import CommitFailed, NotAllowed, Overloaded, StorageError, Us
 from actors.ports import Clock, SmsSender
 from actors.quota.actor import Quota
 from actors.quota.commands import Gift
-from actors.retention import PurgeJob
+from actors.retention import purge_periodically
 from actors.runtime import Actor
 from storage.auth import users
 from storage.engine.database import Database
@@ -53,7 +53,7 @@ class Auth(Actor):
         self.on(GetUser, lambda message: self._get_user(message.user_id))
         self.on(CheckAdmin, self._check_admin)
         Administration(self, db, self._sessions, self._keys)
-        PurgeJob(self, self._purge)
+        purge_periodically(self, self._purge)
 
     async def load(self) -> None:
         """Load the signing keys and the ended sessions. To be called before the first request."""

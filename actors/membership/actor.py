@@ -39,7 +39,7 @@ from actors.ports import Acknowledgement, Clock, Invoice, PaymentGateway, Paymen
 from actors.quota.actor import Quota
 from actors.quota.commands import Grant
 from actors.quota.messages import Balance, GetBalance
-from actors.retention import PurgeJob, purge_refusals
+from actors.retention import purge_periodically, purge_refusals
 from actors.runtime import Actor
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -70,7 +70,7 @@ class Membership(Actor):
         self.on_batch((GetMembershipStatus,), self._get_statuses)
         self.on(GetOrder, self._get_order)
         self.on(ListOrders, self._list_orders)
-        PurgeJob(self, lambda: purge_refusals(db, clock, order_keys.purge_refusals))
+        purge_periodically(self, lambda: purge_refusals(db, clock, order_keys.purge_refusals))
 
     # --- plans and purchases ---
 

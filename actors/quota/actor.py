@@ -14,10 +14,10 @@ from prometheus_client import Counter, Histogram
 from actors.errors import CommitFailed, StorageError
 from actors.ports import Clock
 from actors.quota.batch_state import Settlement, StoredState
-from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Refund
 from actors.quota.messages import Balance, ExpireDueMemberships, GetBalance, GetLedger, GrantDueGifts, LedgerPage
 from actors.quota.settlement import settle
-from actors.retention import PurgeJob, purge_refusals
+from actors.retention import purge_periodically, purge_refusals
 from actors.runtime import Actor
 from storage.auth import signup_gifts
 from storage.engine.connection import Connection
@@ -25,7 +25,7 @@ from storage.engine.database import Database
 from storage.membership import orders
 from storage.quota import accounts, adjustments, idempotency, ledger
 from storage.quota.ledger import EntryKind
-from storage.task import tasks
+from storage.task import tasks, transitions
 
 _BATCH = Histogram("darkroom_quota_commands", "Commands executed together", buckets=[2**n for n in range(10)])
 _ENTRIES = Counter("darkroom_ledger_entries", "Ledger entries by kind", ["kind"])
@@ -46,14 +46,14 @@ class Quota(Actor):
     def __init__(self, db: Database, clock: Clock) -> None:
         super().__init__()
         self._db, self._clock = db, clock
-        self.on_batch((Charge, Refund, Grant, Expire, Adjust, Gift), self._execute_batch)
+        self.on_batch((Charge, ChargeOperator, Refund, Grant, Expire, Adjust, Gift), self._execute_batch)
         self.on_batch((GetBalance,), self._get_balances)
         self.on(GetLedger, self._get_ledger)
         self.on(ExpireDueMemberships, self._expire_due)
         self.on(GrantDueGifts, self._grant_due_gifts)
         self.every(EXPIRE_SECONDS, ExpireDueMemberships())
         self.every(GIFT_SECONDS, GrantDueGifts())
-        PurgeJob(self, lambda: purge_refusals(db, clock, idempotency.purge_refusals))
+        purge_periodically(self, lambda: purge_refusals(db, clock, idempotency.purge_refusals))
 
     async def _execute_batch(self, batch: Sequence[Command]) -> Sequence[object]:
         now = self._clock.now()
@@ -120,7 +120,7 @@ def _load_state(connection: Connection, batch: Sequence[Command], now: int) -> S
         next_entry=ledger.next_id(connection, now),
         accounts=accounts.load(connection, {command.user_id for command in batch}),
         charged={task_id: -amount for task_id, amount in charges.items()},
-        won=tasks.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),
+        won=transitions.win_failed(connection, failed, now) | orders.win_paid(connection, paid, now),
         adjusted=adjustments.existing(connection, adjusting),
         answers=idempotency.load(connection, keys),
         gifts=signup_gifts.win_granted(connection, [c.user_id for c in batch if isinstance(c, Gift)], now),

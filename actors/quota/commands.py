@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from actors.errors import DomainError
+from actors.errors import DomainError, RateLimited
 from actors.idempotency import IdempotencyKey
 from actors.message import Message
 from storage.membership.orders import PaidOrder
@@ -29,12 +29,27 @@ class Receipt(NamedTuple):
 class Charge(Message[Receipt]):
     """Create a task and charge `amount` generations for it.
 
+    With `limited`, only the stored answer to the key is returned; without one, that error is raised and not stored.
     Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
     """
 
     task: NewTask
     amount: int
     key: IdempotencyKey | None = None
+    limited: RateLimited | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.task.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeOperator(Message[Receipt]):
+    """Create a task that an operator pays for: an adjustment of `amount` generations, and the charge of the task."""
+
+    task: NewTask
+    amount: int
+    adjustment: Adjustment
 
     @property
     def user_id(self) -> str:
@@ -92,5 +107,5 @@ class Gift(Message[Receipt | None]):
     user_id: str
 
 
-Command = Charge | Refund | Grant | Expire | Adjust | Gift
+Command = Charge | ChargeOperator | Refund | Grant | Expire | Adjust | Gift
 Outcome = Receipt | DomainError | None

@@ -13,7 +13,7 @@ from actors.durations import DAY
 from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota.batch_state import BatchState, Settlement, StoredState
-from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Outcome, Receipt, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Outcome, Receipt, Refund
 from storage.quota.idempotency import StoredAnswer
 from storage.quota.ledger import EntryKind
 
@@ -31,6 +31,8 @@ def _decide(state: BatchState, command: Command) -> Outcome:
     match command:
         case Charge():
             return _charge(state, command)
+        case ChargeOperator():
+            return _charge_operator(state, command)
         case Refund():
             return _refund(state, command)
         case Grant():
@@ -45,9 +47,11 @@ def _decide(state: BatchState, command: Command) -> Outcome:
 
 def _charge(state: BatchState, command: Charge) -> Outcome:
     if command.key is None:
-        return _charge_once(state, command)
+        return command.limited or _charge_once(state, command)
     key = (command.user_id, command.key.key)
     answer = state.answer(key)
+    if answer is None and command.limited is not None:
+        return command.limited
     if answer is None:
         outcome = _charge_once(state, command)
         state.result.answers[key] = _to_answer(state, command, command.key, outcome)
@@ -65,6 +69,12 @@ def _charge_once(state: BatchState, command: Charge) -> Receipt | DomainError:
     state.result.tasks.append(command.task)
     receipt = state.post(command.user_id, EntryKind.CHARGE, -command.amount, command.task.id)
     return Receipt(receipt.reference, receipt.balance, command.task.created_at)
+
+
+def _charge_operator(state: BatchState, command: ChargeOperator) -> Outcome:
+    state.result.adjustments.append(command.adjustment)
+    state.post(command.user_id, EntryKind.ADJUST, command.amount, command.adjustment.id)
+    return _charge_once(state, Charge(command.task, command.amount))
 
 
 def _refund(state: BatchState, command: Refund) -> Outcome:

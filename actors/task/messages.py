@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.idempotency import IdempotencyKey
 from actors.message import Message
-from actors.ports import PictureTemplate
+from actors.task.task_type import TaskType, TypeLimits
 from storage.task.tasks import Task as Task
 from storage.task.tasks import TaskFilter as TaskFilter
 from storage.task.tasks import TaskStatus as TaskStatus
 
-# --- from users and from external workers -------------------------------------------------------
+# --- from users ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTerms:
+    """What a user can know of a task type before creating a task. `cost` in generations."""
+
+    type: TaskType
+    cost: int
+    limits: TypeLimits
+
+
+@dataclass(frozen=True, slots=True)
+class GetTypes(Message[Sequence[TaskTerms]]):
+    """Return all task types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +42,17 @@ class TaskCreated:
 
 @dataclass(frozen=True, slots=True)
 class CreateTask(Message[TaskCreated]):
-    """Charge for a task of a known type and queue it. `input_key` names a picture that the user owns.
+    """Charge for a task and queue it. `input_url` is the signed URL of a picture that the user has uploaded.
 
-    Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
+    The same idempotency `key` returns the same task again. Raises UnknownTaskType, BadParameter, LinkInvalid,
+    NotAllowed, FileMissing, NotMember, QuotaInsufficient, TooManyTasks, IdempotencyKeyReused.
     """
 
     user_id: str
     type: str
-    input_key: str
-    template: PictureTemplate
-    key: IdempotencyKey | None = None
+    input_url: str
+    params: Mapping[str, object]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +85,61 @@ class ListTasks(Message[TaskPage]):
 
 
 @dataclass(frozen=True, slots=True)
-class ReportStatus(Message[None]):
-    """An external worker reports the status of a task. Raises TaskNotFound, TaskFinished."""
+class CancelTask(Message[Task]):
+    """Fail a task that is not finished, refund it, and return it.
+
+    Raises TaskNotFound, NotAllowed, TaskFinished, TooManyCancellations, and TaskHeld when the task is being carried out
+    and its type cannot be stopped.
+    """
+
+    user_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTask(Message[None]):
+    """Delete a finished task and its pictures. Raises TaskNotFound, NotAllowed, TaskUnfinished."""
+
+    user_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPictures(Message[None]):
+    """Record pictures that will be stored, given as (key, size in bytes). To be sent before they are stored."""
+
+    user_id: str
+    pictures: Sequence[tuple[str, int]]
+
+
+# --- from external workers ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus(Message[int]):
+    """An external worker reports the status of a task. Replies the task's fencing token.
+
+    Without `attempt`, the report takes the task, whoever held it. With it, the report counts only while this is the
+    task's fencing token. `progress` is in per cent. Raises TaskNotFound, TaskFinished, LeaseLost.
+    """
 
     task_id: str
     status: TaskStatus
-    results: Sequence[str]
-    reason: str
+    results: Sequence[str] = ()
+    reason: str = "internal"
+    progress: int | None = None
+    attempt: int | None = None
 
 
 # --- from the actor's own jobs and timers -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProgress(Message[None]):
+    """A job of this process has reached `percent` of its task. Changes nothing when its lease was taken over."""
+
+    task: Task
+    percent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +160,26 @@ class FailTask(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTask(Message[None]):
-    """A job of this process gives its task back to the queue. `interrupted`: the attempt counts as an interruption."""
+    """A job of this process gives its task back, because the server stops. The task can be claimed at once."""
 
     task: Task
-    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PostponeTask(Message[None]):
+    """A job of this process gives its task back for some seconds. This does not count as an attempt."""
+
+    task: Task
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptTask(Message[None]):
+    """An attempt broke off. The task is tried again after a while, or fails if that has happened too often."""
+
+    task: Task
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +188,10 @@ class ClaimTasks(Message[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class RenewLeases(Message[None]):
+    """Renew the leases of the attempts that run in this process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep(Message[None]):
-    """Repair from rows: take back tasks whose lease expired, and claim waiting tasks."""
+    """Repair from rows: end what has taken too long, resume what was postponed, and claim waiting tasks."""

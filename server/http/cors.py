@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 _ALLOWED = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT",
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, DELETE",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }

@@ -142,6 +142,46 @@ _SPECS: dict[type[Exception], ErrorSpec] = {
         409,
         Text("任务已结束（{status}），不能再更改", "The task has ended ({status}) and can no longer be changed"),
     ),
+    errors.TaskHeld: ErrorSpec(
+        4009,
+        409,
+        Text(
+            "任务正在处理，此类任务开始处理后不能取消，请等待结果",
+            "The task is being carried out, and tasks of this type cannot be stopped; wait for its result",
+        ),
+    ),
+    errors.TaskUnfinished: ErrorSpec(
+        4009,
+        409,
+        Text(
+            "任务尚未结束（{status}），请等待其结束或先取消",
+            "The task has not ended ({status}); wait until it ends, or cancel it first",
+        ),
+    ),
+    errors.LeaseLost: ErrorSpec(
+        4009,
+        409,
+        Text(
+            "attempt {attempt} 已失效，任务已被重新分配",
+            "Attempt {attempt} is outdated: the task has been given to another worker; stop working on it",
+        ),
+    ),
+    errors.TooManyTasks: ErrorSpec(
+        4029,
+        429,
+        Text(
+            "{type} 任务每分钟最多创建 {limit} 个，请在 {retry_after} 秒后重试",
+            "At most {limit} tasks of type {type} can be created in a minute; try again in {retry_after} s",
+        ),
+    ),
+    errors.TooManyCancellations: ErrorSpec(
+        4030,
+        429,
+        Text(
+            "每分钟最多取消 {limit} 个任务，请在 {retry_after} 秒后重试",
+            "At most {limit} tasks can be cancelled in a minute; try again in {retry_after} s",
+        ),
+    ),
     errors.OrderEnded: ErrorSpec(
         4009,
         409,
@@ -236,7 +276,7 @@ def failure_of(fault: Exception, english: bool) -> Failure:
     spec = _SPECS.get(type(fault), _INTERNAL)
     facts = dict(fault.facts) if isinstance(fault, DomainError) else {}
     if isinstance(facts.get("problem"), str):
-        facts["problem"] = problem_text(str(facts["problem"]), english)
+        facts["problem"] = problem_text(str(facts.pop("problem")), english, **facts)
     retry_after = facts.get("retry_after")
     message = spec.text.render(english, **facts)
     return _failure(spec, message, retry_after if isinstance(retry_after, int) else None)

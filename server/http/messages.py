@@ -54,8 +54,17 @@ _TASK_FAILURES = {
     "abandoned": Text(
         "处理方长时间没有回应，请重新提交", "The worker did not respond for too long; create the task again"
     ),
+    "not_started": Text(
+        "长时间没有可用的处理资源，任务未能开始，次数已退回，请稍后重试",
+        "No worker became available in time, so the task was not begun and your quota was returned; try again later",
+    ),
+    "cancelled": Text("任务已取消，次数已退回", "The task was cancelled and your quota was returned"),
     "internal": Text("处理失败，请稍后重试", "Processing failed; try again later"),
 }
+
+PICTURES_EXPIRED = Text(
+    "图片已超过保存期限，已删除", "The pictures were deleted because their retention time has ended"
+)
 
 _VALIDATION_PROBLEMS = {
     "missing": Text("缺少该参数", "this parameter is required"),
@@ -85,9 +94,15 @@ _VALIDATION_PROBLEMS = {
 _UNKNOWN_PROBLEM = Text("格式不正确", "the format is invalid")
 
 
-def problem_text(key: str, english: bool) -> str:
-    """Say what is wrong with a parameter or a picture. A text that is not a known key is returned unchanged."""
-    return _PROBLEMS[key].render(english) if key in _PROBLEMS else key
+def problem_text(key: str, english: bool, **facts: str | int) -> str:
+    """Say what is wrong with a parameter or a picture; `facts` are the values in the text.
+
+    A sentence is returned unchanged, and another key that is not known gets a general text.
+    """
+    text = _PROBLEMS.get(key) or _VALIDATION_PROBLEMS.get(key)
+    if text is None:
+        return key if " " in key else _UNKNOWN_PROBLEM.render(english)
+    return text.render(english, **facts)
 
 
 def task_failure_text(reason: str, english: bool) -> str:

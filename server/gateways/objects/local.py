@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import os
 import re
 import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from actors.errors import FileMissing, LinkInvalid
@@ -19,6 +22,7 @@ from actors.ports import CONTENT_TYPES, Clock, UploadTicket
 UPLOAD_URL_SECONDS = 30 * 60
 DOWNLOAD_URL_SECONDS = 30 * 60
 MAX_KNOWN_KEYS = 8192
+LISTED = 500  # objects in a batch of `objects`
 
 _KEY_PATTERN = re.compile(r"(?:input|output)/[0-9a-f]{32}/[0-9a-f]{32}/[a-z0-9-]+\.(?:jpg|png)")
 _SIGNED_PATTERN = re.compile(rf"({_KEY_PATTERN.pattern})\?expires=([0-9]{{1,12}})&signature=([0-9a-f]{{64}})")
@@ -63,7 +67,7 @@ class LocalObjects:
     async def exists(self, key: str) -> bool:
         """Return whether the object exists.
 
-        Existing keys are cached, because every task creation calls this; the server never deletes an object.
+        Existing keys are cached, because every task creation calls this.
         """
         if key not in self._known_keys and Path(self._file_path(key)).is_file():
             self._remember(key)
@@ -75,6 +79,16 @@ class LocalObjects:
     async def put(self, key: str, source: Path) -> None:
         await asyncio.to_thread(self._put, Path(self._file_path(key)), source)
         self._remember(key)
+
+    async def delete(self, key: str) -> None:
+        self._known_keys.pop(key, None)
+        await asyncio.to_thread(_delete, Path(self._file_path(key)))
+
+    async def objects(self) -> AsyncIterator[Sequence[tuple[str, int]]]:
+        files = (path for kind in ("input", "output") for path in (self._folder / kind).rglob("*.*"))
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(files, LISTED))):
+            keys = ((path.relative_to(self._folder).as_posix(), path.stat().st_size) for path in batch)
+            yield [(key, size) for key, size in keys if _KEY_PATTERN.fullmatch(key)]
 
     # --- for the routes of server/http/routes/files.py ---
 
@@ -128,6 +142,13 @@ class LocalObjects:
             incomplete.unlink(missing_ok=True)  # a partial file would keep a full disk full
             raise
         _sync_folders(target.parent, self._folder)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, and the folder of its task if that is empty now."""
+    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def _sync_folders(folder: Path, top: Path) -> None:

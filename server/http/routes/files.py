@@ -15,7 +15,9 @@ from aiohttp.web_request import BaseRequest
 
 from actors.errors import Overloaded, StorageError, TooLarge
 from actors.ports import CONTENT_TYPES, PictureWorkers
+from actors.task.actor import Tasks
 from actors.task.media import MAX_BYTES, owner_id
+from actors.task.messages import RecordPictures
 from server.http.body import receiving_body
 from server.http.language import Text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
@@ -52,8 +54,8 @@ class _WholeFile(web.FileResponse):
 
 
 class FileRoutes:
-    def __init__(self, files: SignedFiles, pictures: PictureWorkers) -> None:
-        self._files, self._pictures = files, pictures
+    def __init__(self, files: SignedFiles, pictures: PictureWorkers, tasks: Tasks) -> None:
+        self._files, self._pictures, self._tasks = files, pictures, tasks
         self._in_flight: Counter[str] = Counter()  # uploads by user id
 
     def routes(self) -> list[AnyRoute]:
@@ -77,8 +79,10 @@ class FileRoutes:
             async with self._temporary_path(suffix) as received, self._temporary_path(suffix) as encoded:
                 await _receive(request, received)
                 await self._pictures.admit(received, encoded)
-                if encoded.stat().st_size > MAX_STORED_BYTES:
+                size = encoded.stat().st_size
+                if size > MAX_STORED_BYTES:
                     raise TooLarge(limit="40 MB")
+                await self._tasks.ask(RecordPictures(owner_id(key), [(key, size)]))
                 await self._files.put(key, encoded)
         except OSError as fault:  # the disk is full: the picture is not to blame
             raise StorageError(f"an upload could not be stored: {fault}") from fault

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from actors.durations import DAY
 from actors.errors import UnknownChannel, UnknownPlan
+from actors.idempotency import IdempotencyKey
 from actors.membership.actor import Membership
 from actors.membership.messages import (
     GetMembershipStatus,
@@ -69,7 +70,7 @@ class MembershipRoutes:
     async def _purchase(self, call: Call[PurchaseBody, NoQuery]) -> Success:
         body = call.body
         channel = _channel(body.channel)
-        key = idempotency_key(call.request, channel, body.plan, body.autoRenew)
+        key = IdempotencyKey.of(idempotency_key(call.request), channel, body.plan, body.autoRenew)
         purchase = Purchase(call.caller.user_id, channel, body.plan, body.autoRenew, key)
         purchased = await self._membership.ask(purchase)
         return Success(

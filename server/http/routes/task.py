@@ -1,36 +1,39 @@
-"""Routes: creating and reading tasks, and the status reports of external workers."""
+"""Routes: task types, tasks of the caller, and the status reports of external workers."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from actors.errors import BadParameter, UnknownTaskType
-from actors.ports import ObjectStore, PictureTemplate
-from actors.task.actor import BASIC_CLEAN, Tasks
-from actors.task.media import Media
-from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus, Task, TaskFilter, TaskStatus
-from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, ResultUrl, parse_body, read_bytes, validate
+from actors.errors import BadParameter
+from actors.ports import Clock, ObjectStore
+from actors.task.actor import Tasks
+from actors.task.messages import (
+    CancelTask,
+    CreateTask,
+    DeleteTask,
+    GetTask,
+    GetTypes,
+    ListTasks,
+    ReportStatus,
+    Task,
+    TaskFilter,
+    TaskStatus,
+    TaskTerms,
+)
+from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, ResultUrl, parse_body, read_bytes
 from server.http.idempotency import idempotency_key
 from server.http.language import Text
-from server.http.messages import task_failure_text
+from server.http.messages import PICTURES_EXPIRED, task_failure_text
 from server.http.route import Access, AnyRoute, Call, NoBody, NoQuery, Route, Success
 from server.http.times import iso
 from server.http.worker_signature import WorkerSignature
 
 MAX_CREATIONS_IN_FLIGHT = 1024  # the capacity of the quota actor
 
-_PROGRESS = {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 50, TaskStatus.SUCCESS: 100, TaskStatus.FAILED: 100}
-
-
-class BasicCleanParams(Body):
-    model_config = ConfigDict(extra="forbid")
-    template: Annotated[PictureTemplate, Field(strict=False)] = PictureTemplate.ALL
-
-
-_DEFAULTS = BasicCleanParams()
+_FINAL = (TaskStatus.SUCCESS, TaskStatus.FAILED)
 
 
 class CreateBody(Body):
@@ -41,6 +44,8 @@ class CreateBody(Body):
 
 class ReportBody(Body):
     status: Annotated[TaskStatus, Field(strict=False)]
+    progress: Annotated[int, Field(ge=0, le=100)] | None = None
+    attempt: Annotated[int, Field(ge=1, le=2**53)] | None = None
     resultUrls: Annotated[list[Annotated[ResultUrl, Field(max_length=2048)]], Field(max_length=24)] = []
     errorMessage: Annotated[Line, Field(max_length=500)] = ""
 
@@ -58,8 +63,10 @@ class TaskWire(TypedDict):
     type: str
     status: str
     inputImageUrl: str
-    params: dict[str, str]
+    params: dict[str, Any]
     resultUrls: list[str]
+    picturesUntil: str | None
+    picturesMessage: str | None
     errorMessage: str | None
     progress: int
     createdAt: str
@@ -68,8 +75,8 @@ class TaskWire(TypedDict):
 
 
 class TaskRoutes:
-    def __init__(self, tasks: Tasks, media: Media, store: ObjectStore, worker_signature: WorkerSignature) -> None:
-        self._tasks, self._media, self._store, self._worker_signature = tasks, media, store, worker_signature
+    def __init__(self, tasks: Tasks, store: ObjectStore, clock: Clock, worker_signature: WorkerSignature) -> None:
+        self._tasks, self._store, self._clock, self._worker_signature = tasks, store, clock, worker_signature
 
     def routes(self) -> list[AnyRoute]:
         check_capacity = self._tasks.check_capacity
@@ -85,20 +92,22 @@ class TaskRoutes:
             Route(
                 "GET", "/api/task/list", self._list, query=ListQuery, check_capacity=partial(check_capacity, ListTasks)
             ),
+            Route("GET", "/api/task/types", self._types, Access.PUBLIC),
             Route(
                 "GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, check_capacity=partial(check_capacity, GetTask)
             ),
+            Route("DELETE", "/api/task/{taskId:(?!(?:create|list|types)$)[^/]+}", self._delete),
+            Route("POST", "/api/task/{taskId}/cancel", self._cancel),
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 
+    async def _types(self, call: Call[NoBody, NoQuery]) -> Success:
+        return Success([_terms_wire(terms) for terms in await self._tasks.ask(GetTypes())])
+
     async def _create(self, call: Call[CreateBody, NoQuery]) -> Success:
         body, user_id = call.body, call.caller.user_id
-        if body.type != BASIC_CLEAN:
-            raise UnknownTaskType(type=body.type, known=BASIC_CLEAN)
-        params = validate(body.params, BasicCleanParams, "params") if body.params else _DEFAULTS
-        source = await self._media.own_input_key(user_id, body.inputImageUrl)
-        key = idempotency_key(call.request, body.type, source, {"template": params.template.value})
-        created = await self._tasks.ask(CreateTask(user_id, body.type, source, params.template, key))
+        key = idempotency_key(call.request)
+        created = await self._tasks.ask(CreateTask(user_id, body.type, body.inputImageUrl, body.params, key))
         return Success(
             {
                 "taskId": created.task_id,
@@ -112,6 +121,14 @@ class TaskRoutes:
     async def _get(self, call: Call[NoBody, NoQuery]) -> Success:
         task = await self._tasks.ask(GetTask(call.caller.user_id, call.path("taskId")))
         return Success(self._task_wire(task, call.english))
+
+    async def _cancel(self, call: Call[NoBody, NoQuery]) -> Success:
+        task = await self._tasks.ask(CancelTask(call.caller.user_id, call.path("taskId")))
+        return Success(self._task_wire(task, call.english))
+
+    async def _delete(self, call: Call[NoBody, NoQuery]) -> Success:
+        await self._tasks.ask(DeleteTask(call.caller.user_id, call.path("taskId")))
+        return Success(message=Text("任务已删除", "Task deleted"))
 
     async def _list(self, call: Call[NoBody, ListQuery]) -> Success:
         query = call.query
@@ -137,19 +154,24 @@ class TaskRoutes:
         if body.status is TaskStatus.SUCCESS and not body.resultUrls:
             raise BadParameter(field="resultUrls", problem="report_results")
         results = [self._store.key_from_url(url) or url for url in body.resultUrls]
-        await self._tasks.ask(ReportStatus(call.path("taskId"), body.status, results, body.errorMessage or "internal"))
-        return Success(message=Text("任务状态已更新", "Task status updated"))
+        reason = body.errorMessage or "internal"
+        report = ReportStatus(call.path("taskId"), body.status, results, reason, body.progress, body.attempt)
+        attempt = await self._tasks.ask(report)
+        return Success({"attempt": attempt}, Text("任务状态已更新", "Task status updated"))
 
     def _task_wire(self, task: Task, english: bool) -> TaskWire:
+        expired = task.pictures_until is not None and task.pictures_until <= self._clock.now()
         return {
             "id": task.id,
             "type": task.type,
             "status": task.status.value,
             "inputImageUrl": self._store.sign_download(task.input_key),
             "params": task.params,
-            "resultUrls": [self._result_url(result) for result in task.results],
+            "resultUrls": [] if expired else [self._result_url(result) for result in task.results],
+            "picturesUntil": iso(task.pictures_until),
+            "picturesMessage": PICTURES_EXPIRED.render(english) if expired else None,
             "errorMessage": None if task.error is None else task_failure_text(task.error, english),
-            "progress": _PROGRESS[task.status],
+            "progress": 100 if task.status in _FINAL else task.progress,
             "createdAt": iso(task.created_at),
             "updatedAt": iso(task.updated_at),
             "completedAt": iso(task.completed_at),
@@ -157,3 +179,21 @@ class TaskRoutes:
 
     def _result_url(self, result: str) -> str:
         return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)
+
+
+def _terms_wire(terms: TaskTerms) -> dict[str, object]:
+    task_type, limits = terms.type, terms.limits
+    return {
+        "name": task_type.name,
+        "params": task_type.params.model_json_schema(),
+        "cost": terms.cost,
+        "limits": {
+            "perMinute": limits.per_minute or None,
+            "waitingHours": limits.waiting_hours,
+            "totalHours": limits.total_hours,
+            "attemptSeconds": limits.seconds,
+            "attempts": limits.attempts,
+        },
+        "stages": list(task_type.stages),
+        "canBeStopped": task_type.can_be_stopped,
+    }

@@ -1,0 +1,40 @@
+"""Keeps the creation of a task and the deletion of its input picture apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from actors.errors import FileMissing
+
+
+class InputsInUse:
+    """Inputs of tasks that are being created, and pictures that are being deleted. None is both at the same time."""
+
+    def __init__(self) -> None:
+        self._needed: Counter[str] = Counter()
+        self._deleting: set[str] = set()
+
+    @contextmanager
+    def needed(self, key: str) -> Iterator[None]:
+        """Keep a picture from being deleted. Raises FileMissing when it is being deleted already."""
+        if key in self._deleting:
+            raise FileMissing
+        self._needed[key] += 1
+        try:
+            yield
+        finally:
+            self._needed[key] -= 1
+            if not self._needed[key]:
+                del self._needed[key]
+
+    @contextmanager
+    def deleting(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        """Yield those of the keys that no task in creation needs. Until the end no new task can use them."""
+        free = [key for key in keys if key not in self._needed]
+        self._deleting.update(free)
+        try:
+            yield free
+        finally:
+            self._deleting.difference_update(free)

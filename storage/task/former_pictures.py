@@ -1,0 +1,58 @@
+"""Recording the pictures of a former version, which had no rows for them. This happens once, after the first start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from storage.engine.batch import placeholders
+from storage.engine.connection import Connection
+from storage.task import pictures
+from storage.task.pictures import Picture, Use
+
+
+def are_unrecorded(connection: Connection) -> bool:
+    """Return whether pictures of a former version still have to be recorded."""
+    return connection.execute("SELECT 1 FROM unrecorded_pictures").fetchone() is not None
+
+
+def record(connection: Connection, former: Sequence[Picture]) -> None:
+    """Add pictures whose owner exists. Others belong to no user of this database."""
+    owners = [picture.user_id for picture in former]
+    rows = connection.execute(f"SELECT id FROM users WHERE id IN {placeholders(1, len(owners))}", owners)
+    known = {user_id for (user_id,) in rows}
+    if owned := [picture for picture in former if picture.user_id in known]:
+        pictures.record(connection, owned)
+
+
+def use_by_tasks(connection: Connection, after: str, limit: int, keep_until: int) -> str | None:
+    """Count the uses by finished tasks, for up to `limit` tasks whose id is greater than `after`.
+
+    Return the last id, or None when there are no more tasks.
+    """
+    rows = connection.execute(
+        """
+        SELECT id, user_id, input_key, results, completed_at IS NOT NULL AND pictures_until IS NULL
+        FROM tasks WHERE id > ? ORDER BY id LIMIT ?
+        """,
+        (after, limit),
+    ).fetchall()
+    if finished := [row for row in rows if row[4]]:
+        connection.execute(
+            f"UPDATE tasks SET pictures_until = ? WHERE id IN {placeholders(1, len(finished))}",
+            (keep_until, *(row[0] for row in finished)),
+        )
+        pictures.add_uses(connection, [use for row in finished for use in _uses(row, keep_until)])
+    return rows[-1][0] if rows else None
+
+
+def _uses(row: Sequence[Any], keep_until: int) -> list[Use]:
+    _, user_id, input_key, results, _ = row
+    keys = [input_key, *filter(pictures.is_key, json.loads(results))]
+    return [Use(key, user_id, keep_until) for key in keys]
+
+
+def all_recorded(connection: Connection) -> None:
+    """Note that all pictures of the former version have been recorded."""
+    connection.execute("DELETE FROM unrecorded_pictures")
