@@ -70,6 +70,7 @@ class System:
     ) -> None:
         self._settings, self._db, self._clock = settings, db, clock
         self._work_folder = settings.data / "work"
+        self._task_types = task_types
         secrets = settings.secrets
         self._store = LocalObjects(settings.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
         # Uploads have a process of their own, so that a flood of uploads delays no task that was paid for.
@@ -169,7 +170,7 @@ class System:
             *AdminRoutes(self._auth).routes(),
             *MembershipRoutes(self._membership, self._clock).routes(),
             *QuotaRoutes(self._quota).routes(),
-            *TaskRoutes(self._tasks, self._store, self._clock, signature).routes(),
+            *TaskRoutes(self._tasks, self._task_types, self._store, self._clock, signature).routes(),
             *MediaRoutes(Media(self._store)).routes(),
             *FileRoutes(self._store, self._uploads, self._tasks).routes(),
             *HealthRoutes({"storage": self._write, "actors": self._ping}).routes(),

@@ -44,11 +44,10 @@ class Sweeper:
         await self._for_each(partial(self._expired_leases, now), self._end_lease)
         while await self._db.write(lambda connection: queue.resume(connection, now, BATCH)) == BATCH:
             pass
-        backlogs = await self._db.read(queue.backlogs)
-        for name in backlogs:
+        for name in await self._db.read(queue.backlogs):
             before = now - self._outcomes.limits(name).waiting_hours * HOUR
             await self._for_each(partial(self._waiting_since, name, before), self._fail_unstarted)
-        self._export(backlogs, now)
+        self._export(await self._db.read(queue.backlogs), now)
 
     async def _expired_leases(self, now: int, skip: int) -> Sequence[Task]:
         return await self._db.read(lambda connection: queue.expired_leases(connection, now, BATCH, skip))
