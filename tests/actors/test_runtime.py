@@ -11,6 +11,7 @@ import pytest
 from actors.errors import BadParameter, Overloaded
 from actors.message import Message
 from actors.runtime import Actor, Ping
+from actors.schedule import GetNextDue
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +268,60 @@ async def test_a_forwarded_message_has_the_capacity_and_the_errors_of_its_destin
         await front.ask(AsText(1))
     with pytest.raises(Overloaded):
         front.check_capacity(AsText)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Message[None]):
+    pass
+
+
+class Repeater(Doubler):
+    """Does three things periodically: `Crash`, which fails, `Slow`, which starts a job, and `Tick`, which does so too.
+
+    Only the job of `Slow` is the reply to its message.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks = 0
+        self.on(Tick, self._tick)
+        for message in (Crash(), Slow(), Tick()):
+            self.every(3600, message)
+
+    async def _tick(self, _: Tick) -> None:
+        self.start_job(self._count_tick())
+
+    async def _count_tick(self) -> None:
+        await self.release.wait()
+        self.ticks += 1
+
+
+async def test_periodic_work_ends_with_its_jobs_and_a_failure_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    repeater = Repeater()
+    repeater.start(periodic=False)
+    running = asyncio.create_task(repeater.run_periodic())
+    for _ in range(3):
+        await repeater.ask(Ping())
+    assert not running.done()
+    repeater.release.set()
+    await running
+    assert repeater.ticks == 1
+    assert "Crash" in caplog.text
+    await repeater.stop()
+    with pytest.raises(Overloaded):
+        await repeater.run_periodic()
+
+
+async def test_periodic_work_does_not_count_what_began_before_it() -> None:
+    repeater = Repeater()
+    repeater.start(periodic=False)
+    await repeater.ask(Tick())
+    running = asyncio.create_task(repeater.run_periodic())
+    repeater.release.set()
+    await running
+    assert repeater.ticks == 2
+    await repeater.stop()
+
+
+async def test_an_actor_without_rows_that_need_work_has_no_next_time(doubler: Doubler) -> None:
+    assert await doubler.ask(GetNextDue()) is None
