@@ -12,7 +12,7 @@ from actors.schedule import GetNextDue
 
 log = structlog.stdlib.get_logger("darkroom")
 
-MAX_ROUNDS_WITHOUT_PROGRESS = 3
+MAX_ROUNDS_WITHOUT_PROGRESS = 2
 
 
 class DueWork:
@@ -33,8 +33,8 @@ class DueWork:
     async def run(self) -> None:
         """Do all work that is due now, and wait for its end. Raises Overloaded when the server is stopping.
 
-        One round may make more work due. Work that stays due is left to the next call after a few rounds, or after one
-        round if the last call could not do it either: an order stays pending while its gateway cannot be reached.
+        One round may make more work due. Work that stays due is left to the next call: after two rounds, or after one
+        if the last call could not do it either. So an order whose gateway cannot be reached does not hold up the call.
         """
         former, unchanged = None, 0
         while unchanged < MAX_ROUNDS_WITHOUT_PROGRESS:

@@ -352,7 +352,7 @@ class Store(Message[None]):
 
 
 class Chain(Actor):
-    """Does `Tick` periodically. Its handler sends a `Store`, whose handler waits for `release` and then starts a job."""
+    """Does `Tick` periodically. It sends a `Store`, whose handler waits for `release` and then starts a job."""
 
     def __init__(self) -> None:
         super().__init__()
