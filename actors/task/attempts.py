@@ -80,6 +80,13 @@ class Attempts:
         """How many more attempts may be started."""
         return 0 if self.draining else max(0, self._settings.workers - len(self._running))
 
+    async def count_in_work(self) -> int:
+        """Return how many tasks are being carried out here, or wait only for a free worker."""
+        waiting = 0
+        if self._settings.workers and self._names and not self.draining:
+            waiting = await self._db.read(lambda connection: queue.count_claimable(connection, list(self._names)))
+        return waiting + len(self._running)
+
     async def claim(self) -> Sequence[Task]:
         """Claim waiting tasks for all free workers and start their attempts. Return those tasks."""
         free = self.free_workers

@@ -19,6 +19,7 @@ _PROBLEMS = {
     "idempotency_key": Text("应为 1 到 255 个可见 ASCII 字符", "must be 1 to 255 printable ASCII characters"),
     "report_status": Text("应为 processing、success 或 failed", "must be processing, success or failed"),
     "report_results": Text("成功的任务至少需要一个结果地址", "a successful task needs at least one result URL"),
+    "clock_limit": Text("时钟总共最多可以向前移动 100 年", "the clock can be moved by 100 years in total"),
     "extension": Text("仅支持 JPG、JPEG、PNG 图片", "Only JPG, JPEG and PNG pictures are supported"),
     "not_jpeg_or_png": Text("该文件不是 JPEG 或 PNG 图片", "The file is not a JPEG or PNG picture"),
     "truncated": Text("图片不完整，请重新上传", "The picture is incomplete; upload it again"),

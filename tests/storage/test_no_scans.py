@@ -121,6 +121,7 @@ async def run_every_statement(folder: Path) -> None:
         await every_batch(server)
         await every_repair(server)
         await server.system._db.read(overview)
+        await server.system._due_work().next_at(after=0)
 
 
 async def every_login(server: LocalServer) -> None:

@@ -192,6 +192,7 @@ async def test_a_report_with_an_outdated_attempt_is_refused_and_changes_nothing(
 @pytest.mark.parametrize("field", ["attempt", "progress"])
 async def test_invalid_numbers_in_a_report_are_refused(server: LocalServer, field: str) -> None:
     _, task = await task_of(server)
-    for value in (-1, 1.5, "1", True, 2**64, 101 if field == "progress" else 0, [], {}):
+    values: list[object] = [-1, 1.5, "1", True, 2**64, 101 if field == "progress" else 0, [], {}]
+    for value in values:
         content = {"status": "processing", field: value}
         assert (await report(server, task, content)).refusal == (400, 4001), value
