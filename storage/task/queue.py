@@ -147,12 +147,9 @@ def turns(connection: Connection, type: str) -> Turns:
 
 def next_end(connection: Connection, after: int) -> int | None:
     """Return when, later than `after`, the next lease expires or the next postponed task resumes."""
-    statements = (
-        "SELECT MIN(lease_until) FROM tasks WHERE lease_until > ?",
-        "SELECT MIN(resume_at) FROM tasks WHERE resume_at > ?",
-    )
-    ends = [connection.execute(statement, (after,)).fetchone()[0] for statement in statements]
-    return min((end for end in ends if end is not None), default=None)
+    (lease,) = connection.execute("SELECT MIN(lease_until) FROM tasks WHERE lease_until > ?", (after,)).fetchone()
+    (resume,) = connection.execute("SELECT MIN(resume_at) FROM tasks WHERE resume_at > ?", (after,)).fetchone()
+    return min((end for end in (lease, resume) if end is not None), default=None)
 
 
 def next_waiting_from(connection: Connection, type: str, after: int) -> int | None:

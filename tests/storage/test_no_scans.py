@@ -23,11 +23,13 @@ from actors.membership.messages import GetMembershipStatus, Reconcile
 from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import ExpireDueMemberships, GrantDueGifts
 from actors.retention import Purge
+from actors.schedule import GetNextDue
 from actors.task.external_workers import EXTERNAL_LEASE
 from actors.task.messages import CreateTask, GetTask, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
 from storage.quota.adjustments import Adjustment
+from storage.task import queue
 from storage.task.tasks import FailedTask
 from storage.totals import overview
 from tests.support.pictures import shirt
@@ -36,35 +38,22 @@ from tests.support.uploads import store_picture
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 EXCLUDED = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # not for data
-BOUNDED = {"totals", "heartbeat", "signing_keys", "requested", "page"}  # do not grow, or are defined in a statement
+EXCLUDED.add("task.former_pictures")  # reads all tasks once, after the first start of a new version
+BOUNDED = {"totals", "heartbeat", "signing_keys", "unrecorded_pictures"}  # do not grow
+BOUNDED |= {"requested", "page", "change", "report", "held", "picture"}  # are defined in a statement
 # Partial indexes whose rows are unfinished work, or few by their nature. They may be scanned.
 OPEN_WORK = {"tasks_waiting", "tasks_unclaimed", "tasks_postponed", "tasks_leased"}
 OPEN_WORK |= {"orders_pending", "signup_gifts_due", "users_admins"}
 # Indexes by time, for expiry and purging. They may be searched for a range, because it holds only what is due.
 RANGES = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
-RANGES |= {
-    "pictures_by_end",
-    "sends_by_time",
-    "codes_by_end",
-    "login_failures_by_time",
-    "sessions_by_end",
-    "sessions_ended",
-}
+RANGES |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
+RANGES |= {"pictures_by_end"}
 # This reads one row, at the end of the primary key. Its plan looks like that of a MAX over a column without an index.
 LAST_ROW = "SELECT MAX(id) FROM ledger"
 REQUIRED_INDEXES = [
     *("accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"),
-    *(
-        "tasks_leased",
-        "tasks_waiting",
-        "tasks_unclaimed",
-        "tasks_postponed",
-        "pictures_by_end",
-        "sessions_alive",
-        "sessions_ended",
-        "users_admins",
-        "signup_gifts_due",
-    ),
+    *("tasks_leased", "tasks_waiting", "tasks_unclaimed", "tasks_postponed", "pictures_by_end", "signup_gifts_due"),
+    *("sessions_alive", "sessions_ended", "users_admins"),
 ]
 
 # Matches a scan of a table ("SCAN tasks USING INDEX tasks_by_user", but not of VALUES) and a search without an equality
@@ -205,6 +194,11 @@ async def every_repair(server: LocalServer) -> None:
     assert (await server.call("DELETE", f"/api/task/{tasks[0]}", user=member)).status == 200
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
     assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member)).status == 200
+    await server.system._db.write(lambda connection: queue.renew_leases(connection, [(tasks[2], 1), ("x", 1)], 0))
+    await server.system._db.read(lambda connection: queue.count_claimable(connection, ["basic_clean", "other"]))
+    await server.create_task(member, image_url)
+    await server.system._tasks.ask(GetNextDue())
+    await server.system._tasks.ask(GetNextDue(server.clock.now()))
     server.clock.advance(seconds=EXTERNAL_LEASE / 1000, days=60)
     for repair, actor in ((Sweep(), server.system._tasks), (ExpireDueMemberships(), server.system._quota)):
         await actor.ask(repair)
