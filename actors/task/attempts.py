@@ -121,9 +121,9 @@ class Attempts:
 
     def stop(self, task_id: str) -> None:
         """Stop the attempts at a task whose lease has ended."""
-        for running in list(self._running.values()):
+        for running in self._running.values():
             if running.task.id == task_id:
-                running.job.cancel()
+                self._cancel(running)
 
     async def renew_leases(self, _: RenewLeases) -> None:
         """Renew the leases of running attempts, and stop attempts whose lease was lost.
@@ -137,7 +137,10 @@ class Attempts:
         for task_id, attempt in held:
             if task_id not in kept and (task_id, attempt) in self._running:
                 log.warning("an attempt has lost its lease and is stopped", task=task_id, attempt=attempt)
-                self._running[task_id, attempt].job.cancel()
+                self._cancel(self._running[task_id, attempt])
+
+    def _cancel(self, running: _Running) -> None:
+        running.job.cancel()
 
     async def _carry_out(self, task: Task, seconds: int) -> None:
         outcome = await self._outcome(task, seconds)
