@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from actors.errors import DomainError, RateLimited
+from actors.errors import DomainError
 from actors.idempotency import IdempotencyKey
 from actors.message import Message
 from storage.membership.orders import PaidOrder
@@ -29,14 +29,15 @@ class Receipt(NamedTuple):
 class Charge(Message[Receipt]):
     """Create a task and charge `amount` generations for it.
 
-    With `limited`, only the stored answer to the key is returned; without one, that error is raised and not stored.
+    With `refusal`, only the stored answer to the key is returned; if there is none, that error is raised, and it is not
+    stored.
     Raises NotMember, QuotaInsufficient, IdempotencyKeyReused.
     """
 
     task: NewTask
     amount: int
     key: IdempotencyKey | None = None
-    limited: RateLimited | None = None
+    refusal: DomainError | None = None
 
     @property
     def user_id(self) -> str:

@@ -47,11 +47,11 @@ def _decide(state: BatchState, command: Command) -> Outcome:
 
 def _charge(state: BatchState, command: Charge) -> Outcome:
     if command.key is None:
-        return command.limited or _charge_once(state, command)
+        return command.refusal or _charge_once(state, command)
     key = (command.user_id, command.key.key)
     answer = state.answer(key)
-    if answer is None and command.limited is not None:
-        return command.limited
+    if answer is None and command.refusal is not None:
+        return command.refusal
     if answer is None:
         outcome = _charge_once(state, command)
         state.result.answers[key] = _to_answer(state, command, command.key, outcome)

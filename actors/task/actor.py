@@ -23,7 +23,6 @@ from actors.task.cancellation import Cancellation, check_owner
 from actors.task.creation import Creation
 from actors.task.external_workers import ExternalWorkers
 from actors.task.inputs import InputsInUse
-from actors.task.media import Media
 from actors.task.messages import (
     ClaimTasks,
     CreateTask,
@@ -65,7 +64,7 @@ class Tasks(Actor):
         self._db, self._clock, self._types, self._settings = db, clock, types, settings
         inputs = InputsInUse()
         self._attempts = Attempts(self, db, clock, store, pictures, types, settings, folder, self._wake)
-        self._creation = Creation(clock, quota, Media(store), types, settings, inputs, self._wake)
+        self._creation = Creation(clock, quota, store, types, settings, inputs, self._wake)
         outcomes = Outcomes(self, db, clock, quota, types, settings)
         self._sweeper = Sweeper(db, clock, quota, types, outcomes)
         ExternalWorkers(self, db, clock, quota, outcomes, self._attempts.stop)

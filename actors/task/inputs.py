@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from actors.errors import FileMissing
-
 
 class InputsInUse:
     """Inputs of tasks that are being created, and pictures that are being deleted. None is both at the same time."""
@@ -16,11 +14,12 @@ class InputsInUse:
         self._needed: Counter[str] = Counter()
         self._deleting: set[str] = set()
 
+    def is_being_deleted(self, key: str) -> bool:
+        return key in self._deleting
+
     @contextmanager
     def needed(self, key: str) -> Iterator[None]:
-        """Keep a picture from being deleted. Raises FileMissing when it is being deleted already."""
-        if key in self._deleting:
-            raise FileMissing
+        """Keep a picture from being deleted, unless it is being deleted already."""
         self._needed[key] += 1
         try:
             yield

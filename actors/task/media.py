@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from actors.errors import BadParameter, FileMissing, NotAllowed, NotAnImage, TooLarge
+from actors.errors import BadParameter, NotAllowed, NotAnImage, TooLarge
 from actors.ids import is_id, new_id
 from actors.ports import ObjectStore, UploadTicket
 
@@ -46,18 +46,16 @@ class Media:
         key = f"{prefix}{new_id()}{suffix}"  # the name that the user gave the file never becomes part of a path
         return UploadTarget(task_id, prefix, key, self._store.sign_upload(key), self._store.sign_download(key))
 
-    async def own_input_key(self, user_id: str, url: str) -> str:
-        """Return the key of a picture that this user uploaded, from its URL.
+    def own_input_key(self, user_id: str, url: str) -> str:
+        """Return the key of a picture of this user, from its URL.
 
-        Raises BadParameter for a URL that this server did not sign, LinkInvalid, NotAllowed, FileMissing.
+        Raises BadParameter for a URL that this server did not sign, LinkInvalid, NotAllowed.
         """
         key = self._store.key_from_url(url)
         if key is None:
             raise BadParameter(field="inputImageUrl", problem="foreign_url")
         if not key.startswith(f"input/{user_id}/"):
             raise NotAllowed
-        if not await self._store.exists(key):
-            raise FileMissing
         return key
 
 

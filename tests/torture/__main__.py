@@ -22,6 +22,7 @@ from tests.torture.suites import (
     code_guessing,
     io_errors,
     kill_writers,
+    lifecycle_kills,
     overspending,
     power_cut,
     settle_once,
@@ -32,6 +33,7 @@ from tests.torture.suites import (
 
 SUITES: tuple[Suite, ...] = (
     kill_writers,
+    lifecycle_kills,
     power_cut,
     io_errors,
     stop_under_load,

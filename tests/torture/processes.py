@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,12 @@ _SETTINGS = {"TASKS__WORKERS": "0", "SECRETS__MEDIA": SECRETS["media"], "SECRETS
 @asynccontextmanager
 async def torture_server(data: Path, mutant: str | None, **settings: str) -> AsyncIterator[ServerProcess]:
     """Run tests/torture/server.py, as the named mutant if there is a name. At the end it is killed if it still runs."""
-    program = ("tests.torture.server", *(() if mutant is None else ("--mutant", mutant)))
-    async with server_process(data, program, **_SETTINGS | settings) as server:
+    async with changed_server(data, () if mutant is None else ("--mutant", mutant), **settings) as server:
+        yield server
+
+
+@asynccontextmanager
+async def changed_server(data: Path, options: Sequence[str], **settings: str) -> AsyncIterator[ServerProcess]:
+    """Run tests/torture/server.py with its options. At the end it is killed if it still runs."""
+    async with server_process(data, ("tests.torture.server", *options), **_SETTINGS | settings) as server:
         yield server

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.torture.__main__ import SUITES, module_name
+from tests.torture.stops import STEPS
 from tests.torture.suite import Suite
-from tests.torture.suites import simulation, sms_pumping
+from tests.torture.suites import lifecycle_kills, simulation, sms_pumping
 
-OWN_TEST = (simulation, sms_pumping)
+OWN_TEST = (lifecycle_kills, simulation, sms_pumping)
 every_suite = pytest.mark.parametrize("suite", [s for s in SUITES if s not in OWN_TEST], ids=module_name)
 ROUND = [1]
 PUMPING_REQUESTS = 20_000  # a fifth of what `make torture` sends for each seed
@@ -26,6 +27,18 @@ def test_nothing_is_violated(suite: Suite, tmp_path: Path) -> None:
 @every_suite
 def test_the_control_turns_red(suite: Suite, tmp_path: Path) -> None:
     assert suite.run(tmp_path, ROUND, mutant=True).violations
+
+
+def test_every_task_ends_after_a_kill_at_a_step_of_its_life(tmp_path: Path) -> None:
+    """`make torture` kills at every step; these are one commit, one call of a port and one moment of a start."""
+    steps = ("before the commit of succeeded", "after put", "before the commit of end of former leases")
+    report = lifecycle_kills.run(tmp_path, [STEPS.index(step) for step in steps])
+    assert report.violations == []
+    assert report.checked > 0 and report.faults > len(steps)
+
+
+def test_the_control_of_the_kills_at_each_step_turns_red(tmp_path: Path) -> None:
+    assert lifecycle_kills.run(tmp_path, [STEPS.index("after the commit of claimed")], mutant=True).violations
 
 
 def test_pumping_exceeds_no_limit(tmp_path: Path) -> None:

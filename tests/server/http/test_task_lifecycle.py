@@ -114,3 +114,20 @@ async def test_browsers_may_delete(server: LocalServer) -> None:
     headers = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "DELETE"}
     response = await server.call("OPTIONS", f"/api/task/{'0' * 32}", headers=headers)
     assert "DELETE" in response.headers["Access-Control-Allow-Methods"]
+
+
+async def test_a_repeated_key_is_answered_after_its_task_and_picture_were_deleted(server: LocalServer) -> None:
+    member = await server.new_member()
+    body = {"type": "basic_clean", "inputImageUrl": await server.upload(member, shirt(200))}
+    headers = {"Idempotency-Key": "kept"}
+    created = (await server.post("/api/task/create", body, user=member, headers=headers)).data
+    await server.wait_until_finished(member, created["taskId"])
+    assert (await server.delete(f"/api/task/{created['taskId']}", user=member)).status == 200
+    await server.system._tasks.ask(Purge())
+    assert (await server.get(str(body["inputImageUrl"]))).refusal == (404, 4004)
+    assert (await server.post("/api/task/create", body, user=member, headers=headers)).data == created
+    assert (await server.post("/api/task/create", body, user=member)).refusal == (404, 4004)
+    new_key = {"Idempotency-Key": "new"}
+    for _ in range(2):
+        assert (await server.post("/api/task/create", body, user=member, headers=new_key)).refusal == (404, 4004)
+    assert await server.ledger(member) == [("grant", 100, 100), ("charge", -1, 99)]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from actors.task.attempts import Attempts
+from actors.task.sweeper import Sweeper
 from storage.engine.connection import Connection
 from storage.task import transitions
 from storage.task.tasks import FailedTask
@@ -48,6 +49,17 @@ def ignoring_lost_leases() -> Iterator[None]:
         return original(c, task_id, results, None, now, until)
 
     with patch.object(transitions, "win_success", win_success), patch.object(Attempts, "_cancel", lambda *_: None):
+        yield
+
+
+@contextmanager
+def never_sweeping() -> Iterator[None]:
+    """Leave leases that have expired, and tasks that were postponed, as they are."""
+
+    async def sweep(self: Sweeper) -> None:
+        """Do nothing."""
+
+    with patch.object(Sweeper, "sweep", sweep):
         yield
 
 

@@ -1,0 +1,67 @@
+"""`kill -9` at each named step of a task's life: every task ends, and is settled once.
+
+Seed 0 stands for the first step of tests/torture/stops.py, seed 1 for the next one, and so on, again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import aiohttp
+
+from tests.support.invariants import audit_violations
+from tests.support.process import http_client
+from tests.support.server import Api
+from tests.torture.processes import changed_server
+from tests.torture.stops import STEPS
+from tests.torture.suite import SuiteReport
+from tests.torture.task_story import TaskStory
+
+NAME = "kill -9 at each step of a task"
+CONTROL = "what was interrupted is never swept"
+
+_BEFORE_BOOT_STEPS = "after the commit of claimed"  # leaves a lease, which the next start has to end
+
+
+def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteReport:
+    report = SuiteReport()
+    for seed in seeds:
+        data, step = folder / str(seed) / "data", STEPS[seed % len(STEPS)]
+        data.parent.mkdir(parents=True)
+        program = ("--mutant", "never-sweeping") if mutant else ()
+        report.add(asyncio.run(_round(data, step, program)), f"seed {seed}, {step}")
+        if mutant and report.violations:
+            break
+    return report
+
+
+async def _round(data: Path, step: str, program: Sequence[str]) -> SuiteReport:
+    steps = [_BEFORE_BOOT_STEPS, step] if "former leases" in step else [step]
+    async with http_client() as http:
+        story = TaskStory(Api("", http), data)
+        for each in steps:
+            await _run_until_killed(story, each)
+        async with changed_server(data, program, TASKS__WORKERS="1") as server:
+            story.api.base = server.base
+            violations = await story.run()
+    with closing(sqlite3.connect(data / "darkroom.sqlite3")) as connection:
+        violations += audit_violations(connection)
+    return SuiteReport(len(steps), len(story.tasks), violations)
+
+
+async def _run_until_killed(story: TaskStory, step: str) -> None:
+    """Run the story until the server has killed itself. Raises AssertionError if it never reached the step."""
+    log = story.data.with_suffix(".log")
+    try:
+        async with changed_server(story.data, ("--stop-at", step), TASKS__WORKERS="1") as server:
+            story.api.base = server.base
+            await story.run()
+            raise LookupError(f"the story did not reach the step {step!r}")
+    except AssertionError:  # the server printed no line that it is ready, because it killed itself at its start
+        assert "Traceback" not in log.read_text("utf-8"), log.read_text("utf-8")
+    except aiohttp.ClientError:
+        pass
