@@ -78,6 +78,11 @@ _ADJUST = "an adjust entry belongs to an adjustment of the same user"
 _SIGN = "the amounts of charges and expiries are negative, and those of grants, refunds and gifts are positive"
 _GIFT_GRANTED = "a granted signup gift has exactly one ledger entry of its amount, and an ungranted one has none"
 _GIFT_ENTRY = "a gift entry belongs to the signup gift of the same user"
+_HISTORY_ENDS = "the history of a task has one end if the task is finished, the end in its state, and none otherwise"
+_ONE_PLACE = "an unfinished task is waiting, postponed or held, and a finished one is none of these"
+_DISK_USE = "the disk use of a user equals the sum of the sizes of the user's pictures"
+_TRANSITION = "INSERT INTO task_transitions (task_id, number, kind, attempt, at) VALUES (:id, {}, '{}', 1, 0)"
+_PICTURE = "INSERT INTO pictures (key, user_id, bytes, keep_until) VALUES ('input/' || :id, :id, 5, 0)"
 _SIGNUP_GIFT = "SELECT user_id AS id FROM signup_gifts WHERE granted_at IS {} LIMIT 1"
 
 CORRUPTIONS = (
@@ -273,6 +278,69 @@ CORRUPTIONS = (
             "UPDATE ledger SET balance = balance + 1 WHERE user_id = :user_id AND id >= :id",
             "UPDATE accounts SET balance = balance + 1 WHERE user_id = :user_id",
         ),
+        only_rule=True,
+    ),
+    Corruption(
+        "a success in the history of a waiting task",
+        _HISTORY_ENDS,
+        "SELECT id, user_id FROM tasks WHERE status = 'pending' LIMIT 1",
+        (_TRANSITION.format(1, "succeeded"),),
+        only_rule=True,
+    ),
+    Corruption(
+        "two failures in the history of a task",
+        _HISTORY_ENDS,
+        _TASK.format("failed"),
+        (_TRANSITION.format(1, "failed"), _TRANSITION.format(2, "failed")),
+        only_rule=True,
+    ),
+    Corruption(
+        "a success in the history of a failed task",
+        _HISTORY_ENDS,
+        _TASK.format("failed"),
+        (_TRANSITION.format(1, "succeeded"),),
+        only_rule=True,
+    ),
+    Corruption(
+        "an unfinished task that nothing can find",
+        _ONE_PLACE,
+        "SELECT id, user_id FROM tasks WHERE status = 'pending' LIMIT 1",
+        ("UPDATE tasks SET waiting = 0 WHERE id = :id",),
+        only_rule=True,
+    ),
+    Corruption(
+        "a finished task that waits",
+        _ONE_PLACE,
+        _TASK.format("success"),
+        ("UPDATE tasks SET waiting = 1 WHERE id = :id",),
+        only_rule=True,
+    ),
+    Corruption(
+        "a task that waits and is held",
+        _ONE_PLACE,
+        "SELECT id, user_id FROM tasks WHERE status = 'pending' LIMIT 1",
+        ("UPDATE tasks SET holder = 'here', lease_until = 1 WHERE id = :id",),
+        only_rule=True,
+    ),
+    Corruption(
+        "a deleted task with results",
+        "a deleted task is finished and has no results",
+        _TASK.format("success"),
+        ("UPDATE tasks SET deleted_at = 1 WHERE id = :id",),
+        only_rule=True,
+    ),
+    Corruption(
+        "a picture that is not counted",
+        _DISK_USE,
+        _USER,
+        (_PICTURE,),
+        only_rule=True,
+    ),
+    Corruption(
+        "disk use without pictures",
+        _DISK_USE,
+        _USER,
+        ("INSERT INTO disk_use VALUES (:id, 5)",),
         only_rule=True,
     ),
     Corruption(

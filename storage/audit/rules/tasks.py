@@ -65,3 +65,37 @@ REFUND_EXACT = Rule(
     """,
     "entry {} of user {}: {} was refunded for task {}, but {} was charged",
 )
+
+# A former version wrote no history, so a task without any is not checked.
+HISTORY_ENDS = Rule(
+    "the history of a task has one end if the task is finished, the end in its state, and none otherwise",
+    """
+    SELECT id, user_id, status, successes, failures FROM (
+        SELECT id, user_id, status,
+            SUM(kind = 'succeeded') AS successes, SUM(kind = 'failed') AS failures
+        FROM tasks JOIN task_transitions ON task_id = id
+        WHERE id >= :low AND id < :high GROUP BY id
+    )
+    WHERE successes <> (status = 'success') OR failures <> (status = 'failed')
+    """,
+    "task {} of user {}: its status is {}, and its history has {} successes and {} failures",
+)
+
+ONE_PLACE = Rule(
+    "an unfinished task is waiting, postponed or held, and a finished one is none of these",
+    """
+    SELECT id, user_id, status, waiting, COALESCE(resume_at, 'none'), COALESCE(holder, 'none') FROM tasks
+    WHERE id >= :low AND id < :high
+      AND waiting + (resume_at IS NOT NULL) + (holder IS NOT NULL) <> (status IN ('pending', 'processing'))
+    """,
+    "task {} of user {}: its status is {}, waiting is {}, its time to resume is {} and its holder is {}",
+)
+
+DELETED = Rule(
+    "a deleted task is finished and has no results",
+    """
+    SELECT id, user_id, status, results FROM tasks
+    WHERE id >= :low AND id < :high AND deleted_at IS NOT NULL AND (completed_at IS NULL OR results <> '[]')
+    """,
+    "task {} of user {}: it is deleted, its status is {} and its results are {}",
+)

@@ -77,3 +77,17 @@ GIFT_EXPLAINED = Rule(
     """,
     "entry {} of user {}: the amount is {}, but user {} has no signup gift or is another user",
 )
+
+DISK_USE = Rule(
+    "the disk use of a user equals the sum of the sizes of the user's pictures",
+    """
+    WITH sums AS MATERIALIZED (
+        SELECT user_id, SUM(bytes) AS total FROM pictures WHERE user_id >= :low AND user_id < :high GROUP BY user_id
+    )
+    SELECT user_id, COALESCE(bytes, 0), total FROM sums LEFT JOIN disk_use USING (user_id) WHERE bytes IS NOT total
+    UNION ALL
+    SELECT user_id, bytes, 0 FROM disk_use
+    WHERE user_id >= :low AND user_id < :high AND bytes <> 0 AND user_id NOT IN (SELECT user_id FROM sums)
+    """,
+    "user {}: the disk use is {} bytes, and the pictures have {} bytes",
+)

@@ -13,6 +13,7 @@ from server.sandbox.clock import MAX_OFFSET_SECONDS
 from tests.server.sandbox.moved_clock import DAY, HOUR, Account, advance, offset, order_status, read_account
 from tests.server.sandbox.notifications import create_buyer, trades
 from tests.support.invariants import audit_stopped_server
+from tests.support.pictures import shirt
 from tests.support.server import SECRETS, LocalServer, running_server
 from tests.support.uploads import store_picture, task_body
 
@@ -39,6 +40,31 @@ async def test_a_membership_ends_at_its_time_and_its_quota_lapses(server: LocalS
     account = await read_account(server, member)
     assert account.quota == {"remaining": 0, "isMember": False, "expireAt": None}
     assert account.entries[1:] == [("expire", -100, iso(bought_at + 30 * DAY * 1000))]
+
+
+async def test_tasks_are_carried_out_before_the_clock_moves_past_them(tmp_path: Path) -> None:
+    """With one worker, they need several rounds; none of them may wait until the time for waiting tasks is over."""
+    async with running_server(tmp_path, tasks={"workers": 1}) as server:
+        member = await server.new_member()
+        url = await server.upload(member, shirt(200))
+        created = [(await server.create_task(member, url))["taskId"] for _ in range(5)]
+        now = server.clock.now()
+        await advance(server, 2 * DAY)
+        for task_id in created:
+            task = (await server.get(f"/api/task/{task_id}", user=member)).data
+            assert (task["status"], task["completedAt"]) == ("success", iso(now))
+
+
+async def test_a_task_that_nobody_begins_fails_at_its_time(tmp_path: Path) -> None:
+    async with running_server(tmp_path, tasks={"workers": 0}) as server:
+        member = await server.new_member()
+        created = await server.create_task(member, await store_picture(server, member))
+        now = server.clock.now()
+        await advance(server, 5 * DAY)
+        task = (await server.get(f"/api/task/{created['taskId']}", user=member)).data
+        assert (task["status"], task["completedAt"]) == ("failed", iso(now + DAY * 1000))
+        account = await read_account(server, member)
+        assert [(kind, at) for kind, _, at in account.entries[2:]] == [("refund", iso(now + DAY * 1000))]
 
 
 async def test_an_advance_of_40_days_has_the_effect_of_40_advances_of_a_day(tmp_path: Path) -> None:
