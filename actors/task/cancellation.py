@@ -84,7 +84,7 @@ class Cancellation:
         now = self._clock.now()
         deleted = tasks.delete(connection, task.id, now)
         if deleted:
-            pictures.remove_uses(connection, [task.input_key, *filter(pictures.is_key, task.results)], now)
+            pictures.remove_uses(connection, pictures.used_keys(task.input_key, task.results), now)
         return deleted
 
     async def _find(self, request: CancelTask | DeleteTask) -> Task:

@@ -49,8 +49,7 @@ def use_by_tasks(connection: Connection, after: str, limit: int, keep_until: int
 
 def _uses(row: Sequence[Any], keep_until: int) -> list[Use]:
     _, user_id, input_key, results, _ = row
-    keys = [input_key, *filter(pictures.is_key, json.loads(results))]
-    return [Use(key, user_id, keep_until) for key in keys]
+    return [Use(key, user_id, keep_until) for key in pictures.used_keys(input_key, json.loads(results))]
 
 
 def all_recorded(connection: Connection) -> None:

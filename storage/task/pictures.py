@@ -5,7 +5,7 @@ A row is written before its object, and deleted after it, so that no object is f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from storage.engine.batch import placeholders
@@ -29,9 +29,9 @@ class Use(NamedTuple):
     keep_until: int
 
 
-def is_key(result: str) -> bool:
-    """Return whether a result of a task is an object key, and not the URL of an external worker's picture."""
-    return not result.startswith(("http://", "https://"))
+def used_keys(input_key: str, results: Iterable[str]) -> set[str]:
+    """Return the keys of the pictures of a task. A result can also be the URL of an external worker's picture."""
+    return {input_key, *(result for result in results if not result.startswith(("http://", "https://")))}
 
 
 def record(connection: Connection, pictures: Sequence[Picture]) -> None:

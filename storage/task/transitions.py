@@ -142,7 +142,7 @@ class _Row(NamedTuple):
 
     def uses(self) -> Iterator[Use]:
         """Yield the pictures that the finished task uses."""
-        for key in (self.input_key, *filter(pictures.is_key, self.change.results)):
+        for key in pictures.used_keys(self.input_key, self.change.results):
             yield Use(key, self.user_id, self.change.pictures_until or 0)
 
 

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,10 +85,9 @@ class LocalObjects:
         await asyncio.to_thread(_delete, Path(self._file_path(key)))
 
     async def objects(self) -> AsyncIterator[Sequence[tuple[str, int]]]:
-        files = (path for kind in ("input", "output") for path in (self._folder / kind).rglob("*.*"))
-        while batch := await asyncio.to_thread(lambda: list(itertools.islice(files, LISTED))):
-            keys = ((path.relative_to(self._folder).as_posix(), path.stat().st_size) for path in batch)
-            yield [(key, size) for key, size in keys if _KEY_PATTERN.fullmatch(key)]
+        objects = self._list()
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(objects, LISTED))):
+            yield batch
 
     # --- for the routes of server/http/routes/files.py ---
 
@@ -108,6 +107,14 @@ class LocalObjects:
     def new_incoming_path(self, suffix: str) -> Path:
         """Return a new path for an incomplete upload, on the store's own file system."""
         return self._incoming / f"{new_id()}{suffix}"
+
+    def _list(self) -> Iterator[tuple[str, int]]:
+        for kind in ("input", "output"):
+            for path in (self._folder / kind).rglob("*.*"):
+                key = path.relative_to(self._folder).as_posix()
+                with suppress(FileNotFoundError):  # it was deleted meanwhile
+                    if _KEY_PATTERN.fullmatch(key):
+                        yield key, path.stat().st_size
 
     def _remember(self, key: str) -> None:
         self._known_keys[key] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, TypedDict
 
@@ -81,6 +82,7 @@ class TaskRoutes:
     ) -> None:
         self._tasks, self._types, self._store, self._clock = tasks, types, store, clock
         self._worker_signature = worker_signature
+        self._types_wire: Sequence[object] | None = None  # made once, because a JSON Schema takes long to make
 
     def routes(self) -> list[AnyRoute]:
         check_capacity = self._tasks.check_capacity
@@ -106,7 +108,9 @@ class TaskRoutes:
         ]
 
     async def _list_types(self, call: Call[NoBody, NoQuery]) -> Success:
-        return Success([_terms_wire(terms) for terms in await self._tasks.ask(GetTypes())])
+        if self._types_wire is None:
+            self._types_wire = [_terms_wire(terms) for terms in await self._tasks.ask(GetTypes())]
+        return Success(self._types_wire)
 
     async def _create(self, call: Call[CreateBody, NoQuery]) -> Success:
         body, user_id = call.body, call.caller.user_id
