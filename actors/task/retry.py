@@ -33,7 +33,7 @@ class Retried:
     """
 
     task_id: str
-    retry_of: Task
+    retry_of: str
     cost: int
     balance: int
     others: Sequence[str]
@@ -83,7 +83,7 @@ class Retries:
             receipt = await self._charge(ChargeOperator(new, cost, f"retry of task {task.id}: {command.reason}"))
         log.warning("the operator retried a task", task=new.id, retry_of=task.id, reason=command.reason)
         retries = await self._db.fetch(lambda connection: records.retries(connection, task.id))
-        return Retried(new.id, task, cost, receipt.balance, [other for other in retries if other != new.id])
+        return Retried(new.id, task.id, cost, receipt.balance, [other for other in retries if other != new.id])
 
     async def _failed_task(self, task_id: str) -> Task:
         record = await self._db.fetch(lambda connection: records.find(connection, task_id))
