@@ -13,8 +13,7 @@ from actors.task.messages import ReportStatus, Task, TaskStatus
 from actors.task.outcomes import Outcomes
 from storage.engine.connection import Connection
 from storage.engine.database import Database
-from storage.task import queue, tasks, transitions
-from storage.task.transitions import Change, TransitionKind
+from storage.task import queue, tasks
 
 EXTERNAL_LEASE = HOUR  # milliseconds within which an external worker has to report again
 
@@ -71,8 +70,7 @@ class ExternalWorkers:
         end = task.created_at + self._outcomes.limits(task.type).total_hours * HOUR
         attempt, until = report.attempt, min(now + EXTERNAL_LEASE, end)
         if attempt is None:
-            taken = transitions.apply(connection, TransitionKind.TAKEN_OVER, [Change(task.id, until=until)], now)
-            attempt = taken[0].attempt if taken else None
+            attempt = queue.take_over(connection, task.id, now, until)
         elif not queue.keep_lease(connection, task.id, attempt, until):
             attempt = None
         if attempt is not None and report.progress is not None:

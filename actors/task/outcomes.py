@@ -52,9 +52,9 @@ class Outcomes:
 
     async def succeed(self, task: Task, results: Sequence[str], attempt: int | None) -> bool:
         """Finish a task; with `attempt`, only while this is its fencing token. Return whether this call did."""
-        until = self._clock.now() + self._settings.pictures_days * DAY
-        change = Change(task.id, attempt=attempt, results=tuple(results), pictures_until=until)
-        return await self._apply(TransitionKind.SUCCEEDED, change)
+        now = self._clock.now()
+        until = now + self._settings.pictures_days * DAY
+        return await self._db.write(lambda c: transitions.win_success(c, task.id, results, attempt, now, until))
 
     async def interrupt(self, interruption: InterruptTask, *, at_once: bool = False) -> None:
         """Put a task back for another attempt, after a while or `at_once`, or fail it when there were enough."""

@@ -71,6 +71,15 @@ def renew_leases(connection: Connection, held: Sequence[tuple[str, int]], lease_
     return {task_id for (task_id,) in rows.fetchall()}
 
 
+def take_over(connection: Connection, task_id: str, now: int, lease_until: int) -> int | None:
+    """Lease an unfinished task to an external worker. Return the fencing token, or None when the task is finished.
+
+    Whoever held the lease loses it.
+    """
+    taken = apply(connection, TransitionKind.TAKEN_OVER, [Change(task_id, until=lease_until)], now)
+    return taken[0].attempt if taken else None
+
+
 def keep_lease(connection: Connection, task_id: str, attempt: int, lease_until: int) -> bool:
     """Extend the lease of an external worker. Return whether the worker still has it."""
     changed = connection.execute(

@@ -158,6 +158,22 @@ def _record(connection: Connection, kind: TransitionKind, changed: Sequence[_Row
         )
 
 
+def win_success(
+    connection: Connection,
+    task_id: str,
+    results: Sequence[str],
+    attempt: int | None,
+    now: int,
+    pictures_until: int | None = None,
+) -> bool:
+    """Move an unfinished task to success. Return whether this call did.
+
+    With `attempt`, only the holder of that lease can win.
+    """
+    change = Change(task_id, attempt=attempt, results=tuple(results), pictures_until=pictures_until)
+    return bool(apply(connection, TransitionKind.SUCCEEDED, [change], now))
+
+
 def win_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
     """Move unfinished tasks to failed. Return those that this call moved."""
     if not failed:

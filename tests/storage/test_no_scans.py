@@ -18,15 +18,13 @@ from typing import Any
 import pytest
 
 from actors.auth.administration import Ban, GetUserByPhone, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
-from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.membership.messages import GetMembershipStatus, Reconcile
-from actors.ports import PictureTemplate
 from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import ExpireDueMemberships, GrantDueGifts
 from actors.retention import Purge
-from actors.task.actor import EXTERNAL_LEASE
-from actors.task.messages import CreateTask, GetTask, ReleaseTask, Sweep
+from actors.task.external_workers import EXTERNAL_LEASE
+from actors.task.messages import CreateTask, GetTask, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
 from storage.quota.adjustments import Adjustment
@@ -34,20 +32,39 @@ from storage.task.tasks import FailedTask
 from storage.totals import overview
 from tests.support.pictures import shirt
 from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_server
+from tests.support.uploads import store_picture
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 EXCLUDED = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # not for data
 BOUNDED = {"totals", "heartbeat", "signing_keys", "requested", "page"}  # do not grow, or are defined in a statement
 # Partial indexes whose rows are unfinished work, or few by their nature. They may be scanned.
-OPEN_WORK = {"tasks_waiting", "tasks_leased", "orders_pending", "signup_gifts_due", "users_admins"}
+OPEN_WORK = {"tasks_waiting", "tasks_unclaimed", "tasks_postponed", "tasks_leased"}
+OPEN_WORK |= {"orders_pending", "signup_gifts_due", "users_admins"}
 # Indexes by time, for expiry and purging. They may be searched for a range, because it holds only what is due.
 RANGES = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
-RANGES |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
+RANGES |= {
+    "pictures_by_end",
+    "sends_by_time",
+    "codes_by_end",
+    "login_failures_by_time",
+    "sessions_by_end",
+    "sessions_ended",
+}
 # This reads one row, at the end of the primary key. Its plan looks like that of a MAX over a column without an index.
 LAST_ROW = "SELECT MAX(id) FROM ledger"
 REQUIRED_INDEXES = [
     *("accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"),
-    *("tasks_leased", "tasks_waiting", "sessions_alive", "sessions_ended", "users_admins", "signup_gifts_due"),
+    *(
+        "tasks_leased",
+        "tasks_waiting",
+        "tasks_unclaimed",
+        "tasks_postponed",
+        "pictures_by_end",
+        "sessions_alive",
+        "sessions_ended",
+        "users_admins",
+        "signup_gifts_due",
+    ),
 ]
 
 # Matches a scan of a table ("SCAN tasks USING INDEX tasks_by_user", but not of VALUES) and a search without an equality
@@ -153,8 +170,12 @@ async def every_batch(server: LocalServer) -> None:
     """Run batches of several rows. Their statements may have another plan than those for one row."""
     server.system._tasks.drain()
     members = [await server.new_member(), await server.new_member()]
-    keys = [IdempotencyKey(name, b"digest") for name in ("one", "two")]
-    asked = [CreateTask(m.id, "basic_clean", "input", PictureTemplate.ALL, key) for m in members for key in keys]
+    urls = [await store_picture(server, member) for member in members]
+    asked = [
+        CreateTask(member.id, "basic_clean", url, {}, key)
+        for member, url in zip(members, urls, strict=True)
+        for key in ("one", "two")
+    ]
     made = await asyncio.gather(*map(server.system._tasks.ask, asked))
     await asyncio.gather(
         *(server.system._tasks.ask(GetTask(a.user_id, m.task_id)) for a, m in zip(asked, made, strict=True))
@@ -173,14 +194,14 @@ async def every_repair(server: LocalServer) -> None:
     """Let external workers report, a lease expire, a task be released, a balance be adjusted and a membership end."""
     member = await server.new_member()
     image_url = await server.upload(member, shirt(200))
-    tasks = [(await server.create_task(member, image_url))["taskId"] for _ in range(3)]
+    tasks = [(await server.create_task(member, image_url))["taskId"] for _ in range(4)]
     assert await report(server, tasks[0], status="processing") == 200
     assert await report(server, tasks[0], status="success", resultUrls=["https://elsewhere.test/a.png"]) == 200
     assert await report(server, tasks[1], status="failed") == 200
     assert await report(server, tasks[2], status="processing") == 200
-    await server.system._tasks.ask(
-        ReleaseTask(await server.system._tasks.ask(GetTask(member.id, tasks[2])), interrupted=True)
-    )
+    assert await report(server, tasks[2], status="processing", attempt=1, progress=50) == 200
+    assert (await server.post(f"/api/task/{tasks[3]}/cancel", user=member)).status == 200
+    assert (await server.call("DELETE", f"/api/task/{tasks[0]}", user=member)).status == 200
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
     assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member)).status == 200
     server.clock.advance(seconds=EXTERNAL_LEASE / 1000, days=60)

@@ -16,7 +16,7 @@ from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.membership import orders
 from storage.membership.orders import Order, OrderStatus, PaidOrder
-from storage.task import tasks
+from storage.task import tasks, transitions
 from storage.task.tasks import FailedTask, NewTask, TaskFilter, TaskStatus
 from storage.totals import Overview
 from tests.support.corruption import connect_unchecked, create_seeded_database
@@ -48,8 +48,8 @@ def test_totals_follow_each_change(connection: Connection) -> None:
     orders.win_paid(connection, [PaidOrder(order("o1", 100), "t1"), PaidOrder(order("o2", 20), "t2")], 0)
     orders.finish_unpaid(connection, "o3", OrderStatus.CLOSED, 0)
     tasks.add(connection, [NewTask(f"{n}", "u", "basic_clean", "input", {}, 0) for n in range(5)])
-    tasks.win_failed(connection, [FailedTask("0", "u", "late")], 0)
-    tasks.win_success(connection, "1", [], None, 0)
+    transitions.win_failed(connection, [FailedTask("0", "u", "late")], 0)
+    transitions.win_success(connection, "1", [], None, 0)
     assert totals.overview(connection) == Overview(
         users=2,
         tasks={**TASKS, TaskStatus.PENDING: 3, TaskStatus.FAILED: 1, TaskStatus.SUCCESS: 1},
@@ -61,7 +61,7 @@ def test_totals_follow_each_change(connection: Connection) -> None:
 def test_a_users_tasks_are_counted_by_status_and_type(connection: Connection) -> None:
     kinds = ["basic_clean", "basic_clean", "model_pose12"]
     tasks.add(connection, [NewTask(f"{n}", "u", kind, "input", {}, 0) for n, kind in enumerate(kinds)])
-    tasks.win_success(connection, "0", [], None, 0)
+    transitions.win_success(connection, "0", [], None, 0)
     filters = [
         TaskFilter("u"),
         TaskFilter("u", TaskStatus.SUCCESS),

@@ -20,7 +20,7 @@ from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.quota import accounts
 from storage.quota.adjustments import Adjustment
-from storage.task import tasks
+from storage.task import queue, tasks, transitions
 from storage.task.tasks import FailedTask, NewTask, Task, TaskStatus
 from tests.support.invariants import audit_and_close
 from tests.support.server import ManualClock
@@ -89,7 +89,7 @@ async def test_a_task_gets_one_final_state_when_success_and_failure_compete(db: 
         task_id = (await quota.ask(charge())).reference
         receipt, won = await asyncio.gather(
             quota.ask(Refund(FailedTask(task_id, "u", "late"))),
-            db.write(lambda c, name=task_id: tasks.win_success(c, name, ["x.png"], None, 0)),  # type: ignore[misc]
+            db.write(lambda c, name=task_id: transitions.win_success(c, name, ["x.png"], None, 0)),  # type: ignore[misc]
         )
         assert (receipt is None) == won
         assert (await load(db, task_id)).status is (TaskStatus.SUCCESS if won else TaskStatus.FAILED)
@@ -97,10 +97,10 @@ async def test_a_task_gets_one_final_state_when_success_and_failure_compete(db: 
 
 async def test_a_worker_without_the_lease_cannot_end_the_task(db: Database, quota: Quota) -> None:
     task_id = (await quota.ask(charge())).reference
-    await db.write(lambda c: tasks.claim(c, "basic_clean", 1, 0, 10))
-    await db.write(lambda c: tasks.take_over(c, task_id, 0, 10))
+    await db.write(lambda c: queue.claim(c, "basic_clean", 1, 0, 10))
+    await db.write(lambda c: queue.take_over(c, task_id, 0, 10))
     assert await quota.ask(Refund(FailedTask(task_id, "u", "late", attempt=1))) is None
-    assert not await db.write(lambda c: tasks.win_success(c, task_id, ["x.png"], 1, 0))
+    assert not await db.write(lambda c: transitions.win_success(c, task_id, ["x.png"], 1, 0))
     assert await quota.ask(Refund(FailedTask(task_id, "u", "mine", attempt=2))) is not None
 
 

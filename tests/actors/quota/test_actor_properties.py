@@ -39,7 +39,7 @@ from storage.membership import orders
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota import accounts, idempotency
 from storage.quota.adjustments import Adjustment
-from storage.task import tasks
+from storage.task import queue, transitions
 from storage.task.tasks import FailedTask, NewTask
 from tests.actors.quota.model import DAY, QuotaModel, to_model
 from tests.support.invariants import audit_violations
@@ -145,11 +145,11 @@ class QuotaMachine(RuleBasedStateMachine):
         name, now = self.task(position), self.clock.now()
         task = self.model.tasks[name]
         if success:
-            won = self.run(self.db.write(lambda c: tasks.win_success(c, name, ["a.png"], None, now)))
+            won = self.run(self.db.write(lambda c: transitions.win_success(c, name, ["a.png"], None, now)))
             assert won == (task.final is None)
             task.final = task.final or "success"
         else:
-            taken = self.run(self.db.write(lambda c: tasks.take_over(c, name, now, now + 1)))
+            taken = self.run(self.db.write(lambda c: queue.take_over(c, name, now, now + 1))) is not None
             assert taken == (task.final is None)
             task.attempt += taken
 
@@ -287,7 +287,7 @@ def _set_paid(connection: Connection, paid: list[PaidOrder], now: int) -> set[Pa
 
 MUTANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "answers are not stored": lambda: patch.object(idempotency, "add", _store_no_answer),
-    "failures are set, not won": lambda: patch.object(tasks, "win_failed", _set_failed),
+    "failures are set, not won": lambda: patch.object(transitions, "win_failed", _set_failed),
     "payments are set, not won": lambda: patch.object(orders, "win_paid", _set_paid),
 }
 

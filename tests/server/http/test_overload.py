@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 
 from actors.errors import DomainError, QuotaInsufficient
-from actors.ports import PictureTemplate
 from actors.quota.commands import Grant, Refund
 from actors.runtime import YIELDS_BEFORE_TURN
 from actors.task.messages import CreateTask, TaskCreated
@@ -33,7 +32,7 @@ async def test_only_creations_beyond_the_capacity_are_refused(server: LocalServe
 
     async def create(number: int) -> TaskCreated | DomainError:
         try:
-            return await tasks.ask(CreateTask(member.id, "basic_clean", f"input {number}", PictureTemplate.ALL))
+            return await tasks.ask(CreateTask(member.id, "basic_clean", url, {}))
         except DomainError as refusal:
             return refusal
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from storage.engine.connection import Connection
-from storage.task import tasks
+from storage.task import transitions
 from storage.task.tasks import FailedTask
 
 
@@ -21,11 +21,11 @@ def setting_final_states() -> Iterator[None]:
 @contextmanager
 def setting_success() -> Iterator[None]:
     def set_success(
-        connection: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int
+        connection: Connection, task_id: str, results: object, attempt: object, now: int, _: object
     ) -> bool:
         return _set(connection, task_id, "success", None, now)
 
-    with patch.object(tasks, "win_success", set_success):
+    with patch.object(transitions, "win_success", set_success):
         yield
 
 
@@ -34,19 +34,19 @@ def setting_failure() -> Iterator[None]:
     def set_failed(connection: Connection, failed: Sequence[FailedTask], now: int) -> set[FailedTask]:
         return {task for task in failed if _set(connection, task.id, "failed", task.reason, now)}
 
-    with patch.object(tasks, "win_failed", set_failed):
+    with patch.object(transitions, "win_failed", set_failed):
         yield
 
 
 @contextmanager
 def ignoring_lost_leases() -> Iterator[None]:
     """Let a worker end a task although it has lost the lease."""
-    original = tasks.win_success
+    original = transitions.win_success
 
-    def win_success(c: Connection, task_id: str, results: Sequence[str], attempt: int | None, now: int) -> bool:
-        return original(c, task_id, results, None, now)
+    def win_success(c: Connection, task_id: str, results: Sequence[str], attempt: object, now: int, until: int) -> bool:
+        return original(c, task_id, results, None, now, until)
 
-    with patch.object(tasks, "win_success", win_success):
+    with patch.object(transitions, "win_success", win_success):
         yield
 
 

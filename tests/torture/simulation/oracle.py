@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.errors import DomainError
-from actors.idempotency import IdempotencyKey
 from actors.ports import Payment, PaymentState
 from actors.quota.messages import Balance
 from actors.task.messages import Task, TaskCreated, TaskStatus
@@ -27,7 +26,7 @@ class TaskRequest:
     user_id: str
     type: str
     input_key: str
-    key: IdempotencyKey | None
+    key: str | None
     answer: TaskCreated | DomainError | None = None
     in_flight: int = 0  # attempts without an outcome yet
     unknown: int = 0  # attempts whose outcome the client did not learn

@@ -21,7 +21,9 @@ from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import GetBalance
 from actors.runtime import Actor
 from actors.task.messages import CreateTask, GetTask, ListTasks, ReportStatus
-from actors.task.settings import TaskCost, TaskSettings
+from actors.task.settings import TaskSettings
+from actors.task.task_type import TaskType, TaskTypes
+from actors.task.types.basic_clean import BASIC_CLEAN, BasicCleanParams
 from storage.engine.database import Database
 from tests.torture.simulation.mutants import Variant
 from tests.torture.simulation.oracle import Oracle
@@ -39,11 +41,9 @@ from tests.torture.simulation.virtual_loop import ProcessTasks
 R = TypeVar("R")
 
 
-class SimulatedCost(TaskCost):
-    poses: int = 3  # only external workers make poses
-
-
-TASKS = TaskSettings(workers=2, cost=SimulatedCost())
+POSES = TaskType("poses", BasicCleanParams, stages=("make the poses",), cost=3)  # only external workers make these
+TYPES = TaskTypes(BASIC_CLEAN, POSES)
+TASKS = TaskSettings(workers=2)
 MEMBERSHIP = MembershipSettings(
     plans=[
         Plan(id="monthly", name="Monthly", price=9900, quota=12, days=30, rollover=True),
@@ -101,7 +101,7 @@ class SimulatedServer:
         self.auth = Auth(db, clock, self.quota, environment.sms, Tokens(86_400, clock), SECRETS, AUTH)
         self.membership = variant.membership(db, clock, self.quota, environment.gateways, MEMBERSHIP)
         pictures, objects = SimulatedPictures(schedule), SimulatedObjects(schedule)
-        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, TASKS, environment.folder)
+        self.tasks = variant.tasks(db, clock, self.quota, objects, pictures, TASKS, environment.folder, TYPES)
         await self.auth.load()
         await self.tasks.recover()
         actors = (self.quota, self.auth, self.membership, self.tasks)

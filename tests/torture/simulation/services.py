@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +62,9 @@ class SimulatedPictures:
                 raise error
         if schedule.chance(0.15):
             raise PictureRefused("no_garment")
-        return [folder / "matting.png"]
+        picture = folder / "matting.png"
+        picture.write_bytes(b"picture")
+        return [picture]
 
 
 class SimulatedObjects:
@@ -77,7 +80,7 @@ class SimulatedObjects:
         raise NotImplementedError
 
     def key_from_url(self, url: str) -> str | None:
-        raise NotImplementedError
+        return url
 
     async def exists(self, key: str) -> bool:
         return True
@@ -89,6 +92,12 @@ class SimulatedObjects:
 
     async def put(self, key: str, source: Path) -> None:
         await self._move("a result cannot be stored")
+
+    async def delete(self, key: str) -> None:
+        await self._move("a picture cannot be deleted")
+
+    async def objects(self) -> AsyncIterator[Sequence[tuple[str, int]]]:
+        yield []
 
     async def _move(self, kind: str) -> None:
         await asyncio.sleep(self._schedule.pause(0.05))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from actors.auth.messages import LogIn, LoginResult, SendCode
 from actors.errors import (
@@ -14,7 +13,7 @@ from actors.errors import (
 )
 from actors.idempotency import IdempotencyKey
 from actors.membership.messages import GetMembershipStatus, GetOrder, ListOrders, PlacedOrder, Purchase
-from actors.ports import PaymentState, PictureTemplate
+from actors.ports import PaymentState
 from actors.quota.commands import Adjust
 from actors.quota.messages import GetBalance
 from actors.task.messages import CreateTask, GetTask, ListTasks, TaskCreated, TaskFilter
@@ -98,9 +97,9 @@ class SimulatedUser:
 
     def _new_request(self) -> TaskRequest:
         schedule, number = self._schedule, len(self._oracle.requests)
-        key = IdempotencyKey(f"key {number}", b"body") if schedule.chance(0.6) else None
+        key = f"key {number}" if schedule.chance(0.6) else None
         type = "basic_clean" if schedule.chance(0.85) else "poses"
-        request = TaskRequest(self.user_id, type, f"input {number}.jpg", key)
+        request = TaskRequest(self.user_id, type, f"input/{self.user_id}/{number}.jpg", key)
         self._oracle.requests.append(request)
         self._requests.append(request)
         return request
@@ -108,7 +107,7 @@ class SimulatedUser:
     async def _attempt(self, request: TaskRequest) -> None:
         request.in_flight += 1
         try:
-            answer = await self._ask(_create_message(request, request.key))
+            answer = await self._ask(_create_message(request))
         except UNKNOWN as error:
             request.unknown += 1
             self._schedule.step(f"{request.input_key}: unknown outcome ({error!r})")
@@ -134,7 +133,7 @@ class SimulatedUser:
             return
         answer: TaskCreated | DomainError
         try:
-            answer = await self._ask(_create_message(request, replace(request.key, digest=b"another body")))
+            answer = await self._ask(_create_message(request, template="matting"))
         except NO_ANSWER:
             return
         except DomainError as refusal:
@@ -226,5 +225,5 @@ class SimulatedUser:
             self._oracle.check(order_id in {order.id for order in page.orders}, f"order {order_id} is listed")
 
 
-def _create_message(request: TaskRequest, key: IdempotencyKey | None) -> CreateTask:
-    return CreateTask(request.user_id, request.type, request.input_key, PictureTemplate.ALL, key)
+def _create_message(request: TaskRequest, template: str = "all") -> CreateTask:
+    return CreateTask(request.user_id, request.type, request.input_key, {"template": template}, request.key)

@@ -24,7 +24,8 @@ from unittest.mock import patch
 
 import server.logs.format  # noqa: F401  # configures the log, so that _silence() covers what the actors log
 from actors import ids, retention
-from actors.task.actor import EXTERNAL_LEASE
+from actors.task import backoff
+from actors.task.external_workers import EXTERNAL_LEASE
 from tests.torture.simulation.clients import ClientContext
 from tests.torture.simulation.mutants import MUTANTS, PRODUCT, Variant
 from tests.torture.simulation.operator_and_worker import ExternalWorker, Operator
@@ -167,12 +168,13 @@ def _long_refusal_retention() -> Iterator[None]:
 
 @contextmanager
 def _seeded_ids(seed: int) -> Iterator[None]:
-    """Make the same ids in each run of a seed, so that the order of rows and the steps are the same."""
+    """Make the same ids and delays in each run of a seed, so that the order of rows and the steps are the same."""
     bits, fixed_time = Random(seed), SimpleNamespace(time_ns=lambda: 0)
     with (
         patch.object(ids, "_random", bits),
         patch.object(ids, "time", fixed_time),
         patch.object(ids, "_last", 0),
+        patch.object(backoff, "_random", bits),
     ):
         yield
 
