@@ -204,7 +204,11 @@ async def response_to(path: Path, line: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "words", [("admin",), ("user",), ("keys",), ("tasks",), ("admin", "grant"), ("keys", "rotate", PHONE)]
+    "words",
+    [
+        *(("admin",), ("user",), ("keys",), ("tasks",)),
+        *(("admin", "grant"), ("keys", "rotate", PHONE), ("tasks", "show"), ("tasks", "retry", "some task")),
+    ],
 )
 async def test_an_incomplete_command_shows_its_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
     status, out, err = await run_darkroom(*words, cwd=tmp_path)
