@@ -64,12 +64,12 @@ class StoredRows:
             newest[entry.user_id] = entry.id
         entry_ids = [entry.id for entry in result.entries]
         assert entry_ids == [*range(stored.next_entry, stored.next_entry + len(entry_ids))]
-        posted = {(entry.kind, entry.reference) for entry in result.entries}
+        posted = [entry.reference for entry in result.entries if entry.kind is EntryKind.ADJUST]
         self.accounts |= result.accounts
         self.answers |= result.answers
         self.adjusted |= {adjustment.id for adjustment in result.adjustments}
         self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in result.entries]
-        assert all((EntryKind.ADJUST, each.id) in posted for each in result.adjustments), "an adjustment is posted"
+        assert [each.id for each in result.adjustments] == posted, "each adjustment is posted"
         charges = [line[4] for line in self.ledger[len(self.ledger) - len(result.entries) :] if line[1] == "charge"]
         assert [task.id for task in result.tasks] == charges, "each charge creates its task"
         return [to_model(outcome) for outcome in result.outcomes]

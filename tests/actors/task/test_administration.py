@@ -9,8 +9,11 @@ import pytest
 from actors.errors import FileMissing, TaskFinished
 from actors.retention import Purge
 from actors.task.administration import CancelForUser, EndTask, GetStory
+from actors.task.attempt import TaskRefused
+from actors.task.attempts import RENEW_SECONDS
 from actors.task.messages import TaskStatus
 from actors.task.retry import Retried, RetryTask
+from actors.task.sweeper import SWEEP_SECONDS
 from tests.actors.task.environment import OTHER, USER, Environment
 
 
@@ -24,7 +27,8 @@ async def test_a_task_that_the_operator_fails_is_stopped_here_and_its_worker_is_
     await env.work.started.wait()
     waiting = await env.create()
     assert (await env.tasks.ask(EndTask(running, "a test"))).error == "a test"
-    await env.work.stopped.wait()
+    async with asyncio.timeout(RENEW_SECONDS / 2):  # later, the renewal of leases stops it too
+        await env.work.stopped.wait()
     env.work.gate.set()
     assert (await env.finished(waiting)).status is TaskStatus.SUCCESS
     assert await env.history(running) == ["claimed", "failed"]
@@ -50,6 +54,16 @@ async def test_a_retry_waits_for_its_fair_turn(env: Environment) -> None:
     await env.finished(third)
     assert env.work.order.index(retry) < env.work.order.index(third)
     assert sorted(env.work.order) == sorted([first, second, third, retry])
+
+
+async def test_a_retry_is_begun_without_waiting_for_a_sweep(env: Environment) -> None:
+    env.work.gate.set()
+    env.work.outcomes.append(TaskRefused("a test"))
+    failed = await env.create()
+    assert (await env.finished(failed)).status is TaskStatus.FAILED
+    retry = await env.tasks.ask(RetryTask(failed, "a test"))
+    async with asyncio.timeout(SWEEP_SECONDS / 2):
+        assert (await env.finished(retry.task_id)).status is TaskStatus.SUCCESS
 
 
 async def test_many_retries_of_one_task_know_of_each_other(env_without_workers: Environment) -> None:

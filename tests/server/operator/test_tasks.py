@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +59,30 @@ async def test_the_list_has_unfinished_tasks_the_oldest_first_and_failed_ones_th
     async with running_server(tmp_path / "data", tasks=NO_WORKERS) as server:
         one, two = await server.new_member(), await server.new_member()
         failed = [await new_failed_task(server, user) for user in (one, two)]
-        waiting, held = await new_task(server, one), await new_task(server, two)
-        assert await report(server, waiting, status="processing", progress=40) == 200
-        assert await ids(server) == await ids(server, status="open") == [waiting, held]
+        held, waiting, last = [await new_task(server, user) for user in (one, two, one)]
+        assert await report(server, held, status="processing", progress=40) == 200
+        assert await ids(server) == await ids(server, status="open") == [held, waiting, last]
+        assert await ids(server, limit=1) == [held]
         assert await ids(server, status="failed") == failed[::-1]
-        assert await ids(server, status="all") == [held, waiting, *failed[::-1]]
-        assert await ids(server, status="all", limit=2) == [held, waiting]
-        assert await ids(server, status="all", user=one.phone) == [waiting, failed[0]]
+        assert await ids(server, status="all") == [last, waiting, held, *failed[::-1]]
+        assert await ids(server, status="all", limit=2) == [last, waiting]
+        assert await ids(server, status="all", user=one.phone) == [last, held, failed[0]]
         assert await ids(server, status="failed", user=two.phone) == [failed[1]]
-        assert await ids(server, user=two.phone) == await ids(server, user=f"+86 {two.phone}") == [held]
-        assert await ids(server, type="basic_clean") == [waiting, held]
+        assert await ids(server, user=two.phone) == await ids(server, user=f"+86 {two.phone}") == [waiting]
+        assert await ids(server, type="basic_clean") == [held, waiting, last]
         assert [await ids(server, status=status, type="other") for status in ("open", "failed", "all")] == [[], [], []]
 
 
 async def test_a_deleted_task_is_in_no_list_but_keeps_its_story(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data", tasks=NO_WORKERS) as server:
         user = await server.new_member()
-        task_id = await new_failed_task(server, user)
+        url = await store_picture(server, user)
+        task_id, other = [(await server.create_task(user, url))["taskId"] for _ in range(2)]
+        await execute_on(server.data, "tasks fail", task=task_id, reason="a test")
         assert (await server.call("DELETE", f"/api/task/{task_id}", user=user)).status == 200
-        for status in ("failed", "all"):
-            assert await ids(server, status=status) == await ids(server, status=status, user=user.phone) == []
+        for user_only in ({}, {"user": user.phone}):
+            assert await ids(server, status="failed", **user_only) == []
+            assert await ids(server, status="all", **user_only) == [other]
         story = await facts_on(server.data, "tasks show", task=task_id)
         assert (story["status"], story["deletedAt"]) == ("failed", "2026-11-23T08:00:00.000Z")
         assert "deleted by its user at 2026-11-23 08:00:00" in await execute_on(server.data, "tasks show", task=task_id)
@@ -263,13 +269,16 @@ async def test_a_wrong_argument_is_named_with_what_to_do(tmp_path: Path) -> None
 async def test_the_commands_work_without_a_server(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data", tasks=NO_WORKERS) as server:
         user = await server.new_member()
-        tasks = [await new_task(server, user) for _ in range(2)]
+        tasks = [await new_task(server, user) for _ in range(3)]
     data = tmp_path / "data"
     assert [task["id"] for task in await facts_on(data, "tasks list")] == tasks
     assert (await facts_on(data, "tasks cancel", task=tasks[0]))["status"] == "failed"
     assert (await facts_on(data, "tasks fail", task=tasks[1], reason="a test"))["reason"] == "a test"
     retried = await facts_on(data, "tasks retry", task=tasks[0], reason="a test")
     assert (await facts_on(data, "tasks show", task=retried["id"]))["retryOf"] == tasks[0]
+    with closing(sqlite3.connect(data / "darkroom.sqlite3")) as connection:
+        turn = connection.execute("SELECT turn FROM tasks WHERE id = ?", (retried["id"],)).fetchone()
+    assert turn == (3,), "the turn after that of the third task, which is still waiting"
     shutil.rmtree(data / "pictures")
     assert "its input picture was deleted" in await failure_on(data, "tasks retry", task=tasks[1], reason="a test")
     assert await audit_stopped_server(data) == {*tasks, retried["id"]}
