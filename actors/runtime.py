@@ -24,10 +24,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from actors.errors import Overloaded
 from actors.message import BatchHandler, Envelope, Message
+from actors.schedule import GetNextDue
+
+log = structlog.stdlib.get_logger("darkroom.actor")
 
 R = TypeVar("R")
 M = TypeVar("M", bound=Message[Any])
@@ -68,6 +72,7 @@ class Actor:
         self._name = type(self).__name__.lower()
         self._wait_seconds, self._refused = _WAIT.labels(self._name), _REFUSED.labels(self._name)
         self.on(Ping, self._ping)
+        self.on(GetNextDue, self._get_no_due)
 
     # --- sending ---
 
@@ -169,8 +174,20 @@ class Actor:
         self._forwards[kind] = (translate, lambda: actor.check_capacity(sent))
 
     def every(self, seconds: float, message: Message[Any]) -> None:
-        """Tell the actor itself a message periodically, for the first time when it starts."""
+        """Tell the actor itself a message periodically, for the first time when it starts.
+
+        The period is measured by the monotonic clock, so that a wall clock that is set back does not stop periodic
+        work. What is due is decided by the handler, by the clock of the port. When that clock is moved forward,
+        `run_periodic` does the work at once, whatever part of the period has passed.
+        """
         self._periodic.append((seconds, message))
+
+    def continue_with(self, message: Message[R]) -> asyncio.Future[R]:
+        """Send the actor itself a message, whose reply a handler returns as its own reply. Raises Overloaded.
+
+        A handler that works in batches does its next batch in another turn by this.
+        """
+        return self._send(message, self._capacity)
 
     def start_job(self, job: Coroutine[Any, Any, R]) -> asyncio.Future[R]:
         """Run slow work beside the mailbox. Raises Overloaded when too many jobs are running."""
@@ -181,6 +198,25 @@ class Actor:
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
         return task
+
+    async def run_periodic(self) -> None:
+        """Do all periodic work once, and wait until it and the jobs that it started have ended.
+
+        A message that fails is logged, and does not stop the others. Raises Overloaded when the actor is stopping.
+        """
+        await self._wait_for_jobs()  # a job that read the clock before this call may miss what is due by now
+        messages = [message for _, message in self._periodic]
+        for message, outcome in zip(messages, await self.ask_each(messages), strict=True):
+            if isinstance(outcome, Exception):
+                log.error("periodic work failed", message=type(message).__name__, exc_info=outcome)
+        await self._wait_for_jobs()
+
+    async def _wait_for_jobs(self) -> None:
+        """Handle the messages that are waiting, and wait for the jobs that are running then, but not for later ones."""
+        for _ in range(2):  # the handlers of a turn run concurrently, so only the next turn begins after all of them
+            await self.ask(Ping())
+        if self._jobs:
+            await asyncio.wait(set(self._jobs))
 
     # --- the loop ---
 
@@ -259,4 +295,7 @@ class Actor:
             envelope.resolve(outcome)
 
     async def _ping(self, _: Ping) -> None:
+        return None
+
+    async def _get_no_due(self, _: GetNextDue) -> None:
         return None

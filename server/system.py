@@ -24,6 +24,7 @@ from actors.task.media import Media
 from actors.task.registry import TASK_TYPES
 from actors.task.task_type import TaskTypes
 from server.clock import SystemClock
+from server.due_work import DueWork
 from server.gateways.objects.local import LocalObjects
 from server.gateways.pictures.pool import PictureProcesses
 from server.gateways.sms.factory import create_sender
@@ -44,6 +45,7 @@ from server.http.routes.task import TaskRoutes
 from server.http.worker_signature import WorkerSignature
 from server.operator.command import Actors
 from server.operator.socket import OperatorSocket
+from server.sandbox.clock import ClockUnreadable
 from server.sandbox.sandbox import Sandbox
 from server.settings.model import Settings
 from storage import heartbeat
@@ -63,19 +65,22 @@ class CannotStart(Exception):
 class System:
     """All parts of a running server, from `start()` to `stop()`.
 
-    `base_url` is the URL at which clients reach the server.
+    `base_url` is the URL at which clients reach the server. All parts use the same clock: in development mode that of
+    the sandbox, which adds an offset to `clock`.
     """
 
     def __init__(
         self, settings: Settings, base_url: str, db: Database, clock: Clock, task_types: TaskTypes = TASK_TYPES
     ) -> None:
-        self._settings, self._db, self._clock = settings, db, clock
+        self._settings, self._db, self._machine_clock = settings, db, clock
+        self._sandbox = self._create_sandbox(base_url) if settings.mode == "development" else None
+        self._clock = clock = clock if self._sandbox is None else self._sandbox.clock
         self._work_folder = settings.data / "work"
+        self._task_types = task_types
         secrets = settings.secrets
         self._store = LocalObjects(settings.data / "pictures", base_url, secrets.media.get_secret_value(), clock)
         # Uploads have a process of their own, so that a flood of uploads delays no task that was paid for.
         self._uploads, self._pictures = self._picture_processes(1), self._picture_processes(settings.tasks.workers)
-        self._sandbox = self._create_sandbox(base_url) if settings.mode == "development" else None
         self._tokens = Tokens(settings.auth.token_days * 86_400, clock)
         self._sms = self._create_sender()
         self._quota = Quota(db, clock)
@@ -106,8 +111,10 @@ class System:
             raise CannotStart(str(fault)) from fault
         try:
             system = cls(settings, base_url, db, clock or SystemClock(), task_types)
-        except BaseException:
+        except BaseException as fault:
             await db.close()  # otherwise its threads would keep the process alive
+            if isinstance(fault, ClockUnreadable):
+                raise CannotStart(str(fault)) from fault
             raise
         try:
             await system._start()
@@ -155,7 +162,10 @@ class System:
         """Return the HTTP application of this system."""
         origins = None if self._sandbox is not None else self._settings.server.cors_origins
         https = self._settings.server.public_url.startswith("https://")
-        return build_app(self._routes(), self._tokens, self._check_admin, Cors(origins), https=https)
+        app = build_app(self._routes(), self._tokens, self._check_admin, Cors(origins), https=https)
+        if self._sandbox is not None:
+            app.on_shutdown.append(self._sandbox.stop_clock)
+        return app
 
     @property
     def _actors(self) -> list[Actor]:
@@ -163,20 +173,24 @@ class System:
 
     def _routes(self) -> list[AnyRoute]:
         address = ClientAddress(self._settings.server.trusted_proxies)
-        signature = WorkerSignature(self._settings.secrets.internal.get_secret_value(), self._clock)
+        internal_secret = self._settings.secrets.internal.get_secret_value()
+        signature = WorkerSignature(internal_secret, [self._clock, self._machine_clock])
         metrics_token = self._settings.metrics.token.get_secret_value()
         return [
             *AuthRoutes(self._auth, self._quota, address).routes(),
             *AdminRoutes(self._auth).routes(),
             *MembershipRoutes(self._membership, self._clock).routes(),
             *QuotaRoutes(self._quota).routes(),
-            *TaskRoutes(self._tasks, self._store, self._clock, signature).routes(),
+            *TaskRoutes(self._tasks, self._task_types, self._store, self._clock, signature).routes(),
             *MediaRoutes(Media(self._store)).routes(),
             *FileRoutes(self._store, self._uploads, self._tasks).routes(),
             *HealthRoutes({"storage": self._write, "actors": self._ping}).routes(),
             *MetricRoutes(metrics_token, local=self._sandbox is not None).routes(),
-            *(self._sandbox.routes() if self._sandbox is not None else []),
+            *(self._sandbox.routes(self._due_work()) if self._sandbox is not None else []),
         ]
+
+    def _due_work(self) -> DueWork:
+        return DueWork([self._quota, self._membership, self._auth, self._tasks], self._clock)
 
     async def _check_admin(self, caller: Caller) -> None:
         await self._auth.ask(CheckAdmin(caller.user_id))
@@ -194,7 +208,7 @@ class System:
 
     def _create_sandbox(self, base_url: str) -> Sandbox:
         secret = self._settings.secrets.internal.get_secret_value()
-        return Sandbox(self._settings.data / "sandbox", base_url, secret, self._clock)
+        return Sandbox(self._settings.data / "sandbox", base_url, secret, self._machine_clock)
 
     def _create_sender(self) -> SmsSender:
         if self._sandbox is not None and self._settings.sms.sender in SANDBOX_NAMES:

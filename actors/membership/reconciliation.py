@@ -13,6 +13,7 @@ from actors.membership.messages import ApplyPayment, Order, Reconcile
 from actors.membership.payments import GATEWAY_SECONDS, Gateways
 from actors.ports import Clock
 from actors.runtime import Actor
+from actors.schedule import GetNextDue
 from storage.engine.database import Database
 from storage.membership import orders
 
@@ -29,6 +30,7 @@ class Reconciliation:
         self._actor, self._db, self._clock, self._gateways = actor, db, clock, gateways
         self._running: asyncio.Future[None] | None = None
         actor.on(Reconcile, self._start)
+        actor.on(GetNextDue, self._get_next_due)
         actor.every(RECONCILE_SECONDS, Reconcile())
 
     async def check_order(self, order: Order) -> None:
@@ -43,6 +45,9 @@ class Reconciliation:
             log.warning("an order could not be checked", order=order.id, channel=order.channel, fault=repr(fault))
         except Exception:  # one order that cannot be checked must not stop the others
             log.exception("an order could not be checked", order=order.id, channel=order.channel)
+
+    async def _get_next_due(self, query: GetNextDue) -> int | None:
+        return await self._db.fetch(lambda connection: orders.next_end(connection, query.after))
 
     async def _start(self, _: Reconcile) -> None:
         if self._running is None or self._running.done():

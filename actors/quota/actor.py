@@ -28,6 +28,7 @@ from actors.quota.messages import (
 from actors.quota.settlement import settle
 from actors.retention import purge_periodically, purge_refusals
 from actors.runtime import Actor
+from actors.schedule import GetNextDue
 from storage.auth import signup_gifts
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -61,6 +62,7 @@ class Quota(Actor):
         self.on(GetEntriesOf, self._get_entries_of)
         self.on(ExpireDueMemberships, self._expire_due)
         self.on(GrantDueGifts, self._grant_due_gifts)
+        self.on(GetNextDue, self._get_next_due)
         self.every(EXPIRE_SECONDS, ExpireDueMemberships())
         self.every(GIFT_SECONDS, GrantDueGifts())
         purge_periodically(self, lambda: purge_refusals(db, clock, idempotency.purge_refusals))
@@ -99,16 +101,27 @@ class Quota(Actor):
     async def _get_entries_of(self, query: GetEntriesOf) -> Sequence[tuple[LedgerEntry, str | None]]:
         return await self._db.fetch(lambda connection: ledger.entries_of(connection, query.reference))
 
-    async def _expire_due(self, _: ExpireDueMemberships) -> None:
+    async def _expire_due(self, message: ExpireDueMemberships) -> object:
         now = self._clock.now()
         due = await self._db.read(lambda connection: accounts.expired(connection, now, EXPIRE_BATCH))
-        if due:
-            await self._execute_batch([Expire(user_id) for user_id in due])
+        done = await self._execute_all([Expire(user_id) for user_id in due])
+        return self.continue_with(message) if done and len(due) == EXPIRE_BATCH else None
 
-    async def _grant_due_gifts(self, _: GrantDueGifts) -> None:
+    async def _grant_due_gifts(self, message: GrantDueGifts) -> object:
         due = await self._db.read(lambda connection: signup_gifts.due(connection, GIFT_BATCH))
-        if due:
-            await self._execute_batch([Gift(user_id) for user_id in due])
+        done = await self._execute_all([Gift(user_id) for user_id in due])
+        return self.continue_with(message) if done and len(due) == GIFT_BATCH else None
+
+    async def _execute_all(self, batch: Sequence[Command]) -> bool:
+        """Execute commands, and return whether none of them failed: those that failed would be found as due again."""
+        outcomes = await self._execute_batch(batch) if batch else []
+        return not any(isinstance(outcome, Exception) for outcome in outcomes)
+
+    async def _get_next_due(self, query: GetNextDue) -> int | None:
+        def read(connection: Connection) -> list[int | None]:
+            return [accounts.next_end(connection, query.after), signup_gifts.next_due(connection, query.after)]
+
+        return min((at for at in await self._db.read(read) if at is not None), default=None)
 
 
 def commit_batch(connection: Connection, batch: Sequence[Command], now: int) -> Settlement:

@@ -16,6 +16,7 @@ from actors.quota.actor import Quota
 from actors.quota.commands import Charge, ChargeOperator
 from actors.retention import Purge
 from actors.runtime import Actor
+from actors.schedule import GetNextDue
 from actors.single_job import SingleJob
 from actors.task.administration import Administration
 from actors.task.attempts import Attempts
@@ -84,6 +85,7 @@ class Tasks(Actor):
         self.on(ListTasks, self._list)
         self.on_batch((ClaimTasks,), self._claim)
         SingleJob(self, Sweep(), SWEEP_SECONDS, self._sweep)
+        self.on(GetNextDue, self._get_next_due)
 
     async def recover(self) -> None:
         """End the leases of the former process, which has ended. To be called once, before `start`."""
@@ -132,6 +134,14 @@ class Tasks(Actor):
         await self._attempts.renew_leases(RenewLeases())  # so that no running attempt is swept after a pause
         await self._sweeper.sweep()
         self._wake()
+
+    async def _get_next_due(self, query: GetNextDue) -> int | None:
+        """Reply as GetNextDue says. While this process has tasks to carry out, there is work now."""
+        now = self._clock.now()
+        in_work = await self._attempts.count_in_work() if query.after < now else 0
+        if in_work:
+            return max(query.after + 1, now - in_work)  # it changes with each task, which shows that there is progress
+        return await self._sweeper.next_due(query.after)
 
     def _purge_pictures(self) -> None:
         with contextlib.suppress(Overloaded):  # the next purge deletes them

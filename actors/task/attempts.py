@@ -80,6 +80,13 @@ class Attempts:
         """How many more attempts may be started."""
         return 0 if self.draining else max(0, self._settings.workers - len(self._running))
 
+    async def count_in_work(self) -> int:
+        """Return how many tasks are being carried out here, or wait only for a free worker."""
+        waiting = 0
+        if self._settings.workers and self._names and not self.draining:
+            waiting = await self._db.read(lambda connection: queue.count_claimable(connection, list(self._names)))
+        return waiting + len(self._running)
+
     async def claim(self) -> Sequence[Task]:
         """Claim waiting tasks for all free workers and start their attempts. Return those tasks."""
         free = self.free_workers
@@ -114,9 +121,9 @@ class Attempts:
 
     def stop(self, task_id: str) -> None:
         """Stop the attempts at a task whose lease has ended."""
-        for running in list(self._running.values()):
+        for running in self._running.values():
             if running.task.id == task_id:
-                running.job.cancel()
+                self._cancel(running)
 
     async def renew_leases(self, _: RenewLeases) -> None:
         """Renew the leases of running attempts, and stop attempts whose lease was lost.
@@ -130,7 +137,10 @@ class Attempts:
         for task_id, attempt in held:
             if task_id not in kept and (task_id, attempt) in self._running:
                 log.warning("an attempt has lost its lease and is stopped", task=task_id, attempt=attempt)
-                self._running[task_id, attempt].job.cancel()
+                self._cancel(self._running[task_id, attempt])
+
+    def _cancel(self, running: _Running) -> None:
+        running.job.cancel()
 
     async def _carry_out(self, task: Task, seconds: int) -> None:
         outcome = await self._outcome(task, seconds)

@@ -16,6 +16,7 @@ from actors.quota.actor import Quota
 from actors.task.messages import InterruptTask, Task
 from actors.task.outcomes import Outcomes
 from actors.task.task_type import TaskTypes
+from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task import queue
 from storage.task.queue import Backlog
@@ -44,11 +45,23 @@ class Sweeper:
         await self._for_each(partial(self._expired_leases, now), self._end_lease)
         while await self._db.write(lambda connection: queue.resume(connection, now, BATCH)) == BATCH:
             pass
-        backlogs = await self._db.read(queue.backlogs)
-        for name in backlogs:
+        for name in await self._db.read(queue.backlogs):
             before = now - self._outcomes.limits(name).waiting_hours * HOUR
             await self._for_each(partial(self._waiting_since, name, before), self._fail_unstarted)
-        self._export(backlogs, now)
+        self._export(await self._db.read(queue.backlogs), now)
+
+    async def next_due(self, after: int) -> int | None:
+        """Return the earliest time later than `after` at which a sweep has something to do (epoch milliseconds)."""
+
+        def read(connection: Connection) -> int | None:
+            ends = [queue.next_end(connection, after)]
+            for name in queue.backlogs(connection):
+                limit = self._outcomes.limits(name).waiting_hours * HOUR
+                first = queue.next_waiting_from(connection, name, after - limit)
+                ends.append(None if first is None else first + limit)
+            return min((end for end in ends if end is not None), default=None)
+
+        return await self._db.read(read)
 
     async def _expired_leases(self, now: int, skip: int) -> Sequence[Task]:
         return await self._db.read(lambda connection: queue.expired_leases(connection, now, BATCH, skip))

@@ -7,8 +7,8 @@ and the documentation of the API take what they need from there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,13 @@ class TypeLimits(Section):
     attempts: int = Field(5, ge=1, le=100)
 
 
+class FailureText(NamedTuple):
+    """What a user is told about a failure."""
+
+    chinese: str
+    english: str
+
+
 @dataclass(frozen=True, slots=True)
 class TaskType:
     """One type of task.
@@ -45,7 +52,8 @@ class TaskType:
     `work` carries out one attempt in this process and returns the keys of the results, in their order; None leaves the
     type to external workers. It calls `Attempt.stage_done` after each of the `stages` except the last, which ends when
     it returns. With `can_be_stopped`, an attempt may be cancelled at any time without harm. `cost` is the default, in
-    generations; `limits` is the class of the type's settings, whose defaults a type may change.
+    generations; `limits` is the class of the type's settings, whose defaults a type may change. `failures` has the text
+    for each reason with which `work` refuses a task.
 
     `work` raises `TaskRefused` when the task cannot succeed, `Busy` when it should be tried later at no cost, and
     OSError or TimeoutError when another attempt may succeed.
@@ -58,6 +66,7 @@ class TaskType:
     can_be_stopped: bool = False
     cost: int = 1
     limits: type[TypeLimits] = TypeLimits
+    failures: Mapping[str, FailureText] = field(default_factory=dict)
 
     def parse(self, params: Mapping[str, object]) -> dict[str, Any]:
         """Return the parameters with their defaults, as they are stored. Raises BadParameter."""

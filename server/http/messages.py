@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic_core import ErrorDetails
 
+from actors.task.task_type import FailureText
 from server.http.language import Text
 
 _PROBLEMS = {
@@ -16,6 +19,7 @@ _PROBLEMS = {
     "idempotency_key": Text("应为 1 到 255 个可见 ASCII 字符", "must be 1 to 255 printable ASCII characters"),
     "report_status": Text("应为 processing、success 或 failed", "must be processing, success or failed"),
     "report_results": Text("成功的任务至少需要一个结果地址", "a successful task needs at least one result URL"),
+    "clock_limit": Text("时钟总共最多可以向前移动 100 年", "the clock can be moved by 100 years in total"),
     "extension": Text("仅支持 JPG、JPEG、PNG 图片", "Only JPG, JPEG and PNG pictures are supported"),
     "not_jpeg_or_png": Text("该文件不是 JPEG 或 PNG 图片", "The file is not a JPEG or PNG picture"),
     "truncated": Text("图片不完整，请重新上传", "The picture is incomplete; upload it again"),
@@ -26,29 +30,6 @@ _PROBLEMS = {
 }
 
 _TASK_FAILURES = {
-    "no_garment": Text(
-        "没有在图片中找到衣物，请换一张背景简洁的图片",
-        "No garment was found in the picture; try a photo with a plain background",
-    ),
-    "fills_frame": Text(
-        "衣物占满了画面，请拍摄完整衣物并在四周留白",
-        "The garment fills the picture; photograph the whole garment and leave some space around it",
-    ),
-    "scattered": Text(
-        "画面中的物体过于零散，请只拍摄一件衣物",
-        "The picture shows too many separate objects; photograph only one garment",
-    ),
-    "unclear_edge": Text(
-        "衣物与背景颜色过于接近，请换一个对比明显的背景",
-        "The garment and the background have similar colours; use a background with more contrast",
-    ),
-    "unreadable": Text("图片无法读取，请重新上传", "The picture cannot be read; upload it again"),
-    "time_limit": Text("图片处理超时，请换一张较小的图片", "Processing the picture took too long; try a smaller one"),
-    "memory_limit": Text(
-        "图片过大，处理时内存不足，请换一张较小的图片",
-        "The picture is too large and needs too much memory; try a smaller one",
-    ),
-    "crashed": Text("图片处理失败，请换一张图片", "The picture could not be processed; try another one"),
     "input_missing": Text("找不到上传的图片，请重新上传", "The uploaded picture was not found; upload it again"),
     "interrupted": Text("处理多次中断，请稍后重试", "Processing was interrupted too often; try again later"),
     "abandoned": Text(
@@ -105,8 +86,10 @@ def problem_text(key: str, english: bool, **facts: str | int) -> str:
     return text.render(english, **facts)
 
 
-def task_failure_text(reason: str, english: bool) -> str:
-    """Say why a task failed. The text of an external worker, which is not a known key, is returned unchanged."""
+def task_failure_text(reason: str, failures: Mapping[str, FailureText], english: bool) -> str:
+    """Say why a task failed; `failures` are the texts of its type. A text of an external worker is returned unchanged."""
+    if reason in failures:
+        return failures[reason].english if english else failures[reason].chinese
     return _TASK_FAILURES[reason].render(english) if reason in _TASK_FAILURES else reason
 
 

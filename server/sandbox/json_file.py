@@ -19,5 +19,15 @@ def write_json_file(path: Path, content: object) -> None:
             file.flush()
             os.fsync(file.fileno())
         incomplete.replace(path)
+        _sync_folder(path.parent)
     except OSError as fault:
         raise ServiceUnavailable(service="sandbox", retry_after=5) from fault
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name of a file durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

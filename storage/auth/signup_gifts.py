@@ -34,3 +34,11 @@ def due(connection: Connection, limit: int) -> list[str]:
     """Return the ids of users whose gift is not granted yet."""
     rows = connection.execute("SELECT user_id FROM signup_gifts WHERE granted_at IS NULL LIMIT ?", (limit,))
     return [user_id for (user_id,) in rows]
+
+
+def next_due(connection: Connection, after: int) -> int | None:
+    """Return when the first gift after `after` was promised that is not granted yet, None without one."""
+    row = connection.execute(
+        "SELECT MIN(created_at) FROM signup_gifts WHERE granted_at IS NULL AND created_at > ?", (after,)
+    ).fetchone()
+    return None if row[0] is None else int(row[0])

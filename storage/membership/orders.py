@@ -129,6 +129,14 @@ def pending(connection: Connection, after: str, limit: int) -> list[Order]:
     return [_order(row) for row in rows]
 
 
+def next_end(connection: Connection, after: int) -> int | None:
+    """Return the earliest time later than `after` at which a pending order runs out, None without one."""
+    row = connection.execute(
+        "SELECT MIN(expires_at) FROM orders WHERE status = 'pending' AND expires_at > ?", (after,)
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def win_paid(connection: Connection, paid: Sequence[PaidOrder], now: int) -> set[PaidOrder]:
     """Move pending orders to paid. Return those that this call moved. A payment transaction pays for one order only."""
     won = set()

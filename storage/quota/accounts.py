@@ -51,3 +51,11 @@ def expired(connection: Connection, now: int, limit: int) -> list[str]:
         (now, limit),
     )
     return [user_id for (user_id,) in rows]
+
+
+def next_end(connection: Connection, after: int) -> int | None:
+    """Return the earliest end of a membership later than `after`, None without one. Closed memberships have no end."""
+    row = connection.execute(
+        "SELECT expires_at FROM accounts WHERE expires_at > 0 AND expires_at > ? ORDER BY expires_at LIMIT 1", (after,)
+    ).fetchone()
+    return int(row[0]) if row else None

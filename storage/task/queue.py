@@ -145,8 +145,28 @@ def turns(connection: Connection, type: str) -> Turns:
     return Turns(min((first for _, first, _ in rows), default=0), {user: last for user, _, last in rows})
 
 
-def next_due(connection: Connection) -> int | None:
-    """Return when the next lease expires or the next postponed task resumes (epoch milliseconds), None for never."""
-    leases = connection.execute("SELECT MIN(lease_until) FROM tasks WHERE lease_until IS NOT NULL").fetchone()
-    postponed = connection.execute("SELECT MIN(resume_at) FROM tasks WHERE resume_at IS NOT NULL").fetchone()
-    return min((at for (at,) in (leases, postponed) if at is not None), default=None)
+def next_end(connection: Connection, after: int) -> int | None:
+    """Return when, later than `after`, the next lease expires or the next postponed task resumes."""
+    (lease,) = connection.execute("SELECT MIN(lease_until) FROM tasks WHERE lease_until > ?", (after,)).fetchone()
+    (resume,) = connection.execute("SELECT MIN(resume_at) FROM tasks WHERE resume_at > ?", (after,)).fetchone()
+    return min((end for end in (lease, resume) if end is not None), default=None)
+
+
+def next_waiting_from(connection: Connection, type: str, after: int) -> int | None:
+    """Return when, later than `after`, the first of a type's tasks that nobody holds began to wait."""
+    (first,) = connection.execute(
+        """
+        SELECT MIN(waiting_from) FROM tasks
+        WHERE completed_at IS NULL AND holder IS NULL AND type = ? AND waiting_from > ?
+        """,
+        (type, after),
+    ).fetchone()
+    return int(first) if first is not None else None
+
+
+def count_claimable(connection: Connection, types: Sequence[str]) -> int:
+    """Return how many tasks of these types can be claimed. It reads them all."""
+    (count,) = connection.execute(
+        f"SELECT COUNT(*) FROM tasks WHERE waiting = 1 AND type IN ({', '.join('?' * len(types))})", types
+    ).fetchone()
+    return int(count)

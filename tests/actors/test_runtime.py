@@ -11,6 +11,7 @@ import pytest
 from actors.errors import BadParameter, Overloaded
 from actors.message import Message
 from actors.runtime import Actor, Ping
+from actors.schedule import GetNextDue
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +268,120 @@ async def test_a_forwarded_message_has_the_capacity_and_the_errors_of_its_destin
         await front.ask(AsText(1))
     with pytest.raises(Overloaded):
         front.check_capacity(AsText)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Message[None]):
+    pass
+
+
+class Repeater(Doubler):
+    """Does three things periodically: `Crash`, which fails, and `Slow` and `Tick`, which start jobs.
+
+    The job of `Slow` is the reply to its message. The jobs of `Tick`, which wait for `finish`, are not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.ended = 0, 0
+        self.finish = asyncio.Event()
+        self.on(Tick, self._tick)
+        for message in (Crash(), Slow(), Tick()):
+            self.every(3600, message)
+
+    async def _tick(self, _: Tick) -> None:
+        self.begun += 1
+        self.start_job(self._finish_tick())
+
+    async def _finish_tick(self) -> None:
+        await self.finish.wait()
+        self.ended += 1
+
+
+@pytest.fixture
+async def repeater() -> AsyncIterator[Repeater]:
+    actor = Repeater()
+    actor.start(periodic=False)
+    yield actor
+    await actor.stop()
+
+
+async def let_turns_pass(actor: Actor) -> None:
+    """Return after more turns than `run_periodic` takes while no job runs."""
+    for _ in range(10):
+        await actor.ask(Ping())
+
+
+async def test_periodic_work_ends_with_its_jobs_and_a_failure_stops_nothing(
+    repeater: Repeater, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = asyncio.create_task(repeater.run_periodic())
+    repeater.release.set()
+    await let_turns_pass(repeater)
+    assert (repeater.begun, running.done()) == (1, False)
+    repeater.finish.set()
+    await running
+    assert repeater.ended == 1
+    assert "Crash" in caplog.text
+
+
+async def test_periodic_work_begins_when_the_jobs_that_run_already_have_ended(repeater: Repeater) -> None:
+    await repeater.ask(Tick())
+    repeater.release.set()
+    running = asyncio.create_task(repeater.run_periodic())
+    await let_turns_pass(repeater)
+    assert repeater.begun == 1
+    repeater.finish.set()
+    await running
+    assert (repeater.begun, repeater.ended) == (2, 2)
+
+
+async def test_a_stopped_actor_refuses_periodic_work(repeater: Repeater) -> None:
+    await repeater.stop()
+    with pytest.raises(Overloaded):
+        await repeater.run_periodic()
+
+
+async def test_an_actor_without_rows_that_need_work_has_no_next_time(doubler: Doubler) -> None:
+    assert await doubler.ask(GetNextDue()) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Message[None]):
+    pass
+
+
+class Chain(Actor):
+    """Does `Tick` periodically. It sends a `Store`, whose handler waits for `release` and then starts a job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy, self.release, self.ended = asyncio.Event(), asyncio.Event(), False
+        self.on(Tick, self._tick)
+        self.on(Store, self._start)
+        self.every(3600, Tick())
+
+    async def _tick(self, _: Tick) -> None:
+        self.tell(Store())
+
+    async def _start(self, _: Store) -> None:
+        self.busy.set()
+        await self.release.wait()
+        self.start_job(self._end())
+
+    async def _end(self) -> None:
+        self.ended = True
+
+
+async def test_periodic_work_includes_the_jobs_of_messages_that_it_sent() -> None:
+    chain = Chain()
+    chain.start(periodic=False)
+    running = asyncio.create_task(chain.run_periodic())
+    await chain.busy.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    chain.release.set()
+    await running
+    assert chain.ended
+    await chain.stop()

@@ -224,6 +224,8 @@ def _task_fields(
         "inputImageUrl": signed_url(picture),
         "params": json.loads(params),
         "resultUrls": [signed_url(key) for key in json.loads(results)],
+        "picturesUntil": None,
+        "picturesMessage": None,
         "errorMessage": error,
         "progress": progress,
         "createdAt": created,

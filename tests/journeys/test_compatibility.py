@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.settings.load import load
+from storage.engine.database import Database
 from tests.support.former_version import (
     FIXTURE,
     Exchange,
@@ -83,6 +84,7 @@ async def _entries(server: LocalServer, user: ApiUser) -> Any:
 
 async def test_verify_finds_no_violations(tmp_path: Path) -> None:
     restore(tmp_path / "data")
+    await (await Database.open(tmp_path / "data")).close()  # this migrates it, as the first start does
     status, out, err = await run_darkroom("verify", "--data", "data", cwd=tmp_path)
     assert (status, err) == (0, "")
     assert re.findall("[0-9]+", out) == re.findall("[0-9]+", FACTS["verified"]), "the numbers of checked rows"

@@ -56,8 +56,9 @@ async def test_an_upload_on_a_full_disk_fails_without_blaming_the_picture(tmp_pa
         api = Api(server.base, http)
         user = await api.new_user()
         ticket = (await api.get("/api/media/sts?fileName=a.png", user=user)).data
-        limit_file_size(server, (data / "darkroom.sqlite3-wal").stat().st_size)
-        padded = shirt() + bytes(900_000)
+        log_size = (data / "darkroom.sqlite3-wal").stat().st_size
+        limit_file_size(server, log_size)
+        padded = shirt() + bytes(log_size)
         assert (await api.put(ticket["uploadUrl"], raw=padded)).refusal == (503, 9003)
         assert list((data / "pictures" / "incoming").iterdir()) == []
         assert (await api.get("/health")).status == 200

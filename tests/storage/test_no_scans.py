@@ -23,13 +23,14 @@ from actors.membership.messages import GetMembershipStatus, Reconcile
 from actors.quota.commands import Adjust, Refund
 from actors.quota.messages import ExpireDueMemberships, GrantDueGifts
 from actors.retention import Purge
+from actors.schedule import GetNextDue
 from actors.task.administration import Selected
 from actors.task.external_workers import EXTERNAL_LEASE
 from actors.task.messages import CreateTask, GetTask, Sweep
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
 from storage.engine.migrate import migrate
 from storage.quota.adjustments import Adjustment
-from storage.task import records
+from storage.task import queue, records
 from storage.task.tasks import FailedTask
 from storage.totals import overview
 from tests.server.operator.execution import execute_on
@@ -39,21 +40,16 @@ from tests.support.uploads import store_picture
 
 STORAGE = Path(__file__).parent.parent.parent / "storage"
 EXCLUDED = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # not for data
-BOUNDED = {"totals", "heartbeat", "signing_keys"}  # do not grow
-BOUNDED |= {"requested", "page", "unfinished"}  # are defined in a statement
+EXCLUDED.add("task.former_pictures")  # reads all tasks once, after the first start of a new version
+BOUNDED = {"totals", "heartbeat", "signing_keys", "unrecorded_pictures"}  # do not grow
+BOUNDED |= {"requested", "page", "change", "report", "held", "picture", "unfinished"}  # are defined in a statement
 # Partial indexes whose rows are unfinished work, or few by their nature. They may be scanned.
 OPEN_WORK = {"tasks_waiting", "tasks_unclaimed", "tasks_postponed", "tasks_leased"}
 OPEN_WORK |= {"orders_pending", "signup_gifts_due", "users_admins"}
 # Indexes by time, for expiry and purging. They may be searched for a range, because it holds only what is due.
 RANGES = OPEN_WORK | {"accounts_to_expire", "idempotency_refused", "order_keys_refused"}
-RANGES |= {
-    "pictures_by_end",
-    "sends_by_time",
-    "codes_by_end",
-    "login_failures_by_time",
-    "sessions_by_end",
-    "sessions_ended",
-}
+RANGES |= {"sends_by_time", "codes_by_end", "login_failures_by_time", "sessions_by_end", "sessions_ended"}
+RANGES |= {"pictures_by_end"}
 # This reads one row, at the end of the primary key. Its plan looks like that of a MAX over a column without an index.
 LAST_ROW = "SELECT MAX(id) FROM ledger"
 # These read a number of rows that is fixed, at the end of an index.
@@ -67,11 +63,9 @@ REQUIRED_INDEXES = [
         "tasks_retries",
         "tasks_postponed",
         "pictures_by_end",
-        "sessions_alive",
-        "sessions_ended",
-        "users_admins",
         "signup_gifts_due",
     ),
+    *("sessions_alive", "sessions_ended", "users_admins"),
 ]
 
 # Matches a scan of a table ("SCAN tasks USING INDEX tasks_by_user", but not of VALUES) and a search without an equality
@@ -129,6 +123,7 @@ async def run_every_statement(folder: Path) -> None:
         await every_repair(server)
         await every_task_command(server)
         await server.system._db.read(overview)
+        await server.system._due_work().next_at(after=0)
 
 
 async def every_login(server: LocalServer) -> None:
@@ -212,6 +207,11 @@ async def every_repair(server: LocalServer) -> None:
     assert (await server.call("DELETE", f"/api/task/{tasks[0]}", user=member)).status == 200
     await server.system._quota.ask(Adjust(Adjustment(new_id(), member.id, "a gift", 0), 1))
     assert (await server.post("/api/membership/purchase", {"channel": "wx"}, user=member)).status == 200
+    await server.system._db.write(lambda connection: queue.renew_leases(connection, [(tasks[2], 1), ("x", 1)], 0))
+    await server.system._db.read(lambda connection: queue.count_claimable(connection, ["basic_clean", "other"]))
+    await server.create_task(member, image_url)
+    await server.system._tasks.ask(GetNextDue())
+    await server.system._tasks.ask(GetNextDue(server.clock.now()))
     server.clock.advance(seconds=EXTERNAL_LEASE / 1000, days=60)
     for repair, actor in ((Sweep(), server.system._tasks), (ExpireDueMemberships(), server.system._quota)):
         await actor.ask(repair)

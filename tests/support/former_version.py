@@ -128,7 +128,12 @@ class Mask:
 
 
 def without_new_fields(current: Any, former: Any) -> Any:
-    """Return the current content without the fields of objects that the former version did not have."""
+    """Return the current content without the fields that the former version did not have.
+
+    A response of the former version without data may have data now.
+    """
+    if isinstance(current, dict) and former is None:
+        return None
     if isinstance(current, dict) and isinstance(former, dict):
         return {name: without_new_fields(value, former[name]) for name, value in current.items() if name in former}
     if isinstance(current, list) and isinstance(former, list) and len(current) == len(former):

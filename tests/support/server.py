@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from actors.task.registry import TASK_TYPES
+from actors.task.task_type import TaskTypes
 from server.http.runner import ProductionRunner
 from server.settings.model import Settings
 from server.system import System
@@ -130,6 +132,9 @@ class Api:
         assert response.status == 200, response.content
         return str(target["inputImageUrl"])
 
+    async def delete(self, path: str, *, user: ApiUser | None = None, **options: Any) -> ApiResponse:
+        return await self.call("DELETE", path, user=user, **options)
+
     async def create_task(self, user: ApiUser, image_url: str, **params: str) -> Any:
         body = {"type": "basic_clean", "inputImageUrl": image_url, "params": params}
         return (await self.post("/api/task/create", body, user=user)).data
@@ -175,13 +180,18 @@ def make_settings(data: Path, **sections: Any) -> Settings:
 
 @asynccontextmanager
 async def running_server(
-    data: Path, clock: ManualClock | None = None, *, port: int = 0, **sections: Any
+    data: Path,
+    clock: ManualClock | None = None,
+    *,
+    port: int = 0,
+    task_types: TaskTypes = TASK_TYPES,
+    **sections: Any,
 ) -> AsyncIterator[LocalServer]:
     """Run a server on `port` of the loopback interface, by default a free one, and stop it at the end."""
     clock = clock or ManualClock()
     with socket.create_server(("127.0.0.1", port)) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        system = await System.start(make_settings(data, **sections), base, clock)
+        system = await System.start(make_settings(data, **sections), base, clock, task_types)
         app = system.app()
         runner = ProductionRunner(app, shutdown_seconds=1)
         await runner.setup()

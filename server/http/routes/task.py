@@ -23,6 +23,7 @@ from actors.task.messages import (
     TaskStatus,
     TaskTerms,
 )
+from actors.task.task_type import TaskTypes
 from server.http.body import MAX_OFFSET, Body, Line, Query, QueryInteger, ResultUrl, parse_body, read_bytes
 from server.http.idempotency import idempotency_key
 from server.http.language import Text
@@ -75,8 +76,11 @@ class TaskWire(TypedDict):
 
 
 class TaskRoutes:
-    def __init__(self, tasks: Tasks, store: ObjectStore, clock: Clock, worker_signature: WorkerSignature) -> None:
-        self._tasks, self._store, self._clock, self._worker_signature = tasks, store, clock, worker_signature
+    def __init__(
+        self, tasks: Tasks, types: TaskTypes, store: ObjectStore, clock: Clock, worker_signature: WorkerSignature
+    ) -> None:
+        self._tasks, self._types, self._store, self._clock = tasks, types, store, clock
+        self._worker_signature = worker_signature
 
     def routes(self) -> list[AnyRoute]:
         check_capacity = self._tasks.check_capacity
@@ -92,7 +96,7 @@ class TaskRoutes:
             Route(
                 "GET", "/api/task/list", self._list, query=ListQuery, check_capacity=partial(check_capacity, ListTasks)
             ),
-            Route("GET", "/api/task/types", self._types, Access.PUBLIC),
+            Route("GET", "/api/task/types", self._list_types, Access.PUBLIC),
             Route(
                 "GET", "/api/task/{taskId:(?!create$)[^/]+}", self._get, check_capacity=partial(check_capacity, GetTask)
             ),
@@ -101,7 +105,7 @@ class TaskRoutes:
             Route("PUT", "/api/task/{taskId}/status", self._report, Access.PUBLIC),
         ]
 
-    async def _types(self, call: Call[NoBody, NoQuery]) -> Success:
+    async def _list_types(self, call: Call[NoBody, NoQuery]) -> Success:
         return Success([_terms_wire(terms) for terms in await self._tasks.ask(GetTypes())])
 
     async def _create(self, call: Call[CreateBody, NoQuery]) -> Success:
@@ -170,12 +174,15 @@ class TaskRoutes:
             "resultUrls": [] if expired else [self._result_url(result) for result in task.results],
             "picturesUntil": iso(task.pictures_until),
             "picturesMessage": PICTURES_EXPIRED.render(english) if expired else None,
-            "errorMessage": None if task.error is None else task_failure_text(task.error, english),
+            "errorMessage": None if task.error is None else self._failure_text(task.type, task.error, english),
             "progress": 100 if task.status in _FINAL else task.progress,
             "createdAt": iso(task.created_at),
             "updatedAt": iso(task.updated_at),
             "completedAt": iso(task.completed_at),
         }
+
+    def _failure_text(self, type: str, reason: str, english: bool) -> str:
+        return task_failure_text(reason, self._types[type].failures if type in self._types else {}, english)
 
     def _result_url(self, result: str) -> str:
         return result if result.startswith(("http://", "https://")) else self._store.sign_download(result)

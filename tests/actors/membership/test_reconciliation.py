@@ -22,6 +22,7 @@ from actors.ports import Channel, Invoice, PaymentForm
 from actors.quota.actor import Quota
 from actors.quota.messages import GetBalance
 from actors.retention import Purge
+from actors.schedule import GetNextDue
 from server.sandbox.gateway import SandboxGateway
 from server.sandbox.trades import Trades
 from storage.auth import users
@@ -184,3 +185,16 @@ async def test_refusals_are_purged_after_a_day_and_orders_never(env: Environment
         await env.membership.ask(Purge())
         assert await env.db.read(lambda c: c.execute("SELECT COUNT(*) FROM order_keys").fetchone()) == (rows,)
     assert await env.membership.ask(KEYED) == placed
+
+
+async def test_the_next_time_is_the_earliest_end_of_a_pending_order(env: Environment) -> None:
+    assert await env.membership.ask(GetNextDue()) is None
+    paid = await env.place_order()
+    env.clock.advance(seconds=60)
+    pending_until = env.clock.time + 30 * 60_000
+    await env.place_order()
+    assert await env.membership.ask(GetNextDue()) == pending_until - 60_000
+    assert await env.membership.ask(GetNextDue(pending_until - 60_000)) == pending_until
+    await env.trades.pay(paid, env.clock.now())
+    await env.reconcile_until(OrderStatus.PAID, paid)
+    assert await env.membership.ask(GetNextDue()) == pending_until

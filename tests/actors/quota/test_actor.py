@@ -11,14 +11,16 @@ import pytest
 
 from actors.errors import NotMember
 from actors.ids import new_id
-from actors.quota.actor import Quota
+from actors.quota.actor import EXPIRE_BATCH, Quota
 from actors.quota.commands import Adjust, Charge, Expire, Refund
 from actors.quota.messages import Balance, ExpireDueMemberships, GetBalance, GetLedger
-from storage.auth import users
+from actors.schedule import GetNextDue
+from storage.auth import signup_gifts, users
 from storage.auth.users import User
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.quota import accounts
+from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
 from storage.task import queue, tasks, transitions
 from storage.task.tasks import FailedTask, NewTask, Task, TaskStatus
@@ -142,3 +144,25 @@ async def test_only_ended_memberships_are_closed(db: Database, quota: Quota) -> 
         "v": (5, now + 1),
     }
     assert [e.amount for e in (await quota.ask(GetLedger("u", 5))).entries] == [-100, 100]
+
+
+async def test_all_memberships_that_end_at_the_same_time_are_closed_together(db: Database, quota: Quota) -> None:
+    names = [f"member {n}" for n in range(2 * EXPIRE_BATCH)]
+
+    def add_members(connection: Connection) -> None:
+        for name in names:
+            users.add(connection, User(name, name, 0))
+        accounts.save(connection, [Account(name, expires_at=2) for name in names])
+
+    await db.write(add_members)
+    assert await quota.ask(GetNextDue()) == 2
+    await quota.ask(ExpireDueMemberships())
+    assert await quota.ask(GetNextDue()) is None
+
+
+async def test_the_next_time_is_that_of_the_earliest_end_or_gift(db: Database, quota: Quota) -> None:
+    await db.write(set_expiry("u", 5000))
+    await db.write(lambda connection: signup_gifts.add(connection, "v", 10, now=3000))
+    assert [await quota.ask(GetNextDue(after)) for after in (0, 2999, 3000, 4999, 5000)] == [
+        *(3000, 3000, 5000, 5000, None),
+    ]

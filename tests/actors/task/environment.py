@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,10 @@ async def environment(folder: Path, workers: int, **settings: int) -> AsyncItera
     store.prepare()
     (folder / "work").mkdir(exist_ok=True)
     quota = Quota(db, clock)
-    task_settings = TaskSettings(workers=workers, **settings)  # type: ignore[arg-type]
+    task_settings = TaskSettings(workers=workers, **settings)
     actor = Tasks(db, clock, quota, store, NoPictures(), task_settings, folder / "work", task_types(work.run))
-    await db.write(lambda c: [users.add(c, User(id, f"phone of {id}", 0)) for id in (USER, OTHER)])
+    for user_id in (USER, OTHER):
+        await db.write(partial(users.add, user=User(user_id, f"phone of {user_id}", 0)))
     await actor.recover()
     quota.start()
     actor.start()

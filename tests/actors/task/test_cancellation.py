@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from actors.errors import NotAllowed, TaskFinished, TaskHeld, TaskNotFound, TaskUnfinished, TooManyCancellations
+from actors.message import Message
 from actors.quota.commands import Adjust
 from actors.task.attempt import Busy
 from actors.task.cancellation import CANCELLATIONS_PER_MINUTE
@@ -74,8 +76,8 @@ async def test_of_many_cancellations_and_reports_of_a_task_one_wins(env_without_
     env = env_without_workers
     task_id = await env.create("stoppable")
     success = ReportStatus(task_id, TaskStatus.SUCCESS, ["https://outside.test/a.png"])
-    messages = [CancelTask(USER, task_id), success] * 10
-    outcomes = await asyncio.gather(*map(env.tasks.ask, messages), return_exceptions=True)  # type: ignore[arg-type]
+    messages: list[Message[Any]] = [CancelTask(USER, task_id), success] * 10
+    outcomes = await asyncio.gather(*map(env.tasks.ask, messages), return_exceptions=True)
     assert len([outcome for outcome in outcomes if not isinstance(outcome, TaskFinished)]) == 1
     final = await env.load(task_id)
     assert await env.remaining() == (10 if final.status is TaskStatus.FAILED else 9)
@@ -98,10 +100,12 @@ async def test_cancellations_are_limited_because_each_leaves_rows(env_without_wo
 async def test_only_the_owner_can_cancel_and_delete(env_without_workers: Environment) -> None:
     env = env_without_workers
     task_id = await env.create()
-    for message in (CancelTask(OTHER, task_id), DeleteTask(OTHER, task_id)):
+    foreign: tuple[Message[Any], ...] = (CancelTask(OTHER, task_id), DeleteTask(OTHER, task_id))
+    unknown: tuple[Message[Any], ...] = (CancelTask(USER, "0" * 32), DeleteTask(USER, "0" * 32))
+    for message in foreign:
         with pytest.raises(NotAllowed):
             await env.tasks.ask(message)
-    for message in (CancelTask(USER, "0" * 32), DeleteTask(USER, "0" * 32)):
+    for message in unknown:
         with pytest.raises(TaskNotFound):
             await env.tasks.ask(message)
 
@@ -114,7 +118,12 @@ async def test_a_deleted_task_is_gone_for_everybody(env: Environment) -> None:
     await env.tasks.ask(DeleteTask(USER, deleted))
     page = await env.tasks.ask(ListTasks(TaskFilter(USER), 10, 0))
     assert ([task.id for task in page.tasks], page.total) == ([kept], 1)
-    for message in (DeleteTask(USER, deleted), CancelTask(USER, deleted), ReportStatus(deleted, TaskStatus.FAILED)):
+    messages: tuple[Message[Any], ...] = (
+        DeleteTask(USER, deleted),
+        CancelTask(USER, deleted),
+        ReportStatus(deleted, TaskStatus.FAILED),
+    )
+    for message in messages:
         with pytest.raises(TaskNotFound):
             await env.tasks.ask(message)
     with pytest.raises(TaskNotFound):

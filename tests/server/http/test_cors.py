@@ -68,7 +68,7 @@ async def test_a_frontend_may_send_every_header_and_method_of_the_api(production
     response = await production.call("OPTIONS", CREATE, headers={"Origin": ORIGIN, **PREFLIGHT})
     headers = {name.strip().lower() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
     assert headers == {"authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"}
-    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST, PUT"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST, PUT, DELETE"
     assert response.headers["Access-Control-Max-Age"] == "600"
 
 

@@ -161,3 +161,38 @@ async def test_results_in_our_own_store_get_a_new_signed_address_at_each_read(se
     (url,) = (await server.get(f"/api/task/{task}", user=member)).data["resultUrls"]
     assert url != own
     assert ((await server.get(own)).refusal, (await server.get(url)).status) == ((403, 4003), 200)
+
+
+async def test_a_worker_that_carries_its_attempt_reports_progress_and_keeps_the_task(server: LocalServer) -> None:
+    member, task = await task_of(server)
+    first = await report(server, task, {"status": "processing"})
+    assert first.data == {"attempt": 1}
+    for progress, shown in ((40, 40), (20, 40), (90, 90), (100, 99)):
+        content = {"status": "processing", "attempt": 1, "progress": progress}
+        assert (await report(server, task, content)).data == {"attempt": 1}
+        assert (await server.get(f"/api/task/{task}", user=member)).data["progress"] == shown
+    assert (await report(server, task, {**SUCCESS, "attempt": 1})).data == {"attempt": 1}
+    assert (await server.get(f"/api/task/{task}", user=member)).data["progress"] == 100
+
+
+async def test_a_report_with_an_outdated_attempt_is_refused_and_changes_nothing(server: LocalServer) -> None:
+    member, task = await task_of(server)
+    assert (await report(server, task, {"status": "processing"})).data == {"attempt": 1}
+    assert (await report(server, task, {"status": "processing"})).data == {"attempt": 2}
+    before = (await server.get(f"/api/task/{task}", user=member)).data
+    for late in ({"status": "processing", "progress": 80}, SUCCESS, {"status": "failed"}):
+        for attempt in (1, 3):
+            assert (await report(server, task, {**late, "attempt": attempt})).refusal == (409, 4009)
+    after = (await server.get(f"/api/task/{task}", user=member)).data
+    assert {**after, "inputImageUrl": ""} == {**before, "inputImageUrl": ""}
+    assert await server.remaining(member) == 99
+    assert (await report(server, task, {**SUCCESS, "attempt": 2})).status == 200
+
+
+@pytest.mark.parametrize("field", ["attempt", "progress"])
+async def test_invalid_numbers_in_a_report_are_refused(server: LocalServer, field: str) -> None:
+    _, task = await task_of(server)
+    values: list[object] = [-1, 1.5, "1", True, 2**64, 101 if field == "progress" else 0, [], {}]
+    for value in values:
+        content = {"status": "processing", field: value}
+        assert (await report(server, task, content)).refusal == (400, 4001), value

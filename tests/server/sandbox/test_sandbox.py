@@ -18,6 +18,7 @@ CALLS = [
         ("POST", "/sandbox/cashier/" + "0" * 32),
         ("GET", "/sandbox"),
         ("GET", "/sandbox/clock"),
+        ("POST", "/sandbox/clock"),
         ("PUT", "/sandbox/faults"),
     ),
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from actors.task.attempts import Attempts
 from storage.engine.connection import Connection
 from storage.task import transitions
 from storage.task.tasks import FailedTask
@@ -40,20 +41,21 @@ def setting_failure() -> Iterator[None]:
 
 @contextmanager
 def ignoring_lost_leases() -> Iterator[None]:
-    """Let a worker end a task although it has lost the lease."""
+    """Let a worker go on after it has lost the lease of its task, and end the task."""
     original = transitions.win_success
 
     def win_success(c: Connection, task_id: str, results: Sequence[str], attempt: object, now: int, until: int) -> bool:
         return original(c, task_id, results, None, now, until)
 
-    with patch.object(transitions, "win_success", win_success):
+    with patch.object(transitions, "win_success", win_success), patch.object(Attempts, "_cancel", lambda *_: None):
         yield
 
 
 def _set(connection: Connection, task_id: str, state: str, error: str | None, now: int) -> bool:
     changed = connection.execute(
         """
-        UPDATE tasks SET status = ?, error = coalesce(?, error), waiting = 0, holder = NULL, lease_until = NULL,
+        UPDATE tasks SET status = ?, error = coalesce(?, error), waiting = 0, resume_at = NULL, holder = NULL,
+            lease_until = NULL,
             updated_at = ?, completed_at = ?
         WHERE id = ?
         """,
