@@ -76,7 +76,7 @@ class Tasks(Actor):
         cancellation = Cancellation(
             self, db, clock, quota, types, outcomes, turns, self._attempts.stop, self._purge_pictures
         )
-        Administration(self, db, clock, quota, cancellation)
+        Administration(self, db, clock, quota, types, cancellation)
         retries = Retries(db, clock, quota, store, types, inputs, turns, self._wake)
         self.forward(RetryTask, retries.retry, quota, ChargeOperator)
         self.forward(CreateTask, self._creation.create, quota, Charge)

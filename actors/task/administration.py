@@ -18,6 +18,7 @@ from actors.quota.messages import GetEntriesOf, LedgerEntry
 from actors.runtime import Actor
 from actors.task.cancellation import Cancellation
 from actors.task.messages import Task
+from actors.task.task_type import TaskType, TaskTypes
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task import records, transitions
@@ -48,13 +49,14 @@ class SelectTasks(Message[SelectedTasks]):
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that is known of a task.
+    """Everything that is known of a task. `type` is None when it is no longer in the registry.
 
     `history` has the transitions after its creation, and `entries` the ledger entries that it explains, each with the
     reason if it is an adjustment. `retries` are the ids of the tasks that retry this one. All have the oldest first.
     """
 
     record: TaskRecord
+    type: TaskType | None
     history: Sequence[Transition]
     entries: Sequence[tuple[LedgerEntry, str | None]]
     retries: Sequence[str]
@@ -88,8 +90,16 @@ class EndTask(Message[Task]):
 class Administration:
     """Handles the messages of this module for the task actor."""
 
-    def __init__(self, actor: Actor, db: Database, clock: Clock, quota: Quota, cancellation: Cancellation) -> None:
-        self._db, self._clock, self._quota, self._cancellation = db, clock, quota, cancellation
+    def __init__(
+        self,
+        actor: Actor,
+        db: Database,
+        clock: Clock,
+        quota: Quota,
+        types: TaskTypes,
+        cancellation: Cancellation,
+    ) -> None:
+        self._db, self._clock, self._quota, self._types, self._cancellation = db, clock, quota, types, cancellation
         actor.on(SelectTasks, self._select)
         actor.on(GetStory, self._story)
         actor.on(CancelForUser, self._cancel)
@@ -109,7 +119,8 @@ class Administration:
         record, history, retries = await self._db.read(read)
         if record is None:
             raise TaskNotFound
-        return Story(record, history, await self._quota.ask(GetEntriesOf(query.task_id)), retries)
+        entries = await self._quota.ask(GetEntriesOf(query.task_id))
+        return Story(record, self._types.get(record.task.type), history, entries, retries)
 
     async def _cancel(self, command: CancelForUser) -> Task:
         task = await self._cancellation.cancel(await self._find(command.task_id))

@@ -70,6 +70,9 @@ class OperatorSocket:
             return {"done": await run_command(self._actors, request), "json": request.as_json}
         except OperatorFailed as fault:
             return {"failed": str(fault)}
+        except Exception:
+            log.exception("a command of the operator failed", command=request.command)
+            return {"failed": "the command failed by an error of this program; the server's log has the details"}
 
 
 async def send_to_server(folder: Path, request: OperatorRequest) -> str | None:

@@ -25,7 +25,8 @@ def tell(story: Story, phone: str) -> Report:
 
 def _summary(story: Story, phone: str) -> str:
     task = story.record.task
-    failure = "" if task.error is None else f": {task_failure_text(task.error, english=True)}"
+    failures = story.type.failures if story.type is not None else {}
+    failure = "" if task.error is None else f": {task_failure_text(task.error, failures, english=True)}"
     rows = [
         ("user", f"{phone} ({task.user_id})"),
         ("type", f"{task.type} {json.dumps(task.params, ensure_ascii=False)}"),

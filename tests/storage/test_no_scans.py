@@ -56,16 +56,8 @@ LAST_ROW = "SELECT MAX(id) FROM ledger"
 LAST_ROWS = frozenset(records.NEWEST.values())
 REQUIRED_INDEXES = [
     *("accounts_to_expire", "orders_by_user", "orders_pending", "sends_by_time", "refresh_tokens_by_session"),
-    *(
-        "tasks_leased",
-        "tasks_waiting",
-        "tasks_unclaimed",
-        "tasks_retries",
-        "tasks_postponed",
-        "pictures_by_end",
-        "signup_gifts_due",
-    ),
-    *("sessions_alive", "sessions_ended", "users_admins"),
+    *("tasks_leased", "tasks_waiting", "tasks_unclaimed", "tasks_postponed", "pictures_by_end", "signup_gifts_due"),
+    *("sessions_alive", "sessions_ended", "users_admins", "tasks_retries"),
 ]
 
 # Matches a scan of a table ("SCAN tasks USING INDEX tasks_by_user", but not of VALUES) and a search without an equality

@@ -201,6 +201,8 @@ async def test_the_workers_carry_out_a_retry(tmp_path: Path) -> None:
         assert (await server.wait_until_finished(user, failed))["status"] == "failed"  # the upload is no picture
         retried = await facts_on(server.data, "tasks retry", task=failed, reason="a test")
         assert (await server.wait_until_finished(user, retried["id"]))["status"] == "failed"
+        shown = await execute_on(server.data, "tasks show", task=failed)
+        assert "failed: The picture cannot be read; upload it again" in shown
 
 
 async def test_a_user_whose_membership_has_ended_can_get_a_retry(tmp_path: Path) -> None:
