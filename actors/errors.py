@@ -120,6 +120,10 @@ class TaskUnfinished(DomainError):
     """The task has not reached a final state yet. Facts: `status`."""
 
 
+class TaskNotFailed(DomainError):
+    """Only a failed task can be retried. Facts: `status`."""
+
+
 class LeaseLost(DomainError):
     """The attempt is not the current one: another worker has taken the task over. Facts: `attempt`."""
 

@@ -43,6 +43,7 @@ from server.http.routes.metrics import MetricRoutes
 from server.http.routes.quota import QuotaRoutes
 from server.http.routes.task import TaskRoutes
 from server.http.worker_signature import WorkerSignature
+from server.operator.command import Actors
 from server.operator.socket import OperatorSocket
 from server.sandbox.clock import ClockUnreadable
 from server.sandbox.sandbox import Sandbox
@@ -96,7 +97,7 @@ class System:
             self._work_folder,
             task_types,
         )
-        self._operator = OperatorSocket(settings.data, self._auth)
+        self._operator = OperatorSocket(settings.data, Actors(self._auth, self._tasks))
         self._loops: list[asyncio.Task[None]] = []
 
     @classmethod

@@ -5,7 +5,7 @@ A new call needs a message and a handler here, and a route in server/http/routes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,6 +28,13 @@ class GetUserByPhone(Message[User]):
     """Return the user with a canonical phone. Raises UserNotFound."""
 
     phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetPhones(Message[Mapping[str, str]]):
+    """Return the phones of users, by user id."""
+
+    user_ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Administration:
     def __init__(self, actor: Actor, db: Database, sessions: Sessions, keys: SigningKeys) -> None:
         self._db, self._sessions, self._keys = db, sessions, keys
         actor.on(GetUserByPhone, self._find_user)
+        actor.on(GetPhones, self._get_phones)
         actor.on(SetRole, self._set_role)
         actor.on(ListAdmins, self._list_admins)
         actor.on(Ban, self._ban)
@@ -87,6 +95,9 @@ class Administration:
         if user is None:
             raise UserNotFound
         return user
+
+    async def _get_phones(self, query: GetPhones) -> Mapping[str, str]:
+        return await self._db.fetch(lambda connection: users.phones(connection, query.user_ids))
 
     async def _set_role(self, command: SetRole) -> None:
         if not await self._db.write(lambda connection: users.set_role(connection, command.user_id, command.role)):

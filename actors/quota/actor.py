@@ -15,7 +15,16 @@ from actors.errors import CommitFailed, StorageError
 from actors.ports import Clock
 from actors.quota.batch_state import Settlement, StoredState
 from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Refund
-from actors.quota.messages import Balance, ExpireDueMemberships, GetBalance, GetLedger, GrantDueGifts, LedgerPage
+from actors.quota.messages import (
+    Balance,
+    ExpireDueMemberships,
+    GetBalance,
+    GetEntriesOf,
+    GetLedger,
+    GrantDueGifts,
+    LedgerEntry,
+    LedgerPage,
+)
 from actors.quota.settlement import settle
 from actors.retention import purge_periodically, purge_refusals
 from actors.runtime import Actor
@@ -50,6 +59,7 @@ class Quota(Actor):
         self.on_batch((Charge, ChargeOperator, Refund, Grant, Expire, Adjust, Gift), self._execute_batch)
         self.on_batch((GetBalance,), self._get_balances)
         self.on(GetLedger, self._get_ledger)
+        self.on(GetEntriesOf, self._get_entries_of)
         self.on(ExpireDueMemberships, self._expire_due)
         self.on(GrantDueGifts, self._grant_due_gifts)
         self.on(GetNextDue, self._get_next_due)
@@ -87,6 +97,9 @@ class Quota(Actor):
         entries = await self._db.read(lambda c: ledger.page(c, query.user_id, query.before, query.limit + 1))
         page = entries[: query.limit]
         return LedgerPage(page, page[-1].id if len(entries) > query.limit else None)
+
+    async def _get_entries_of(self, query: GetEntriesOf) -> Sequence[tuple[LedgerEntry, str | None]]:
+        return await self._db.fetch(lambda connection: ledger.entries_of(connection, query.reference))
 
     async def _expire_due(self, message: ExpireDueMemberships) -> object:
         now = self._clock.now()

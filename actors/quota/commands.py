@@ -46,11 +46,14 @@ class Charge(Message[Receipt]):
 
 @dataclass(frozen=True, slots=True)
 class ChargeOperator(Message[Receipt]):
-    """Create a task that an operator pays for: an adjustment of `amount` generations, and the charge of the task."""
+    """Create a task that the operator pays for, by an adjustment of `amount` generations with this `reason`.
+
+    The adjustment has the id of the task, so that its ledger entry shows what it has paid for.
+    """
 
     task: NewTask
     amount: int
-    adjustment: Adjustment
+    reason: str
 
     @property
     def user_id(self) -> str:

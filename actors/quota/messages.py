@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.message import Message
+from storage.quota.ledger import EntryKind as EntryKind
 from storage.quota.ledger import LedgerEntry as LedgerEntry
 
 
@@ -40,6 +41,13 @@ class GetLedger(Message[LedgerPage]):
     user_id: str
     limit: int
     before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetEntriesOf(Message[Sequence[tuple[LedgerEntry, str | None]]]):
+    """Return the entries that a record explains, the oldest first, each with the reason if it is an adjustment."""
+
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)

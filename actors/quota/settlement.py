@@ -14,6 +14,7 @@ from actors.errors import DomainError, IdempotencyKeyReused, NotMember, QuotaIns
 from actors.idempotency import IdempotencyKey
 from actors.quota.batch_state import BatchState, Settlement, StoredState
 from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Outcome, Receipt, Refund
+from storage.quota.adjustments import Adjustment
 from storage.quota.idempotency import StoredAnswer
 from storage.quota.ledger import EntryKind
 
@@ -72,9 +73,10 @@ def _charge_once(state: BatchState, command: Charge) -> Receipt | DomainError:
 
 
 def _charge_operator(state: BatchState, command: ChargeOperator) -> Outcome:
-    state.result.adjustments.append(command.adjustment)
-    state.post(command.user_id, EntryKind.ADJUST, command.amount, command.adjustment.id)
-    return _charge_once(state, Charge(command.task, command.amount))
+    task = command.task
+    state.result.adjustments.append(Adjustment(task.id, task.user_id, command.reason, task.created_at))
+    state.post(task.user_id, EntryKind.ADJUST, command.amount, task.id)
+    return _charge_once(state, Charge(task, command.amount))
 
 
 def _refund(state: BatchState, command: Refund) -> Outcome:

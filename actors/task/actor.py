@@ -13,11 +13,12 @@ from pathlib import Path
 from actors.errors import DomainError, Overloaded
 from actors.ports import Clock, ObjectStore, PictureWorkers
 from actors.quota.actor import Quota
-from actors.quota.commands import Charge
+from actors.quota.commands import Charge, ChargeOperator
 from actors.retention import Purge
 from actors.runtime import Actor
 from actors.schedule import GetNextDue
 from actors.single_job import SingleJob
+from actors.task.administration import Administration
 from actors.task.attempts import Attempts
 from actors.task.cancellation import Cancellation, check_owner
 from actors.task.creation import Creation
@@ -38,6 +39,7 @@ from actors.task.messages import (
 from actors.task.outcomes import Outcomes
 from actors.task.picture_cleanup import PictureCleanup
 from actors.task.registry import TASK_TYPES
+from actors.task.retry import Retries, RetryTask
 from actors.task.settings import TaskSettings
 from actors.task.sweeper import SWEEP_SECONDS, Sweeper
 from actors.task.task_type import TaskTypes
@@ -69,9 +71,13 @@ class Tasks(Actor):
         self._sweeper = Sweeper(db, clock, quota, types, outcomes)
         ExternalWorkers(self, db, clock, quota, outcomes, self._attempts.stop)
         PictureCleanup(self, db, clock, store, settings, inputs)
-        Cancellation(
-            self, db, clock, quota, types, outcomes, self._creation.turns, self._attempts.stop, self._purge_pictures
+        turns = self._creation.turns
+        cancellation = Cancellation(
+            self, db, clock, quota, types, outcomes, turns, self._attempts.stop, self._purge_pictures
         )
+        Administration(self, db, clock, quota, types, cancellation)
+        retries = Retries(db, clock, quota, store, types, inputs, turns, self._wake)
+        self.forward(RetryTask, retries.retry, quota, ChargeOperator)
         self.forward(CreateTask, self._creation.create, quota, Charge)
         self.on(GetTypes, self._get_types)
         self.on_batch((GetTask,), self._get)
@@ -84,6 +90,10 @@ class Tasks(Actor):
         """End the leases of the former process, which has ended. To be called once, before `start`."""
         now = self._clock.now()
         await self._db.write(lambda connection: queue.end_own_leases(connection, now))
+        await self.restore_turns()
+
+    async def restore_turns(self) -> None:
+        """Continue with the turns of the tasks that are waiting, as `recover` does."""
         await self._db.read(self._creation.restore_turns)
 
     def drain(self) -> None:

@@ -61,9 +61,16 @@ class Cancellation:
             raise
 
     async def cancel(self, task: Task) -> Task:
-        """Fail and refund a task, and return it. Raises TaskFinished, TaskHeld."""
+        """Cancel a task if it is not held or can be stopped, and return it. Raises TaskFinished, TaskHeld."""
         can_be_stopped = task.type in self._types and self._types[task.type].can_be_stopped
-        receipt = await self._quota.ask(self._outcomes.refund(task, "cancelled", only_unheld=not can_be_stopped))
+        return await self.end(task, "cancelled", only_unheld=not can_be_stopped)
+
+    async def end(self, task: Task, reason: str, *, only_unheld: bool = False) -> Task:
+        """Fail and refund a task, stop its attempt in this process, and return it.
+
+        Raises TaskFinished, and with `only_unheld` TaskHeld.
+        """
+        receipt = await self._quota.ask(self._outcomes.refund(task, reason, only_unheld=only_unheld))
         current = (await self._db.read(lambda connection: tasks.load(connection, [task.id]))).get(task.id, task)
         if receipt is None:
             raise TaskFinished(status=current.status) if current.status in FINAL else TaskHeld

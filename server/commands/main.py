@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from actors.task.settings import TaskSettings
 from server.commands.operator import FILE, FOLDER, command_groups
 from server.settings.load import LoadedSettings, effective, load
 from server.settings.model import Settings
@@ -109,10 +110,18 @@ def _fail(message: str, status: int = 1) -> NoReturn:
 
 
 def _find_folder(config: Path | None, data: Path | None) -> Path:
-    return data or _load(config, {}, generate=False).settings.data
+    return _find_data(config, data)[0]
 
 
-for _group in command_groups(_find_folder, _fail):
+def _find_data(config: Path | None, data: Path | None) -> tuple[Path, TaskSettings]:
+    """Return the data folder and the settings of its tasks, which are the defaults when the settings are not read."""
+    if data is not None:
+        return data, TaskSettings()
+    settings = _load(config, {}, generate=False).settings
+    return settings.data, settings.tasks
+
+
+for _group in command_groups(_find_data, _fail):
     main.add_command(_group)
 
 if __name__ == "__main__":

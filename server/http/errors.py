@@ -158,6 +158,11 @@ _SPECS: dict[type[Exception], ErrorSpec] = {
             "The task has not ended ({status}); wait until it ends, or cancel it first",
         ),
     ),
+    errors.TaskNotFailed: ErrorSpec(
+        4009,
+        409,
+        Text("只有失败的任务可以重试（{status}）", "Only a failed task can be retried ({status})"),
+    ),
     errors.LeaseLost: ErrorSpec(
         4009,
         409,

@@ -1,98 +1,68 @@
-"""The commands of an operator: what each one does and reports.
+"""All commands of the operator, and how one of them is run.
 
-A new command is an entry of COMMANDS; `darkroom` makes its command line from it (server/commands/operator.py).
+A new command is an entry of the commands of its group; `darkroom` makes its command line from it
+(server/commands/operator.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from actors.auth.actor import Auth
-from actors.auth.administration import Ban, GetUserByPhone, ListAdmins, Role, RotateKeys, SetRole, Unban, Unlock
-from actors.errors import CommitFailed, DomainError, PhoneInvalid, StorageError, UserNotFound
-from actors.phones import canonical
+from pydantic import ValidationError
+
+from actors.errors import CommitFailed, DomainError, StorageError
 from server.http.errors import failure_of
+from server.operator.command import Actors, Arguments, OperatorCommand, OperatorFailed
+from server.operator.tasks import TASK_COMMANDS
+from server.operator.users import USER_COMMANDS
 
-
-class OperatorFailed(Exception):
-    """The command could not be executed. The message says why."""
+COMMANDS: Mapping[str, OperatorCommand] = {**USER_COMMANDS, **TASK_COMMANDS}
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorCommand:
-    """A command of the operator.
+class OperatorRequest:
+    """A request to run a command, with its arguments as they came from the command line. `as_json` selects the output.
 
-    `run` gets the auth actor and a canonical phone, "" for commands without one; it returns the command's output.
+    An argument that was not given is left out.
     """
 
-    help: str
-    run: Callable[[Auth, str], Awaitable[str]]
-    takes_phone: bool = True
+    command: str
+    arguments: Mapping[str, object]
+    as_json: bool = False
 
 
-async def run_command(auth: Auth, name: str, phone: str = "") -> str:
-    """Run one of COMMANDS and return its output. Raises OperatorFailed."""
-    if name not in COMMANDS:
-        raise OperatorFailed(f"this server does not know the command {name!r}; it may be older than this program")
+def check_request(request: OperatorRequest) -> None:
+    """Check the arguments of a request. Raises OperatorFailed."""
+    _parse(request)
+
+
+async def run_command(actors: Actors, request: OperatorRequest) -> str:
+    """Run a command and return its output. Raises OperatorFailed."""
+    arguments = _parse(request)
     try:
-        return await COMMANDS[name].run(auth, canonical(phone) if phone else "")
-    except PhoneInvalid:
-        raise OperatorFailed(f"{phone} is not a mainland China mobile number, such as 13800138000") from None
-    except UserNotFound:
-        raise OperatorFailed(f"no user has logged in with {phone} yet") from None
-    except (DomainError, StorageError, CommitFailed) as fault:
+        report = await COMMANDS[request.command].run(actors, arguments)
+    except CommitFailed as fault:
+        raise OperatorFailed("it is unknown whether the command was carried out; look before you repeat it") from fault
+    except (DomainError, StorageError) as fault:
         raise OperatorFailed(failure_of(fault, english=True).message) from fault
+    return json.dumps(report.facts, ensure_ascii=False, indent=2) if request.as_json else report.text
 
 
-async def _user_id(auth: Auth, phone: str) -> str:
-    return (await auth.ask(GetUserByPhone(phone))).id
-
-
-async def _grant_admin(auth: Auth, phone: str) -> str:
-    await auth.ask(SetRole(await _user_id(auth, phone), Role.ADMIN))
-    return f"{phone} is an admin now"
-
-
-async def _revoke_admin(auth: Auth, phone: str) -> str:
-    await auth.ask(SetRole(await _user_id(auth, phone), Role.USER))
-    return f"{phone} is not an admin any more"
-
-
-async def _list_admins(auth: Auth, _: str) -> str:
-    return "\n".join(f"{admin.phone}  {admin.id}" for admin in await auth.ask(ListAdmins()))
-
-
-async def _ban(auth: Auth, phone: str) -> str:
-    ended = await auth.ask(Ban(await _user_id(auth, phone)))
-    return f"{phone} is banned; sessions ended: {ended}"
-
-
-async def _unban(auth: Auth, phone: str) -> str:
-    await auth.ask(Unban(await _user_id(auth, phone)))
-    return f"{phone} can log in again"
-
-
-async def _unlock(auth: Auth, phone: str) -> str:
-    had_failures = await auth.ask(Unlock(phone))
-    return f"{phone} can try codes again" if had_failures else f"{phone} has no wrong codes"
-
-
-async def _rotate_keys(auth: Auth, _: str) -> str:
-    key_id = await auth.ask(RotateKeys())
-    return f"new access tokens are signed with key {key_id}"
-
-
-COMMANDS: Mapping[str, OperatorCommand] = {
-    "admin grant": OperatorCommand("Give admin rights to the user with this phone.", _grant_admin),
-    "admin revoke": OperatorCommand("Remove admin rights.", _revoke_admin),
-    "admin list": OperatorCommand("List the admins: phone and id.", _list_admins, takes_phone=False),
-    "user ban": OperatorCommand("Close an account: its sessions end and its user cannot log in.", _ban),
-    "user unban": OperatorCommand("Open a closed account again.", _unban),
-    "user unlock": OperatorCommand("Reset the count of wrong codes, which locks a phone when it is too high.", _unlock),
-    "keys rotate": OperatorCommand(
-        "Sign new access tokens with a new key. Older tokens stay valid until they expire.",
-        _rotate_keys,
-        takes_phone=False,
-    ),
-}
+def _parse(request: OperatorRequest) -> Arguments:
+    """Parse the arguments of a command. Raises OperatorFailed for the first that is wrong."""
+    if request.command not in COMMANDS:
+        raise OperatorFailed(
+            f"this server does not know the command {request.command!r}; it may be older than this program"
+        )
+    try:
+        return COMMANDS[request.command].arguments.model_validate(request.arguments)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+        if error["type"] == "value_error":
+            raise OperatorFailed(str(error["ctx"]["error"])) from None
+        name = ".".join(map(str, error["loc"]))
+        if error["type"] == "extra_forbidden":
+            raise OperatorFailed(f"this server does not know the argument {name!r} of the command") from None
+        raise OperatorFailed(f"the argument {name!r} is not valid: {error['msg']}") from None

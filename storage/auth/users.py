@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from storage.engine.batch import placeholders
 from storage.engine.connection import Connection
 
 _COLUMNS = "id, phone, created_at, role, banned_at"
@@ -29,6 +30,11 @@ class User:
 
 def find(connection: Connection, user_id: str) -> User | None:
     return _user(connection.execute(f"SELECT {_COLUMNS} FROM users WHERE id = ?", (user_id,)).fetchone())
+
+
+def phones(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Return the phones of users, by user id."""
+    return dict(connection.execute(f"SELECT id, phone FROM users WHERE id IN {placeholders(1, len(ids))}", ids))
 
 
 def find_by_phone(connection: Connection, phone: str) -> User | None:

@@ -2,6 +2,7 @@
 -- `turn` is its place in the queue of its type. `waiting_from` is when it began to wait: at its creation, and again
 -- after each interruption, but not when it was only postponed. `progress` is in per cent and never decreases.
 -- `transitions` counts its rows in task_transitions. A deleted task stays as a row, because the ledger refers to it.
+-- `retry_of` is the failed task that the operator retried with this one.
 ALTER TABLE tasks ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN waiting_from INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN resume_at INTEGER CHECK (resume_at IS NULL OR (waiting = 0 AND holder IS NULL));
@@ -9,6 +10,7 @@ ALTER TABLE tasks ADD COLUMN progress INTEGER NOT NULL DEFAULT 0 CHECK (progress
 ALTER TABLE tasks ADD COLUMN transitions INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN pictures_until INTEGER;
 ALTER TABLE tasks ADD COLUMN deleted_at INTEGER CHECK (deleted_at IS NULL OR completed_at IS NOT NULL);
+ALTER TABLE tasks ADD COLUMN retry_of TEXT REFERENCES tasks (id);
 UPDATE tasks SET waiting_from = created_at WHERE status IN ('pending', 'processing');
 UPDATE tasks SET progress = 50 WHERE status = 'processing';  -- what the former version reported
 
@@ -19,6 +21,7 @@ CREATE INDEX tasks_waiting ON tasks (type, turn, id) WHERE waiting = 1;
 CREATE INDEX tasks_unclaimed ON tasks (type, waiting_from) WHERE completed_at IS NULL AND holder IS NULL;
 CREATE INDEX tasks_postponed ON tasks (resume_at) WHERE resume_at IS NOT NULL;
 CREATE INDEX tasks_failed ON tasks (id) WHERE status = 'failed';
+CREATE INDEX tasks_retries ON tasks (retry_of) WHERE retry_of IS NOT NULL;
 
 -- The history of each task: every transition after its creation. `attempt` is that of the lease that began or ended.
 CREATE TABLE task_transitions (

@@ -68,6 +68,19 @@ def amounts(connection: Connection, kind: EntryKind, references: Collection[str]
     return dict(rows.fetchall())
 
 
+def entries_of(connection: Connection, reference: str) -> list[tuple[LedgerEntry, str | None]]:
+    """Return the entries that a record explains, the oldest first, each with the reason if it is an adjustment."""
+    rows = connection.execute(
+        f"""
+        SELECT ledger.id, ledger.user_id, kind, amount, balance, reference, ledger.created_at, previous, reason
+        FROM ledger LEFT JOIN adjustments ON kind = 'adjust' AND adjustments.id = reference
+        WHERE kind IN {placeholders(1, len(EntryKind))} AND reference = ? ORDER BY ledger.id
+        """,
+        (*EntryKind, reference),
+    )
+    return [(LedgerEntry(row[0], row[1], EntryKind(row[2]), *row[3:8]), row[8]) for row in rows]
+
+
 def page(connection: Connection, user_id: str, before: int | None, limit: int) -> list[LedgerEntry]:
     """Return a user's entries, newest first, that are older than the entry `before`.
 

@@ -55,7 +55,10 @@ class Task:
 
 
 class NewTask(NamedTuple):
-    """A task to be created. It explains a charge. `turn` is its place in the queue of its type."""
+    """A task to be created. It explains a charge.
+
+    `turn` is its place in the queue of its type; `retry_of` is the failed task that the operator retries with it.
+    """
 
     id: str
     user_id: str
@@ -64,6 +67,7 @@ class NewTask(NamedTuple):
     params: dict[str, Any]
     created_at: int
     turn: int = 0
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,14 @@ def add(connection: Connection, tasks: Sequence[NewTask]) -> None:
     """Insert new tasks, which wait from now on."""
     if not tasks:
         return
-    columns = "id, user_id, type, status, input_key, params, turn, waiting_from, created_at, updated_at"
+    columns = "id, user_id, type, status, input_key, params, turn, retry_of, waiting_from, created_at, updated_at"
     connection.execute(
-        f"INSERT INTO tasks ({columns}) VALUES {placeholders(len(tasks), 10)}",
+        f"INSERT INTO tasks ({columns}) VALUES {placeholders(len(tasks), 11)}",
         [
             value
             for t in tasks
             for value in (
-                *(t.id, t.user_id, t.type, "pending", t.input_key, json.dumps(t.params), t.turn),
+                *(t.id, t.user_id, t.type, "pending", t.input_key, json.dumps(t.params), t.turn, t.retry_of),
                 *(t.created_at, t.created_at, t.created_at),
             )
         ],

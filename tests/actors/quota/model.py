@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from actors.errors import DomainError, MissingReference
 from actors.quota.batch_state import expiry_reference
-from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Receipt, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Receipt, Refund
 
 DAY = 24 * 60 * 60 * 1000  # milliseconds
 
@@ -49,6 +49,8 @@ class QuotaModel:
         match command:
             case Charge():
                 return self._charge(command)
+            case ChargeOperator():
+                return self._charge_operator(command)
             case Refund():
                 return self._refund(command, now)
             case Grant():
@@ -84,6 +86,16 @@ class QuotaModel:
         if self.ends[user]:
             return ("QuotaInsufficient", charge.amount, balance)
         return ("NotMember",)
+
+    def _charge_operator(self, charge: ChargeOperator) -> Result:
+        user, task = charge.user_id, charge.task
+        if user not in self.users:
+            return (MissingReference.__name__,)
+        self.adjusted.add(task.id)
+        self.tasks[task.id] = ModelTask(user, charge.amount)
+        self._change(user, "adjust", charge.amount, task.id)
+        self._change(user, "charge", -charge.amount, task.id)
+        return ("Receipt", task.id, self.balance[user], task.created_at)
 
     def _refund(self, refund: Refund, now: int) -> Result:
         failed = refund.task

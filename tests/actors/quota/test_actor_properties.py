@@ -28,7 +28,7 @@ from actors.idempotency import IdempotencyKey
 from actors.ids import new_id
 from actors.message import Message
 from actors.quota.actor import Quota
-from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Refund
 from actors.quota.messages import ExpireDueMemberships, GetBalance, GrantDueGifts
 from actors.retention import Purge
 from storage.auth import signup_gifts, users
@@ -55,12 +55,13 @@ POSITIONS = st.integers(0, 7)  # the position of a task or order, counted from t
 KEYS = st.sampled_from([None, "k", "l", "m"])
 
 CHARGES = st.tuples(st.just("charge"), USERS, st.integers(1, 4), KEYS)
+OPERATOR_CHARGES = st.tuples(st.just("charge operator"), SENDERS, st.integers(1, 4))
 REFUNDS = st.tuples(st.just("refund"), POSITIONS, st.sampled_from(["any", "held", "stale"]))
 GRANTS = st.tuples(st.just("grant"), POSITIONS, st.sampled_from(["own", "own", "another", "shared"]))
 ADJUSTMENTS = st.tuples(st.just("adjust"), SENDERS, st.integers(-9, 20).filter(bool), st.integers(0, 5))
 EXPIRIES = st.tuples(st.just("expire"), USERS)
 GIFTS = st.tuples(st.just("gift"), SENDERS)
-REQUESTS = st.one_of(CHARGES, CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, EXPIRIES, GIFTS)
+REQUESTS = st.one_of(CHARGES, CHARGES, OPERATOR_CHARGES, REFUNDS, GRANTS, ADJUSTMENTS, EXPIRIES, GIFTS)
 
 
 class QuotaMachine(RuleBasedStateMachine):
@@ -219,6 +220,7 @@ class QuotaMachine(RuleBasedStateMachine):
         """Make a command; None when there is no task or order for it yet."""
         commands: dict[str, Callable[..., Command | None]] = {
             "charge": self._charge,
+            "charge operator": self._charge_operator,
             "refund": self._refund,
             "grant": self._grant,
             "adjust": lambda user, amount, number: Adjust(Adjustment(f"a {user}{number}", user, "", 0), amount),
@@ -231,6 +233,9 @@ class QuotaMachine(RuleBasedStateMachine):
         """Make a charge. The digest covers the amount, as the digest of a request does."""
         idempotency_key = IdempotencyKey(key, bytes([amount])) if key else None
         return Charge(NewTask(new_id(), user, "basic_clean", "input", {}, self.clock.now()), amount, idempotency_key)
+
+    def _charge_operator(self, user: str, amount: int) -> ChargeOperator:
+        return ChargeOperator(NewTask(new_id(), user, "basic_clean", "input", {}, self.clock.now()), amount, "because")
 
     def _refund(self, position: int, holder: str) -> Refund | None:
         if not self.model.tasks:

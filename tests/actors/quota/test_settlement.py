@@ -9,7 +9,7 @@ from actors.durations import DAY
 from actors.errors import IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota.batch_state import Settlement, StoredState, expiry_reference
-from actors.quota.commands import Adjust, Charge, Command, Expire, Grant, Receipt, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Grant, Receipt, Refund
 from actors.quota.settlement import settle
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota.accounts import Account
@@ -23,6 +23,10 @@ LATER = NOW + DAY
 
 def charge(task: str = "t1", user: str = "u", amount: int = 1, key: IdempotencyKey | None = None) -> Charge:
     return Charge(NewTask(task, user, "basic_clean", "input", {}, NOW), amount, key)
+
+
+def charge_operator(task: str = "t1", user: str = "u", amount: int = 3) -> ChargeOperator:
+    return ChargeOperator(NewTask(task, user, "basic_clean", "input", {}, NOW), amount, "because")
 
 
 def refund(task: str = "t1", user: str = "u") -> Refund:
@@ -99,6 +103,20 @@ def test_a_charge_without_balance_or_membership_is_refused_as_not_member() -> No
     result = settle_batch([charge()])
     assert isinstance(result.outcomes[0], NotMember)
     assert result.entries == [] and result.tasks == [] and result.accounts == {}
+
+
+def test_a_task_that_the_operator_pays_for_leaves_the_balance_as_it_was() -> None:
+    result = settle_batch([charge_operator()], member(2))
+    assert result.outcomes == [Receipt("t1", 2, NOW)]
+    assert changes(result) == [(EntryKind.ADJUST, 3, 5, "t1"), (EntryKind.CHARGE, -3, 2, "t1")]
+    assert [task.id for task in result.tasks] == ["t1"]
+    assert result.adjustments == [Adjustment("t1", "u", "because", NOW)]
+
+
+def test_the_operator_can_pay_for_a_user_whose_membership_has_ended() -> None:
+    result = settle_batch([charge_operator()], member(4, expires_at=NOW))
+    assert [kind for kind, *_ in changes(result)] == [EntryKind.EXPIRE, EntryKind.ADJUST, EntryKind.CHARGE]
+    assert result.accounts["u"].balance == 0 and [task.id for task in result.tasks] == ["t1"]
 
 
 def test_a_refund_returns_the_amount_that_was_charged() -> None:

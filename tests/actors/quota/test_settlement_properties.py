@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from actors.durations import DAY
 from actors.idempotency import IdempotencyKey
 from actors.quota.batch_state import Settlement, StoredState
-from actors.quota.commands import Adjust, Charge, Command, Expire, Gift, Grant, Refund
+from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Gift, Grant, Refund
 from actors.quota.settlement import settle
 from storage.membership.orders import Order, OrderStatus, PaidOrder
 from storage.quota.accounts import Account
 from storage.quota.adjustments import Adjustment
 from storage.quota.idempotency import StoredAnswer
+from storage.quota.ledger import EntryKind
 from storage.task.tasks import FailedTask, NewTask
 from tests.actors.quota.model import LedgerLine, ModelTask, QuotaModel, Result, to_model
 from tests.support.property_settings import examples
@@ -63,10 +64,12 @@ class StoredRows:
             newest[entry.user_id] = entry.id
         entry_ids = [entry.id for entry in result.entries]
         assert entry_ids == [*range(stored.next_entry, stored.next_entry + len(entry_ids))]
+        posted = [entry.reference for entry in result.entries if entry.kind is EntryKind.ADJUST]
         self.accounts |= result.accounts
         self.answers |= result.answers
         self.adjusted |= {adjustment.id for adjustment in result.adjustments}
         self.ledger += [(c.user_id, c.kind.value, c.amount, c.balance, c.reference) for c in result.entries]
+        assert [each.id for each in result.adjustments] == posted, "each adjustment is posted"
         charges = [line[4] for line in self.ledger[len(self.ledger) - len(result.entries) :] if line[1] == "charge"]
         assert [task.id for task in result.tasks] == charges, "each charge creates its task"
         return [to_model(outcome) for outcome in result.outcomes]
@@ -122,6 +125,10 @@ def charge(number: int, user: str, amount: int, key: str | None, variant: int) -
     return Charge(task, amount, IdempotencyKey(key, f"{amount} {variant}".encode()) if key else None)
 
 
+def charge_operator(number: int, user: str, amount: int) -> ChargeOperator:
+    return ChargeOperator(NewTask(f"new task {number}", user, "basic_clean", "input", {}, NOW), amount, "because")
+
+
 def refund(user: str, number: int, reason: str) -> Refund:
     return Refund(FailedTask(f"task {user}{number}", user, reason))
 
@@ -141,6 +148,7 @@ def adjust(user: str, number: int, amount: int) -> Adjust:
 
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(charge, st.integers(0, 2**64), USERS, st.integers(1, 4), st.sampled_from([None, "k", "l"]), NAMES),
+    st.builds(charge_operator, st.integers(0, 2**64), USERS, st.integers(1, 4)),
     st.builds(refund, USERS, NAMES, st.sampled_from(["late", "cancelled"])),
     st.builds(grant, USERS, NAMES, st.sampled_from(["own", "own", "shared"])),
     st.builds(adjust, USERS, NAMES, st.integers(-9, 9).filter(bool)),
@@ -155,7 +163,7 @@ TIMES = st.sampled_from([0, 0, 1, DAY, 2 * DAY])
 
 
 def has_unique_new_tasks(batches: Batches) -> bool:
-    ids = [command.task.id for _, batch in batches for command in batch if isinstance(command, Charge)]
+    ids = [command.task.id for _, batch in batches for command in batch if isinstance(command, Charge | ChargeOperator)]
     return len(ids) == len(set(ids))
 
 
@@ -208,13 +216,25 @@ def _settle_without_keys(stored: StoredState, batch: Sequence[Command]) -> Settl
     return settle(stored, [replace(c, key=None) if isinstance(c, Charge) else c for c in batch])
 
 
+def _settle_without_operator(stored: StoredState, batch: Sequence[Command]) -> Settlement:
+    """Lets the user pay for a task that the operator has to pay for."""
+    return settle(stored, [Charge(c.task, c.amount) if isinstance(c, ChargeOperator) else c for c in batch])
+
+
 def _settle_too_late(stored: StoredState, batch: Sequence[Command]) -> Settlement:
     """Ends a membership a millisecond too late."""
     return settle(replace(stored, now=stored.now - 1), batch)
 
 
 @pytest.mark.parametrize(
-    "mutant", [_settle_repeatedly, _settle_without_balance, _settle_without_keys, _settle_too_late]
+    "mutant",
+    [
+        _settle_repeatedly,
+        _settle_without_balance,
+        _settle_without_keys,
+        _settle_without_operator,
+        _settle_too_late,
+    ],
 )
 def test_the_model_detects_a_wrong_settlement(mutant: Settle) -> None:
     search = settings(examples(500), phases=[Phase.generate])  # no shrinking: any example will do

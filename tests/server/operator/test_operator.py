@@ -13,9 +13,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from server.operator.commands import OperatorFailed
-from server.operator.execute import execute
-from server.operator.socket import SOCKET
+from server.operator.command import OperatorFailed
+from server.operator.commands import OperatorRequest
+from server.operator.socket import SOCKET, send_to_server
+from tests.server.operator.execution import execute_on, failure_on
 from tests.support.process import run_darkroom, server_process
 from tests.support.server import Api
 
@@ -36,15 +37,13 @@ async def failing_command(cwd: Path, *words: str) -> str:
 
 
 async def execute_here(cwd: Path, *words: str) -> str:
-    """Execute a command in this process: what `darkroom` does, without the time that its start takes."""
+    """Execute a command on the folder `data` in `cwd`, whose path is short as an operator's usually is."""
     with chdir(cwd):
-        return await execute(Path("data"), " ".join(words[:2]), *words[2:])
+        return await execute_on(Path("data"), " ".join(words[:2]), **dict(zip(["phone"], words[2:], strict=False)))
 
 
 async def failure_here(cwd: Path, *words: str) -> str:
-    with pytest.raises(OperatorFailed) as caught:
-        await execute_here(cwd, *words)
-    return str(caught.value)
+    return await failure_on(cwd / "data", " ".join(words[:2]), **dict(zip(["phone"], words[2:], strict=False)))
 
 
 async def test_commands_take_effect_at_once_while_a_server_runs(tmp_path: Path) -> None:
@@ -157,6 +156,42 @@ async def test_the_socket_is_private_and_survives_invalid_requests(tmp_path: Pat
         assert await server.end(signal.SIGTERM) == 0
 
 
+async def test_both_ends_of_the_socket_understand_a_former_version(tmp_path: Path) -> None:
+    path = tmp_path / "data" / SOCKET
+    async with server_process(tmp_path / "data"):
+        with chdir(tmp_path):
+            path = Path("data") / SOCKET
+            listed = json.loads(await response_to(path, b'{"command": "admin list", "phone": ""}\n'))
+            assert listed["done"] == ""
+            banned = json.loads(await response_to(path, b'{"command": "user ban", "phone": "%s"}\n' % PHONE.encode()))
+            assert banned == {"failed": f"no user has logged in with {PHONE} yet"}
+            unnamed = json.loads(await response_to(path, b'{"command": "user ban", "phone": ""}\n'))
+            assert "'phone'" in unnamed["failed"]
+
+
+async def test_a_server_of_a_former_version_gets_the_phone_and_cannot_give_json(tmp_path: Path) -> None:
+    requests = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(json.loads(await reader.readline()))
+        writer.write(b'{"done": "an old server says so"}\n')
+        writer.close()
+
+    with chdir(tmp_path):
+        async with await asyncio.start_unix_server(answer, SOCKET):
+            request = OperatorRequest("user ban", {"phone": PHONE})
+            assert await send_to_server(Path(), request) == "an old server says so"
+            assert (requests[0]["command"], requests[0]["phone"]) == ("user ban", PHONE)
+            with pytest.raises(OperatorFailed, match="too old for --json; it says: an old server says so"):
+                await send_to_server(Path(), OperatorRequest("admin list", {}, as_json=True))
+
+
+async def test_a_server_names_an_argument_that_it_does_not_know(tmp_path: Path) -> None:
+    async with server_process(tmp_path / "data"):
+        with chdir(tmp_path), pytest.raises(OperatorFailed, match="does not know the argument 'since'"):
+            await send_to_server(Path("data"), OperatorRequest("tasks list", {"since": "2026"}))
+
+
 async def response_to(path: Path, line: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(path)
     try:
@@ -168,7 +203,13 @@ async def response_to(path: Path, line: bytes) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize("words", [("admin",), ("user",), ("keys",), ("admin", "grant"), ("keys", "rotate", PHONE)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("admin",), ("user",), ("keys",), ("tasks",)),
+        *(("admin", "grant"), ("keys", "rotate", PHONE), ("tasks", "show"), ("tasks", "retry", "some task")),
+    ],
+)
 async def test_an_incomplete_command_shows_its_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
     status, out, err = await run_darkroom(*words, cwd=tmp_path)
     assert status == 2 and "Usage: " in out + err
