@@ -48,7 +48,7 @@ class SelectTasks(Message[SelectedTasks]):
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class TaskDetails:
     """Everything that is known of a task. `type` is None when it is no longer in the registry.
 
     `history` has the transitions after its creation, and `entries` the ledger entries that it explains, each with the
@@ -63,8 +63,8 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class GetStory(Message[Story]):
-    """Return the story of a task, also of a deleted one. Raises TaskNotFound."""
+class GetTaskDetails(Message[TaskDetails]):
+    """Return the details of a task, also of a deleted one. Raises TaskNotFound."""
 
     task_id: str
 
@@ -101,7 +101,7 @@ class Administration:
     ) -> None:
         self._db, self._clock, self._quota, self._types, self._cancellation = db, clock, quota, types, cancellation
         actor.on(SelectTasks, self._select)
-        actor.on(GetStory, self._story)
+        actor.on(GetTaskDetails, self._details)
         actor.on(CancelForUser, self._cancel)
         actor.on(EndTask, self._end)
 
@@ -111,7 +111,7 @@ class Administration:
         tasks = await self._db.fetch(lambda connection: records.select(connection, one_more))
         return SelectedTasks(tasks[:limit], len(tasks) <= limit, self._clock.now())
 
-    async def _story(self, query: GetStory) -> Story:
+    async def _details(self, query: GetTaskDetails) -> TaskDetails:
         def read(connection: Connection) -> tuple[TaskRecord | None, list[Transition], list[str]]:
             history = transitions.history(connection, query.task_id)
             return records.find(connection, query.task_id), history, records.retries(connection, query.task_id)
@@ -120,7 +120,7 @@ class Administration:
         if record is None:
             raise TaskNotFound
         entries = await self._quota.ask(GetEntriesOf(query.task_id))
-        return Story(record, self._types.get(record.task.type), history, entries, retries)
+        return TaskDetails(record, self._types.get(record.task.type), history, entries, retries)
 
     async def _cancel(self, command: CancelForUser) -> Task:
         task = await self._cancellation.cancel(await self._find(command.task_id))

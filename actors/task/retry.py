@@ -74,7 +74,7 @@ class Retries:
         params = self._types.find(task.type).parse(task.params)
         cost = await self._charge_of(task)
         with self._inputs.needed(task.input_key):
-            if not await self._store.exists(task.input_key):
+            if self._inputs.is_being_deleted(task.input_key) or not await self._store.exists(task.input_key):
                 raise FileMissing
             turn = self._turns[task.type].take(task.user_id)
             new = NewTask(

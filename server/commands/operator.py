@@ -25,7 +25,7 @@ _GROUPS = {
     "admin": "Give or remove admin rights. Changes take effect at once, also while the server runs.",
     "user": "Close and open user accounts. Changes take effect at once, also while the server runs.",
     "keys": "Manage the keys that sign access tokens.",
-    "tasks": "List tasks, tell their stories, and fail, cancel or retry them, also while the server runs.",
+    "tasks": "List and show tasks, and fail, cancel or retry them, also while the server runs.",
 }
 
 FindData = Callable[[Path | None, Path | None], tuple[Path, TaskSettings]]

@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from actors.auth.administration import GetPhones
-from actors.task.administration import CancelForUser, EndTask, GetStory, Selected, Selection, SelectTasks
+from actors.task.administration import CancelForUser, EndTask, GetTaskDetails, Selected, Selection, SelectTasks
 from actors.task.messages import Task
 from actors.task.retry import Retried, RetryTask
 from server.http.body import Line
 from server.http.times import iso
 from server.operator.command import Actors, Arguments, OperatorCommand, Phone, Report
 from server.operator.refusals import refusals
-from server.operator.story import tell
+from server.operator.task_details import describe
 from server.operator.task_list import report_list
 from server.operator.users import find_user
 
@@ -62,9 +62,9 @@ async def _list(actors: Actors, arguments: ListArguments) -> Report:
 
 async def _show(actors: Actors, arguments: TaskArguments) -> Report:
     with refusals(arguments.task):
-        story = await actors.tasks.ask(GetStory(arguments.task))
-    user_id = story.record.task.user_id
-    return tell(story, (await actors.auth.ask(GetPhones([user_id])))[user_id])
+        details = await actors.tasks.ask(GetTaskDetails(arguments.task))
+    user_id = details.record.task.user_id
+    return describe(details, (await actors.auth.ask(GetPhones([user_id])))[user_id])
 
 
 async def _retry(actors: Actors, arguments: RetryArguments) -> Report:
@@ -108,7 +108,7 @@ def _ended(task: Task, result: str) -> Report:
 TASK_COMMANDS = {
     "tasks list": OperatorCommand("List tasks of all users, or of one.", ListArguments, _list),
     "tasks show": OperatorCommand(
-        "Show the whole story of a task. It has the state, each transition with its time, holder and reason, and the "
+        "Show everything that is known of a task: its state, each transition with its time, holder and reason, and its "
         "ledger entries. Deleted tasks are shown, too.",
         TaskArguments,
         _show,

@@ -47,7 +47,8 @@ async def serving(data: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) 
 async def test_the_responses_are_those_of_the_former_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The requests read, repeat idempotency keys, use tokens, the sandbox's inbox and its trades, and write new rows.
 
-    A response may have new fields; those of the former version keep their names and values.
+    A response may have new fields; those of the former version keep their names and values. One response is different
+    on purpose: pictures are deleted now, and a repeated key is answered after its picture was deleted.
     Afterwards the names in the rows and in the metrics are compared too.
     """
     dump = (FIXTURE / "database.sql").read_text("utf-8")
@@ -56,6 +57,9 @@ async def test_the_responses_are_those_of_the_former_version(tmp_path: Path, mon
         for recorded in read_fixture("exchanges.json"):
             exchange = Exchange(**recorded)
             response = mask.apply(await exchange.send(server, FACTS["tokens"]))
+            if (exchange.headers or {}).get("Idempotency-Key") == "task-gone":
+                assert (exchange.response["status"], response["status"]) == (404, 200)
+                continue
             response = without_new_fields(response, exchange.response)
             assert response == exchange.response, f"{exchange.caller}: {exchange.method} {exchange.path}"
         exported = exported_metrics((await server.get("/metrics")).raw.decode())

@@ -8,7 +8,7 @@ import pytest
 
 from actors.errors import FileMissing, TaskFinished
 from actors.retention import Purge
-from actors.task.administration import CancelForUser, EndTask, GetStory
+from actors.task.administration import CancelForUser, EndTask, GetTaskDetails
 from actors.task.attempt import TaskRefused
 from actors.task.attempts import RENEW_SECONDS
 from actors.task.messages import TaskStatus
@@ -72,7 +72,7 @@ async def test_many_retries_of_one_task_know_of_each_other(env_without_workers: 
     made = await asyncio.gather(*(env.tasks.ask(RetryTask(failed, "a test")) for _ in range(5)))
     ids = {retried.task_id for retried in made}
     assert any(ids == {retried.task_id, *retried.others} for retried in made)
-    assert set((await env.tasks.ask(GetStory(failed))).retries) == ids
+    assert set((await env.tasks.ask(GetTaskDetails(failed))).retries) == ids
     assert await env.remaining() == 10
 
 
@@ -93,7 +93,7 @@ async def test_a_retry_costs_what_the_failed_task_was_charged(env_without_worker
     with pytest.raises(TaskFinished):
         await env.tasks.ask(EndTask(failed, "once more"))
     retried = await env.tasks.ask(RetryTask(failed, "a test"))
-    entries = (await env.tasks.ask(GetStory(retried.task_id))).entries
+    entries = (await env.tasks.ask(GetTaskDetails(retried.task_id))).entries
     assert [(entry.kind.value, entry.amount, reason) for entry, reason in entries] == [
         *(("adjust", 1, f"retry of task {failed}: a test"), ("charge", -1, None))
     ]

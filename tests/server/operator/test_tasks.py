@@ -46,13 +46,13 @@ async def ids(server: LocalServer, **arguments: object) -> list[str]:
     return [task["id"] for task in await facts_on(server.data, "tasks list", **arguments)]
 
 
-async def story_with(server: LocalServer, task_id: str, kind: str) -> Any:
-    """Return the story of a task when it has a transition of this kind. Polls, because the history has no events."""
+async def details_with(server: LocalServer, task_id: str, kind: str) -> Any:
+    """Return the details of a task when it has a transition of this kind. Polls, because the history has no events."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
-            story = await facts_on(server.data, "tasks show", task=task_id)
-            if kind in [step["kind"] for step in story["history"]]:
-                return story
+            details = await facts_on(server.data, "tasks show", task=task_id)
+            if kind in [step["kind"] for step in details["history"]]:
+                return details
 
 
 async def test_the_list_has_unfinished_tasks_the_oldest_first_and_failed_ones_the_newest_first(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_the_list_has_unfinished_tasks_the_oldest_first_and_failed_ones_th
         assert [await ids(server, status=status, type="other") for status in ("open", "failed", "all")] == [[], [], []]
 
 
-async def test_a_deleted_task_is_in_no_list_but_keeps_its_story(tmp_path: Path) -> None:
+async def test_a_deleted_task_is_in_no_list_but_can_still_be_shown(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data", tasks=NO_WORKERS) as server:
         user = await server.new_member()
         url = await store_picture(server, user)
@@ -83,8 +83,8 @@ async def test_a_deleted_task_is_in_no_list_but_keeps_its_story(tmp_path: Path) 
         for user_only in ({}, {"user": user.phone}):
             assert await ids(server, status="failed", **user_only) == []
             assert await ids(server, status="all", **user_only) == [other]
-        story = await facts_on(server.data, "tasks show", task=task_id)
-        assert (story["status"], story["deletedAt"]) == ("failed", "2026-11-23T08:00:00.000Z")
+        details = await facts_on(server.data, "tasks show", task=task_id)
+        assert (details["status"], details["deletedAt"]) == ("failed", "2026-11-23T08:00:00.000Z")
         assert "deleted by its user at 2026-11-23 08:00:00" in await execute_on(server.data, "tasks show", task=task_id)
         assert "its input picture was deleted" in await failure_on(
             server.data, "tasks retry", task=task_id, reason="a test"
@@ -108,19 +108,19 @@ async def test_the_list_is_a_table_with_the_phone_the_holder_and_the_reason(tmp_
         assert failed.endswith("机器断网")
 
 
-async def test_a_story_has_each_attempt_with_its_holder_and_reason_and_the_money(tmp_path: Path) -> None:
+async def test_the_details_have_each_attempt_with_its_holder_and_reason_and_the_money(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data") as server:
         user = await server.new_member()
         shutil.rmtree(server.data / "work")  # so that the attempt of this server breaks off
         task_id = await new_task(server, user)
-        await story_with(server, task_id, "interrupted")
+        await details_with(server, task_id, "interrupted")
         server.clock.advance(seconds=1)
         assert await report(server, task_id, status="processing") == 200
         server.clock.advance(seconds=1)
         assert await report(server, task_id, status="failed", errorMessage="缺显存", attempt=2) == 200
-        story = await facts_on(server.data, "tasks show", task=task_id)
+        details = await facts_on(server.data, "tasks show", task=task_id)
         text = await execute_on(server.data, "tasks show", task=task_id)
-    claimed, interrupted, taken_over, failed = story["history"]
+    claimed, interrupted, taken_over, failed = details["history"]
     assert claimed | {"at": ""} == {"at": "", "kind": "claimed", "attempt": 1, "holder": "here", "reason": None}
     assert (interrupted["kind"], interrupted["attempt"], interrupted["holder"]) == ("interrupted", 1, "here")
     assert "FileNotFoundError" in interrupted["reason"]
@@ -130,10 +130,10 @@ async def test_a_story_has_each_attempt_with_its_holder_and_reason_and_the_money
     assert failed == {
         **{"at": "2026-11-23T08:00:02.000Z", "kind": "failed", "attempt": 2, "holder": "outside", "reason": "缺显存"}
     }
-    assert [(entry["kind"], entry["amount"], entry["balance"]) for entry in story["ledger"]] == [
+    assert [(entry["kind"], entry["amount"], entry["balance"]) for entry in details["ledger"]] == [
         *(("charge", -1, 99), ("refund", 1, 100))
     ]
-    assert (story["attempts"], story["interruptions"], story["phone"]) == (2, 1, user.phone)
+    assert (details["attempts"], details["interruptions"], details["phone"]) == (2, 1, user.phone)
     lines = [line.split() for line in text.splitlines()]
     assert ["2026-11-23", "08:00:02", "failed", "2", "outside", "缺显存"] in lines
     assert ["2026-11-23", "08:00:02", "refund", "+1", "100", "-"] in lines
@@ -177,8 +177,8 @@ async def test_a_retry_is_a_new_task_that_the_operator_pays_for(tmp_path: Path) 
         assert (new["status"], new["type"], new["params"]) == ("pending", old["type"], old["params"])
         assert new["inputImageUrl"] == old["inputImageUrl"]
         assert (await server.ledger(user))[3:] == [("adjust", 1, 101), ("charge", -1, 100)]
-        story = await facts_on(server.data, "tasks show", task=retried["id"])
-        assert (story["retryOf"], story["ledger"][0]["reason"]) == (failed, f"retry of task {failed}: 机器断网")
+        details = await facts_on(server.data, "tasks show", task=retried["id"])
+        assert (details["retryOf"], details["ledger"][0]["reason"]) == (failed, f"retry of task {failed}: 机器断网")
         assert (await facts_on(server.data, "tasks show", task=failed))["retries"] == [retried["id"]]
         assert f"retry of  {failed}" in await execute_on(server.data, "tasks show", task=retried["id"])
     await audit_stopped_server(tmp_path / "data")
@@ -249,8 +249,8 @@ async def test_the_input_of_a_retry_is_kept_while_the_retry_needs_it(tmp_path: P
         await execute_on(server.data, "tasks retry", task=failed, reason="a test")
         server.clock.advance(days=8)
         await server.system._tasks.ask(Purge())
-        story = await facts_on(server.data, "tasks show", task=failed)
-        assert (server.data / "pictures" / story["inputKey"]).is_file()
+        details = await facts_on(server.data, "tasks show", task=failed)
+        assert (server.data / "pictures" / details["inputKey"]).is_file()
 
 
 async def test_a_wrong_argument_is_named_with_what_to_do(tmp_path: Path) -> None:

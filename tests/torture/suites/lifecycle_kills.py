@@ -19,7 +19,7 @@ from tests.support.server import Api
 from tests.torture.processes import changed_server
 from tests.torture.stops import STEPS
 from tests.torture.suite import SuiteReport
-from tests.torture.task_story import TaskStory
+from tests.torture.task_scenario import TaskScenario
 
 NAME = "kill -9 at each step of a task"
 CONTROL = "what was interrupted is never swept"
@@ -42,25 +42,25 @@ def run(folder: Path, seeds: Sequence[int], *, mutant: bool = False) -> SuiteRep
 async def _round(data: Path, step: str, program: Sequence[str]) -> SuiteReport:
     steps = [_BEFORE_BOOT_STEPS, step] if "former leases" in step else [step]
     async with http_client() as http:
-        story = TaskStory(Api("", http), data)
+        scenario = TaskScenario(Api("", http), data)
         for each in steps:
-            await _run_until_killed(story, each)
+            await _run_until_killed(scenario, each)
         async with changed_server(data, program, TASKS__WORKERS="1") as server:
-            story.api.base = server.base
-            violations = await story.run()
+            scenario.api.base = server.base
+            violations = await scenario.run()
     with closing(sqlite3.connect(data / "darkroom.sqlite3")) as connection:
         violations += audit_violations(connection)
-    return SuiteReport(len(steps), len(story.tasks), violations)
+    return SuiteReport(len(steps), len(scenario.tasks), violations)
 
 
-async def _run_until_killed(story: TaskStory, step: str) -> None:
-    """Run the story until the server has killed itself. Raises AssertionError if it never reached the step."""
-    log = story.data.with_suffix(".log")
+async def _run_until_killed(scenario: TaskScenario, step: str) -> None:
+    """Run the scenario until the server has killed itself. Raises AssertionError if it never reached the step."""
+    log = scenario.data.with_suffix(".log")
     try:
-        async with changed_server(story.data, ("--stop-at", step), TASKS__WORKERS="1") as server:
-            story.api.base = server.base
-            await story.run()
-            raise LookupError(f"the story did not reach the step {step!r}")
+        async with changed_server(scenario.data, ("--stop-at", step), TASKS__WORKERS="1") as server:
+            scenario.api.base = server.base
+            await scenario.run()
+            raise LookupError(f"the scenario did not reach the step {step!r}")
     except AssertionError:  # the server printed no line that it is ready, because it killed itself at its start
         assert "Traceback" not in log.read_text("utf-8"), log.read_text("utf-8")
     except aiohttp.ClientError:

@@ -26,7 +26,7 @@ TASKS: Mapping[str, tuple[bool, str]] = {
 
 
 @dataclass(slots=True)
-class TaskStory:
+class TaskScenario:
     """Every act can be repeated, because the server may have been killed before its answer."""
 
     api: Api
