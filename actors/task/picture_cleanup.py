@@ -61,10 +61,17 @@ class PictureCleanup:
         """Delete the pictures that no unfinished task needs: first the objects, then their rows."""
         with self._inputs.deleting(keys) as free:
             needed = await self._db.read(lambda connection: pictures.needed(connection, free))
-            unused = [key for key in free if key not in needed]
-            for key in unused:
-                await self._store.delete(key)
-            await self._db.write(lambda connection: pictures.remove(connection, unused))
+            deleted = [key for key in free if key not in needed and await self._delete_object(key)]
+            await self._db.write(lambda connection: pictures.remove(connection, deleted))
+
+    async def _delete_object(self, key: str) -> bool:
+        """Delete an object and return whether it is gone. One that cannot be deleted does not stop those behind it."""
+        try:
+            await self._store.delete(key)
+        except OSError as fault:
+            log.warning("a picture could not be deleted and will be tried again", key=key, fault=repr(fault))
+            return False
+        return True
 
     async def _record_former(self) -> None:
         """Record the pictures of a former version. They are kept as if their tasks had finished now."""

@@ -172,6 +172,27 @@ async def test_a_picture_that_is_being_deleted_cannot_be_used_by_a_new_task(
     assert (stored(env), await env.remaining()) == (set(), 10)
 
 
+async def test_a_picture_that_cannot_be_deleted_does_not_keep_the_others_from_it(
+    env_without_workers: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = env_without_workers
+    first, _, _ = [await upload(env) for _ in range(3)]
+    delete = env.store.delete
+
+    async def fail_for_the_first(key: str) -> None:
+        if key == first:
+            raise OSError("the disk is read-only")
+        await delete(key)
+
+    monkeypatch.setattr(env.store, "delete", fail_for_the_first)
+    env.clock.advance(days=2)
+    await env.tasks.ask(Purge())
+    assert stored(env) == set(await recorded(env)) == {first}
+    monkeypatch.undo()
+    await env.tasks.ask(Purge())
+    assert stored(env) == set(await recorded(env)) == set()
+
+
 async def test_a_purge_that_was_interrupted_is_continued(
     env_without_workers: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
