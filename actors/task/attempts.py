@@ -33,6 +33,7 @@ from actors.task.task_type import TaskTypes
 from storage.engine.connection import Connection
 from storage.engine.database import Database
 from storage.task import queue
+from storage.task.transitions import Change, TransitionKind, apply
 
 log = structlog.stdlib.get_logger("darkroom.task")
 
@@ -95,8 +96,14 @@ class Attempts:
         self._names.rotate(-1)  # so that no type is always served first
         claimed = await self._db.write(partial(self._claim, free=free))
         for task in claimed:
-            self._start(task)
+            try:
+                self._start(task)
+            except Overloaded:  # the server has begun to stop; the task was not tried
+                await self._db.write(partial(self._release, task=task))
         return claimed
+
+    def _release(self, connection: Connection, task: Task) -> None:
+        apply(connection, TransitionKind.RELEASED, [Change(task.id, attempt=task.attempt)], self._clock.now())
 
     def _claim(self, connection: Connection, free: int) -> list[Task]:
         now = self._clock.now()

@@ -163,7 +163,8 @@ async def test_a_pause_of_the_whole_server_costs_no_attempt(env: Environment) ->
     await env.work.started.wait()
     await env.pass_time(days=365)
     env.work.gate.set()
-    assert (await env.finished(task_id)).attempt == 1
+    task = await env.finished(task_id)
+    assert (task.attempt, task.interruptions) == (1, 0)
 
 
 async def test_after_a_restart_the_leases_of_the_former_process_end_immediately(tmp_path: Path) -> None:
