@@ -97,6 +97,16 @@ async def test_cancellations_are_limited_because_each_leaves_rows(env_without_wo
     await env.tasks.ask(CancelTask(USER, task_id))
 
 
+async def test_a_refused_cancellation_does_not_count_against_the_limit(env: Environment) -> None:
+    running = await env.create()
+    await env.work.started.wait()
+    waiting = await env.create()
+    for _ in range(CANCELLATIONS_PER_MINUTE + 1):
+        with pytest.raises(TaskHeld):
+            await env.tasks.ask(CancelTask(USER, running))
+    assert (await env.tasks.ask(CancelTask(USER, waiting))).error == "cancelled"
+
+
 async def test_only_the_owner_can_cancel_and_delete(env_without_workers: Environment) -> None:
     env = env_without_workers
     task_id = await env.create()

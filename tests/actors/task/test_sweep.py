@@ -13,8 +13,10 @@ from actors.quota.commands import Refund
 from actors.quota.messages import GetBalance
 from actors.task import sweeper
 from actors.task.attempt import Busy
+from actors.task.attempts import LEASE
 from actors.task.external_workers import EXTERNAL_LEASE
 from actors.task.messages import ReportStatus, Sweep, TaskStatus
+from storage.task import queue
 from tests.actors.task.environment import USER, Environment, environment
 
 DAY = 86_400
@@ -59,6 +61,16 @@ async def test_a_task_that_is_being_carried_out_is_not_failed_for_its_age(env: E
     await env.pass_time(seconds=2 * DAY)
     env.work.gate.set()
     assert (await env.finished(task_id)).status is TaskStatus.SUCCESS
+
+
+async def test_a_task_that_is_claimed_just_before_it_would_be_failed_for_waiting_goes_on(env: Environment) -> None:
+    env.tasks.drain()
+    task_id = await env.create()
+    waiting = await env.load(task_id)
+    now = env.clock.now()
+    await env.db.write(lambda c: queue.claim(c, "plain", 1, now, now + LEASE))
+    await env.tasks._sweeper._fail_unstarted(waiting)
+    assert (await env.load(task_id)).status is TaskStatus.PROCESSING
 
 
 @pytest.mark.parametrize("end", ["abandoned", "not_started"])
