@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from actors.durations import DAY
-from actors.errors import IdempotencyKeyReused, NotMember, QuotaInsufficient
+from actors.errors import FileMissing, IdempotencyKeyReused, NotMember, QuotaInsufficient
 from actors.idempotency import IdempotencyKey
 from actors.quota.batch_state import Settlement, StoredState, expiry_reference
 from actors.quota.commands import Adjust, Charge, ChargeOperator, Command, Expire, Grant, Receipt, Refund
@@ -202,6 +203,16 @@ def test_a_refusal_is_the_answer_to_its_key_as_well() -> None:
     result = settle_batch([charge("t1", key=key), grant(), charge("t2", key=key)])
     assert [type(outcome) for outcome in result.outcomes] == [NotMember, Receipt, NotMember]
     assert result.tasks == []
+
+
+def test_a_charge_with_a_refusal_only_repeats_the_answer_to_its_key() -> None:
+    key, refusal = IdempotencyKey("k", b"digest"), FileMissing()
+    for unanswered in (charge(key=key), charge()):
+        result = settle_batch([replace(unanswered, refusal=refusal)], member(5))
+        assert result.outcomes == [refusal]
+        assert not (result.tasks or result.entries or result.answers)
+    first, again = settle_batch([charge(key=key), replace(charge("t2", key=key), refusal=refusal)], member(5)).outcomes
+    assert first == again
 
 
 def test_an_idempotency_key_belongs_to_its_user() -> None:

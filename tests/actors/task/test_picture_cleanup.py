@@ -11,6 +11,7 @@ from actors.errors import FileMissing
 from actors.retention import Purge
 from actors.task import picture_cleanup
 from actors.task.attempt import TaskRefused
+from actors.task.inputs import InputsInUse
 from actors.task.messages import CreateTask, DeleteTask, RecordPictures, ReportStatus, Sweep, TaskStatus
 from tests.actors.task.environment import USER, Environment, environment
 
@@ -110,6 +111,26 @@ async def test_an_input_is_kept_as_long_as_the_last_of_its_tasks_needs_it(env: E
     await env.tasks.ask(Purge())
     assert stored(env) == {key, *second.results}
     assert not {*first.results} & stored(env)
+
+
+async def test_an_input_is_not_deleted_earlier_because_a_later_task_failed(env: Environment) -> None:
+    env.work.gate.set()
+    key = await upload(env)
+    await env.finished(await create(env, key))
+    env.work.outcomes.append(TaskRefused("no_garment"))
+    await env.finished(await create(env, key))
+    env.clock.advance(days=29)
+    await env.tasks.ask(Purge())
+    assert key in stored(env)
+
+
+def test_a_picture_is_never_both_needed_by_a_new_task_and_being_deleted() -> None:
+    inputs = InputsInUse()
+    with inputs.needed("a"), inputs.needed("a"), inputs.deleting(["a", "b"]) as free:
+        assert free == ["b"]
+        assert (inputs.is_being_deleted("a"), inputs.is_being_deleted("b")) == (False, True)
+    with inputs.deleting(["a", "b"]) as free:
+        assert free == ["a", "b"]
 
 
 async def test_deleting_a_task_deletes_its_pictures_but_no_input_of_another_task(env: Environment) -> None:
