@@ -13,7 +13,7 @@ run: install
 test: install-dev
 	$(BIN)/python -m pytest
 
-# Run the suites of crashes, power cuts and I/O errors; a round takes about a minute: make torture SEEDS=100
+# Run the suites of crashes, power cuts and I/O errors; a round takes about three minutes: make torture SEEDS=100
 SEEDS ?= 20
 torture: install-dev
 	$(BIN)/python -m tests.torture --seeds $(SEEDS)

@@ -16,7 +16,7 @@ from storage.engine.errors import StorageError as StorageError
 class DomainError(Exception):
     """A request cannot be carried out. It changed nothing, unless the class says otherwise."""
 
-    def __init__(self, **facts: str | int) -> None:
+    def __init__(self, **facts: str | float) -> None:
         super().__init__(", ".join(f"{name}={value}" for name, value in facts.items()))
         self.facts = facts
 

@@ -54,7 +54,10 @@ class Attempt:
         return source
 
     async def store(self, pictures: Sequence[Path]) -> list[str]:
-        """Store result pictures under their file names and return their keys. Raises OSError."""
+        """Store result pictures under their file names, such as `white-bg.png`, and return their keys.
+
+        Raises OSError.
+        """
         keys = [result_key(self.task.user_id, self.task.id, picture.name) for picture in pictures]
         await self._record([(key, picture.stat().st_size) for key, picture in zip(keys, pictures, strict=True)])
         for key, picture in zip(keys, pictures, strict=True):

@@ -42,11 +42,12 @@ RENEW_SECONDS = 10
 GRACE_SECONDS = 30  # after the time limit of an attempt its lease is no longer renewed, even if it does not end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     task: Task
     job: asyncio.Future[None]
     renew_until: float  # by the event loop's clock
+    has_ended: bool = False  # the work has ended, and its outcome is being stored
 
 
 class Attempts:
@@ -138,19 +139,21 @@ class Attempts:
         An attempt never renews its own lease, because one that hangs would keep it forever.
         """
         time = asyncio.get_running_loop().time()
-        held = [key for key, running in self._running.items() if time < running.renew_until]
+        held = [key for key, running in self._running.items() if time < running.renew_until and not running.has_ended]
         until = self._clock.now() + LEASE
         kept = await self._db.write(lambda connection: queue.renew_leases(connection, held, until))
         for task_id, attempt in held:
-            if task_id not in kept and (task_id, attempt) in self._running:
+            running = self._running.get((task_id, attempt))
+            if task_id not in kept and running is not None and not running.has_ended:
                 log.warning("an attempt has lost its lease and is stopped", task=task_id, attempt=attempt)
-                self._cancel(self._running[task_id, attempt])
+                self._cancel(running)
 
     def _cancel(self, running: _Running) -> None:
         running.job.cancel()
 
     async def _carry_out(self, task: Task, seconds: int) -> None:
         outcome = await self._outcome(task, seconds)
+        self._running[task.id, task.attempt].has_ended = True
         try:
             await self._actor.ask_from_job(outcome)
         except (StorageError, CommitFailed, Overloaded) as fault:

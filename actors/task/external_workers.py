@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.durations import HOUR
-from actors.errors import LeaseLost, TaskFinished, TaskNotFound
+from actors.errors import LeaseLost, NotAllowed, TaskFinished, TaskNotFound
 from actors.ports import Clock
 from actors.quota.actor import Quota
 from actors.runtime import Actor
@@ -13,7 +13,7 @@ from actors.task.messages import ReportStatus, Task, TaskStatus
 from actors.task.outcomes import Outcomes
 from storage.engine.connection import Connection
 from storage.engine.database import Database
-from storage.task import queue, tasks
+from storage.task import pictures, queue, tasks
 
 EXTERNAL_LEASE = HOUR  # milliseconds within which an external worker has to report again
 
@@ -38,6 +38,9 @@ class ExternalWorkers:
         task = await self._find(report.task_id)
         if task is None:
             raise TaskNotFound
+        own = f"/{task.user_id}/"
+        if any(own not in key for key in pictures.used_keys(task.input_key, report.results)):
+            raise NotAllowed
         attempt = await self._apply(task, report)
         if attempt is None:
             final = await self._find(task.id)

@@ -1,6 +1,6 @@
 """Fair turns: how waiting tasks of a type are ordered, so that one user with many tasks does not delay the others.
 
-This is start-time fair queueing (docs/decisions/0018). A task gets a turn when it is created: the turn that is being
+This is start-time fair queueing (docs/decisions/0019). A task gets a turn when it is created: the turn that is being
 served now, or the one after the user's last turn if that is later. The lowest turn is served first. So a user's first
 task waits for at most one task of each other user, however many they have queued.
 

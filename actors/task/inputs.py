@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 
@@ -29,7 +29,7 @@ class InputsInUse:
                 del self._needed[key]
 
     @contextmanager
-    def deleting(self, keys: Sequence[str]) -> Iterator[list[str]]:
+    def deleting(self, keys: Collection[str]) -> Iterator[list[str]]:
         """Yield those of the keys that no task in creation needs. Until the end no new task can use them."""
         free = [key for key in keys if key not in self._needed]
         self._deleting.update(free)

@@ -13,6 +13,7 @@ from actors.ports import ObjectStore, UploadTicket
 MAX_BYTES = 10 * 1024 * 1024
 _SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 
+_RESULT_NAME = re.compile(r"[a-z0-9-]+\.(?:jpg|png)")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 
@@ -60,6 +61,9 @@ class Media:
 
 
 def result_key(user_id: str, task_id: str, name: str) -> str:
+    """Return the key of a result. Raises ValueError when the work of a task type has given its picture a wrong name."""
+    if _RESULT_NAME.fullmatch(name) is None:
+        raise ValueError(f"the picture {name!r} needs another name: a-z, 0-9 and hyphens, then .jpg or .png")
     return f"output/{user_id}/{task_id}/{name}"
 
 

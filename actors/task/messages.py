@@ -120,7 +120,8 @@ class ReportStatus(Message[int]):
     """An external worker reports the status of a task. Replies the task's fencing token.
 
     Without `attempt`, the report takes the task, whoever held it. With it, the report counts only while this is the
-    task's fencing token. `progress` is in per cent. Raises TaskNotFound, TaskFinished, LeaseLost.
+    task's fencing token. `progress` is in per cent. A result in this server's store must belong to the task's user.
+    Raises TaskNotFound, TaskFinished, LeaseLost, NotAllowed.
     """
 
     task_id: str

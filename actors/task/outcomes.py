@@ -26,6 +26,8 @@ from storage.task import queue, transitions
 from storage.task.tasks import FailedTask
 from storage.task.transitions import Change, TransitionKind
 
+MAX_POSTPONEMENT = DAY  # milliseconds
+
 
 class Outcomes:
     """Handles what the jobs of the task actor report. None of it changes a task whose lease was taken over."""
@@ -78,7 +80,7 @@ class Outcomes:
         await self._quota.ask(self.refund(failure.task, failure.reason, failure.task.attempt))
 
     async def _postpone(self, message: PostponeTask) -> None:
-        until = self._clock.now() + round(message.seconds * 1000)
+        until = self._clock.now() + min(round(message.seconds * 1000), MAX_POSTPONEMENT)
         change = Change(message.task.id, attempt=message.task.attempt, reason=message.reason, until=until)
         await self._apply(TransitionKind.POSTPONED, change)
 

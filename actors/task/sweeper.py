@@ -13,8 +13,9 @@ from actors.durations import HOUR
 from actors.errors import CommitFailed, DomainError, StorageError
 from actors.ports import Clock
 from actors.quota.actor import Quota
+from actors.task.external_workers import EXTERNAL_LEASE
 from actors.task.messages import InterruptTask, Task
-from actors.task.outcomes import Outcomes
+from actors.task.outcomes import MAX_POSTPONEMENT, Outcomes
 from actors.task.task_type import TaskTypes
 from storage.engine.connection import Connection
 from storage.engine.database import Database
@@ -41,14 +42,22 @@ class Sweeper:
         self._db, self._clock, self._quota, self._types, self._outcomes = db, clock, quota, types, outcomes
 
     async def sweep(self) -> None:
-        now = self._clock.now()
-        await self._for_each(partial(self._expired_leases, now), self._end_lease)
+        """Do all of this once. A task that cannot be swept is left to the next sweep, and does not stop the others."""
+        await self._correct_future_times()
+        await self._for_each(partial(self._expired_leases, self._clock.now()), self._end_lease)
+        now = self._clock.now()  # later than the time at which a task that has just lost its lease may resume
         while await self._db.write(lambda connection: queue.resume(connection, now, BATCH)) == BATCH:
             pass
         for name in await self._db.read(queue.backlogs):
             before = now - self._outcomes.limits(name).waiting_hours * HOUR
             await self._for_each(partial(self._waiting_since, name, before), self._fail_unstarted)
         self._export(await self._db.read(queue.backlogs), now)
+
+    async def _correct_future_times(self) -> None:
+        now = self._clock.now()
+        for name in self._types:
+            correct = partial(queue.correct_future_times, type=name, now=now, latest_resume=now + MAX_POSTPONEMENT)
+            await self._db.write(partial(correct, latest_lease=now + EXTERNAL_LEASE))
 
     async def next_due(self, after: int) -> int | None:
         """Return the earliest time later than `after` at which a sweep has something to do (epoch milliseconds)."""

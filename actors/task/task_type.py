@@ -85,7 +85,8 @@ def bad_parameter(invalid: ValidationError) -> BadParameter:
     error = invalid.errors(include_url=False, include_input=False)[0]
     context = error.get("ctx", {})
     problem = str(context["error"]) if error["type"] == "value_error" else error["type"]
-    facts = {name: value for name, value in context.items() if isinstance(value, str | int) and name != "error"}
+    facts = {name: value if isinstance(value, str | int | float) else str(value) for name, value in context.items()}
+    facts.pop("error", None)
     return BadParameter(**facts, field=".".join(["params", *map(str, error["loc"])]), problem=problem)
 
 

@@ -73,20 +73,23 @@ class _OperatorGroup(click.Group):
 
     def _callback(self, name: str) -> Callable[..., None]:
         def run(config: Path | None, data: Path | None, as_json: bool, **arguments: object) -> None:
+            from server.clock import SystemClock
             from server.gateways.objects.local import LocalObjects
             from server.logs.format import configure_logging
             from server.operator.command import OperatorFailed
             from server.operator.commands import OperatorRequest
             from server.operator.execute import Target, execute
+            from server.sandbox.clock import ClockUnreadable, SandboxClock
 
             configure_logging(production=False, level=logging.ERROR)  # the output below reports what was done
             folder, tasks = self._find_data(config, data)
             # The store signs no URLs here, so it needs neither the address of the server nor a secret.
-            target = Target(folder, lambda folder, clock: LocalObjects(folder / "pictures", "", "", clock), tasks)
             given = {name: value for name, value in arguments.items() if value is not None}
             try:
+                clock = SandboxClock(SystemClock(), folder / "sandbox" / "clock.json")  # in production there is no file
+                target = Target(folder, clock, lambda folder, c: LocalObjects(folder / "pictures", "", "", c), tasks)
                 output = asyncio.run(execute(target, OperatorRequest(name, given, as_json)))
-            except OperatorFailed as fault:
+            except (OperatorFailed, ClockUnreadable) as fault:
                 self._fail(str(fault))
             else:
                 click.echo(output)

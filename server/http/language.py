@@ -13,7 +13,7 @@ class Text:
     zh: str
     en: str
 
-    def render(self, english: bool, **facts: str | int) -> str:
+    def render(self, english: bool, **facts: str | float) -> str:
         sentence = self.en if english else self.zh
         return sentence.format(**facts) if facts else sentence
 

@@ -44,7 +44,7 @@ _TASK_FAILURES = {
 }
 
 PICTURES_EXPIRED = Text(
-    "图片已超过保存期限，已删除", "The pictures were deleted because their retention time has ended"
+    "图片已超过保存期限", "The pictures are no longer available, because their retention time has ended"
 )
 
 _VALIDATION_PROBLEMS = {
@@ -75,7 +75,7 @@ _VALIDATION_PROBLEMS = {
 _UNKNOWN_PROBLEM = Text("格式不正确", "the format is invalid")
 
 
-def problem_text(key: str, english: bool, **facts: str | int) -> str:
+def problem_text(key: str, english: bool, **facts: str | float) -> str:
     """Say what is wrong with a parameter or a picture; `facts` are the values in the text.
 
     A sentence is returned unchanged, and another key that is not known gets a general text.

@@ -19,7 +19,6 @@ from actors.ports import Clock, ObjectStore, PictureTemplate
 from actors.quota.actor import Quota
 from actors.task.actor import Tasks
 from actors.task.settings import TaskSettings
-from server.clock import SystemClock
 from server.operator.command import Actors, OperatorFailed
 from server.operator.commands import OperatorRequest, check_request, run_command
 from server.operator.socket import send_to_server
@@ -30,9 +29,13 @@ from storage.engine.migrate import UnknownSchema
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A data folder. `open_store` returns its object store, and `tasks` are its settings; a server has its own."""
+    """A data folder. `open_store` returns its object store, and `tasks` are its settings; a server has its own.
+
+    `clock` is the one by which a server of this folder writes its rows.
+    """
 
     folder: Path
+    clock: Clock
     open_store: Callable[[Path, Clock], ObjectStore]
     tasks: TaskSettings
 
@@ -56,7 +59,7 @@ async def _run_actors(target: Target) -> AsyncIterator[Actors]:
         db = await Database.open(target.folder)
     except (FolderInUse, StorageError, UnknownSchema, OSError) as fault:
         raise OperatorFailed(str(fault)) from fault
-    clock = SystemClock()
+    clock = target.clock
     quota = Quota(db, clock)
     auth = Auth(db, clock, quota, _NoSms(), Tokens(0, clock), AuthSecrets("", ""), AuthSettings())
     settings = target.tasks.model_copy(update={"workers": 0})

@@ -84,25 +84,32 @@ def expired(connection: Connection, now: int, after: tuple[int, str], limit: int
     return rows.fetchall()
 
 
-def needed(connection: Connection, keys: Sequence[str]) -> set[str]:
-    """Return those of the pictures that an unfinished task has as its input. It reads all unfinished tasks."""
+def deletable(connection: Connection, keys: Collection[str], now: int) -> set[str]:
+    """Return those of the pictures that need not be kept any longer and that no unfinished task needs.
+
+    A task needs its input and its results. This reads the inputs of all unfinished tasks.
+    """
     if not keys:
         return set()
+    tasks = {key: key.split("/")[2] for key in keys}
     rows = connection.execute(
         f"""
-        WITH picture (key) AS (VALUES {placeholders(len(keys), 1)})
-        SELECT input_key FROM tasks
-            WHERE completed_at IS NULL AND holder IS NULL AND input_key IN (SELECT key FROM picture)
-        UNION SELECT input_key FROM tasks
-            WHERE lease_until IS NOT NULL AND input_key IN (SELECT key FROM picture)
+        WITH candidate (key, task_id) AS (VALUES {placeholders(len(tasks), 2)}),
+        needed (key) AS (
+            SELECT input_key FROM tasks WHERE completed_at IS NULL AND holder IS NULL
+            UNION ALL SELECT input_key FROM tasks WHERE lease_until IS NOT NULL
+            UNION ALL SELECT key FROM candidate JOIN tasks ON tasks.id = task_id WHERE completed_at IS NULL
+        )
+        SELECT key FROM candidate JOIN pictures USING (key)
+        WHERE keep_until <= ? AND key NOT IN (SELECT key FROM needed)
         """,
-        keys,
+        [*(value for pair in tasks.items() for value in pair), now],
     )
     return {key for (key,) in rows}
 
 
-def remove(connection: Connection, keys: Collection[str]) -> None:
-    """Delete the rows of pictures whose objects have been deleted."""
-    if not keys:
-        return
-    connection.execute(f"DELETE FROM pictures WHERE key IN {placeholders(1, len(keys))}", tuple(keys))
+def remove(connection: Connection, keys: Collection[str], now: int) -> None:
+    """Delete the rows of pictures whose objects have been deleted, unless they have been stored again since."""
+    connection.execute(
+        f"DELETE FROM pictures WHERE keep_until <= ? AND key IN {placeholders(1, len(keys))}", (now, *keys)
+    )

@@ -34,6 +34,22 @@ def resume(connection: Connection, now: int, limit: int) -> int:
     return len(apply(connection, TransitionKind.RESUMED, [Change(task_id) for (task_id,) in rows.fetchall()], now))
 
 
+def correct_future_times(connection: Connection, type: str, now: int, latest_resume: int, latest_lease: int) -> None:
+    """Correct times that are further ahead than any that is written now: the clock was ahead, and was set right since.
+
+    Without this a task of this type could wait, and a lease of any task could last, for as long as the clock was ahead.
+    """
+    connection.execute("UPDATE tasks SET resume_at = ? WHERE resume_at > ?", (now, latest_resume))
+    connection.execute("UPDATE tasks SET lease_until = ? WHERE lease_until > ?", (latest_lease, latest_lease))
+    connection.execute(
+        """
+        UPDATE tasks SET waiting_from = ?
+        WHERE completed_at IS NULL AND holder IS NULL AND type = ? AND waiting_from > ?
+        """,
+        (now, type, now),
+    )
+
+
 def waiting_since(connection: Connection, type: str, before: int, limit: int, skip: int) -> list[Task]:
     """Return tasks of a type that nobody holds and that began to wait before a time (epoch milliseconds)."""
     rows = connection.execute(

@@ -69,6 +69,7 @@ class _Rule:
 
     assignments: str
     condition: str
+    is_recorded: bool = True
 
 
 _UNFINISHED = "status IN ('pending', 'processing')"
@@ -86,7 +87,7 @@ _RULES = {
         f"{_UNHELD}, resume_at = change.until, interruptions = interruptions + 1, waiting_from = change.now", _HELD_HERE
     ),
     TransitionKind.RELEASED: _Rule("waiting = 1, holder = NULL, lease_until = NULL", _HELD_HERE),
-    TransitionKind.RESUMED: _Rule("waiting = 1, resume_at = NULL", "resume_at <= change.now"),
+    TransitionKind.RESUMED: _Rule("waiting = 1, resume_at = NULL", "resume_at <= change.now", is_recorded=False),
     TransitionKind.SUCCEEDED: _Rule(
         f"{_FINAL}, status = 'success', results = change.results, progress = 100", _UNFINISHED
     ),
@@ -113,7 +114,7 @@ def _apply_distinct(connection: Connection, kind: TransitionKind, changes: Seque
         f"""
         WITH change (task_id, user_id, attempt, only_unheld, reason, results, until, pictures_until, now)
             AS (VALUES {placeholders(len(changes), 9)})
-        UPDATE tasks SET {rule.assignments}, transitions = transitions + 1, updated_at = change.now
+        UPDATE tasks SET {rule.assignments}, transitions = transitions + {rule.is_recorded:d}, updated_at = change.now
         FROM change WHERE tasks.id = change.task_id AND tasks.{rule.condition}
             AND tasks.user_id = COALESCE(change.user_id, tasks.user_id)
             AND tasks.attempt = COALESCE(change.attempt, tasks.attempt)
@@ -124,7 +125,7 @@ def _apply_distinct(connection: Connection, kind: TransitionKind, changes: Seque
     ).fetchall()
     by_id = {change.task_id: change for change in changes}
     changed = [_Row(by_id[row[0]], *row[1:]) for row in rows]
-    if kind is not TransitionKind.RESUMED:
+    if rule.is_recorded:
         _record(connection, kind, changed, now)
     if kind in (TransitionKind.SUCCEEDED, TransitionKind.FAILED):
         pictures.add_uses(connection, [use for row in changed for use in row.uses()])
@@ -168,7 +169,8 @@ def win_success(
 ) -> bool:
     """Move an unfinished task to success. Return whether this call did.
 
-    With `attempt`, only the holder of that lease can win.
+    With `attempt`, only while this is the fencing token. An attempt that was interrupted has the current token until
+    the task is claimed again, so its late result is not lost.
     """
     change = Change(task_id, attempt=attempt, results=tuple(results), pictures_until=pictures_until)
     return bool(apply(connection, TransitionKind.SUCCEEDED, [change], now))

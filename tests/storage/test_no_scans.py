@@ -33,7 +33,7 @@ from storage.quota.adjustments import Adjustment
 from storage.task import queue, records
 from storage.task.tasks import FailedTask
 from storage.totals import overview
-from tests.server.operator.execution import execute_on
+from tests.support.operator import execute_on
 from tests.support.pictures import shirt
 from tests.support.server import HIGH_LIMITS, SECRETS, LocalServer, running_server
 from tests.support.uploads import store_picture
@@ -42,7 +42,16 @@ STORAGE = Path(__file__).parent.parent.parent / "storage"
 EXCLUDED = {f"engine.{name}" for name in ("connection", "database", "group_commit", "lock", "migrate")}  # not for data
 EXCLUDED.add("task.former_pictures")  # reads all tasks once, after the first start of a new version
 BOUNDED = {"totals", "heartbeat", "signing_keys", "unrecorded_pictures"}  # do not grow
-BOUNDED |= {"requested", "page", "change", "report", "held", "picture", "unfinished"}  # are defined in a statement
+BOUNDED |= {
+    "requested",
+    "page",
+    "change",
+    "report",
+    "held",
+    "candidate",
+    "needed",
+    "unfinished",
+}  # are defined in a statement
 # Partial indexes whose rows are unfinished work, or few by their nature. They may be scanned.
 OPEN_WORK = {"tasks_waiting", "tasks_unclaimed", "tasks_postponed", "tasks_leased"}
 OPEN_WORK |= {"orders_pending", "signup_gifts_due", "users_admins"}

@@ -52,6 +52,14 @@ async def _start(
     )
 
 
+class DidNotStart(AssertionError):
+    """The server ended before it was ready, with this exit status."""
+
+    def __init__(self, status: int | None, log: str) -> None:
+        super().__init__(f"status {status}: {log}")
+        self.status = status
+
+
 @dataclass(slots=True)
 class ServerProcess:
     base: str
@@ -83,7 +91,9 @@ async def server_process(data: Path, program: Sequence[str] = PROGRAM, **setting
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()
-        assert line.startswith(READY_LINE), log.read_text()
+        if not line.startswith(READY_LINE):
+            await process.wait()
+            raise DidNotStart(process.returncode, log.read_text())
         yield ServerProcess(line.removeprefix(READY_LINE).strip(), process)
     finally:
         if process.returncode is None:

@@ -25,6 +25,7 @@ COMMITS: dict[str, Callable[[str, Any], bool]] = {
     "progress": lambda sql, _: "SET progress = MAX" in sql,
     "resumption": lambda sql, _: "waiting = 1, resume_at = NULL" in sql,
     "end of former leases": lambda sql, _: "lease_until > ? AND holder = 'here'" in sql,
+    "retry": lambda sql, _: "INSERT INTO adjustments" in sql,
     "deletion": lambda sql, _: "SET deleted_at" in sql,
     "cleanup": lambda sql, _: "DELETE FROM pictures" in sql,
     "cancellation": lambda sql, values: _TRANSITION in sql and "cancelled" in values,

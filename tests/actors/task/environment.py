@@ -44,6 +44,7 @@ class Work:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # set when an attempt is cancelled
+    picture: str = "matting.png"  # the name of the result
     order: list[str] = field(default_factory=list)  # the ids of the tasks, as they were begun
 
     async def run(self, attempt: Attempt) -> Sequence[str]:
@@ -58,7 +59,7 @@ class Work:
             raise
         if self.outcomes:
             raise self.outcomes.pop(0)
-        picture = attempt.folder / "matting.png"
+        picture = attempt.folder / self.picture
         picture.write_bytes(b"picture")
         return await attempt.store([picture])
 
@@ -149,9 +150,11 @@ class Environment:
 
 
 @asynccontextmanager
-async def environment(folder: Path, workers: int, **settings: int) -> AsyncIterator[Environment]:
+async def environment(
+    folder: Path, workers: int, clock: ManualClock | None = None, **settings: int
+) -> AsyncIterator[Environment]:
     """Run the actor with USER and OTHER, who have ten generations each."""
-    db, clock, work = await Database.open(folder / "data"), ManualClock(), Work()
+    db, clock, work = await Database.open(folder / "data"), clock or ManualClock(), Work()
     store = LocalObjects(folder / "pictures", "http://127.0.0.1", "secret", clock)
     store.prepare()
     (folder / "work").mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ from actors.task import attempts
 from actors.task.attempt import Busy, TaskRefused
 from actors.task.attempts import LEASE
 from actors.task.messages import (
+    CancelTask,
     CreateTask,
     FailTask,
     FinishTask,
@@ -163,8 +164,8 @@ async def test_a_pause_of_the_whole_server_costs_no_attempt(env: Environment) ->
     await env.work.started.wait()
     await env.pass_time(days=365)
     env.work.gate.set()
-    task = await env.finished(task_id)
-    assert (task.attempt, task.interruptions) == (1, 0)
+    await env.finished(task_id)
+    assert await env.history(task_id) == ["claimed", "succeeded"]
 
 
 async def test_after_a_restart_the_leases_of_the_former_process_end_immediately(tmp_path: Path) -> None:
@@ -177,6 +178,25 @@ async def test_after_a_restart_the_leases_of_the_former_process_end_immediately(
         await env.tasks.recover()
         await env.tasks.ask(Sweep())
         assert (await env.waiting(), (await env.load(task_id)).interruptions) == (1, 1)
+
+
+async def test_a_picture_with_a_wrong_name_fails_its_task_and_leaves_nothing_behind(env: Environment) -> None:
+    env.work.picture = "pose_1.png"
+    env.work.gate.set()
+    task_id = await env.create()
+    assert (await env.finished(task_id)).error == "internal"
+    query = "SELECT COUNT(*) FROM pictures WHERE key LIKE 'output/%'"
+    assert await env.db.read(lambda connection: connection.execute(query).fetchone()) == (0,)
+
+
+async def test_a_taken_over_task_is_stopped_here_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "RENEW_SECONDS", 3600)  # so that no renewal stops it
+    async with environment(tmp_path, workers=1) as env:
+        task_id = await env.create()
+        await env.work.started.wait()
+        await env.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING))
+        async with asyncio.timeout(30):
+            await env.work.stopped.wait()
 
 
 async def test_a_job_whose_lease_was_taken_over_is_stopped_and_changes_nothing(env: Environment) -> None:
@@ -233,6 +253,14 @@ async def test_fair_turns_continue_after_a_restart(tmp_path: Path) -> None:
         one = await env.create(user_id=OTHER)
         turns = {id: (await env.load(id)).turn for id in many} | {one: (await env.load(one, OTHER)).turn}
     assert [turns[id] for id in many] == [0, 1, 2, 3] and turns[one] == 0
+
+
+async def test_a_cancelled_task_gives_its_turn_back(env_without_workers: Environment) -> None:
+    env = env_without_workers
+    created = [await env.create() for _ in range(3)]
+    for task_id in created[1:]:
+        await env.tasks.ask(CancelTask(USER, task_id))
+    assert (await env.load(await env.create())).turn == 1
 
 
 async def test_creations_that_were_refused_or_repeated_take_no_turn(env_without_workers: Environment) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from actors.errors import FileMissing
+from actors.errors import FileMissing, Overloaded
+from actors.message import Message
 from actors.retention import Purge
 from actors.task import picture_cleanup
 from actors.task.attempt import TaskRefused
 from actors.task.inputs import InputsInUse
 from actors.task.messages import CreateTask, DeleteTask, RecordPictures, ReportStatus, Sweep, TaskStatus
+from actors.task.retry import RetryTask
+from storage.engine.connection import Connection
 from tests.actors.task.environment import USER, Environment, environment
 
 
@@ -226,21 +233,104 @@ async def test_a_purge_that_was_interrupted_is_continued(
     assert await recorded(env) == {}
 
 
+async def hold_writer(env: Environment) -> tuple[threading.Event, asyncio.Task[object]]:
+    """Let no transaction run until the event is set."""
+    release, started = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(_: object) -> None:
+        loop.call_soon_threadsafe(started.set)
+        release.wait()
+
+    holding: asyncio.Task[object] = asyncio.create_task(env.db.write(hold))
+    await started.wait()
+    return release, holding
+
+
+@pytest.mark.parametrize("kind", ["creation", "retry"])
+async def test_the_input_of_a_task_that_is_being_created_is_not_deleted(
+    env_without_workers: Environment, kind: str
+) -> None:
+    """The commit of the task is held back until the purge has ended, or has deleted the picture."""
+    env = env_without_workers
+    key = await upload(env)
+    message: Message[Any] = CreateTask(USER, "plain", env.store.sign_download(key), {})
+    if kind == "retry":
+        failed = (await env.tasks.ask(message)).task_id
+        await env.tasks.ask(ReportStatus(failed, TaskStatus.FAILED))
+        message = RetryTask(failed, "a test")
+    env.clock.advance(days=8)
+    release, holding = await hold_writer(env)
+    creating = asyncio.create_task(env.tasks.ask(message))
+    async with asyncio.timeout(30):
+        while key not in env.tasks._creation._inputs._needed:
+            await env.waiting()  # a read, which lets the others go on
+        purge = asyncio.create_task(env.tasks.ask(Purge()))
+        while not purge.done() and key in stored(env):
+            await env.waiting()
+    release.set()
+    await asyncio.gather(holding, creating, purge)
+    assert key in stored(env)
+
+
+async def test_a_picture_that_is_stored_again_during_a_purge_is_not_forgotten(
+    env_without_workers: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = env_without_workers
+    first, again = sorted([await upload(env), await upload(env)])
+    delete = env.store.delete
+
+    async def store_the_other_again(key: str) -> None:
+        for each in (first, again):
+            with suppress(Overloaded):  # the picture is being deleted; the client tries again
+                await env.tasks.ask(RecordPictures(USER, [(each, 7)]))
+                await env.store.put(each, env.folder / "photo")
+        await delete(key)
+
+    monkeypatch.setattr(env.store, "delete", store_the_other_again)
+    env.clock.advance(days=2)
+    await env.tasks.ask(Purge())
+    assert stored(env) == set(await recorded(env))
+
+
+async def test_results_of_an_unfinished_task_are_not_deleted(env: Environment) -> None:
+    """An attempt has stored them, and another one will store them again and finish the task."""
+    env.work.outcomes.append(OSError("the disk is full"))
+    env.work.gate.set()
+    task = await env.put_back(await create(env, await upload(env)), 1)
+    result = f"output/{USER}/{task.id}/matting.png"
+    await env.tasks.ask(RecordPictures(USER, [(result, 5)]))
+    await env.store.put(result, env.folder / "photo")
+    env.clock.advance(days=3)
+    await env.tasks.ask(Purge())
+    assert result in stored(env)
+
+
+async def test_a_task_that_is_deleted_during_a_purge_loses_its_pictures_in_the_same_purge(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.work.gate.set()
+    first, second = [await env.finished(await create(env, await upload(env))) for _ in range(2)]
+    delete = env.store.delete
+
+    async def delete_the_second_meanwhile(key: str) -> None:
+        monkeypatch.undo()
+        await env.tasks.ask(DeleteTask(USER, second.id))
+        await delete(key)
+
+    monkeypatch.setattr(env.store, "delete", delete_the_second_meanwhile)
+    await env.tasks.ask(DeleteTask(USER, first.id))
+    env.clock.advance(seconds=1)
+    await env.tasks.ask(Purge())
+    assert stored(env) == set()
+
+
 async def test_pictures_of_a_former_version_are_recorded_once_and_then_cleaned_up(tmp_path: Path) -> None:
     """A former version wrote no rows for pictures, and none of its tasks says how long they are kept."""
     async with environment(tmp_path, workers=1) as env:
         env.work.gate.set()
         key, unused = await env.upload(), await env.upload()
         tasks = [await env.finished(await create(env, key)) for _ in range(2)]
-
-        def forget(connection: object) -> None:
-            for statement in (
-                "DELETE FROM pictures",
-                "UPDATE tasks SET pictures_until = NULL",
-                "INSERT INTO unrecorded_pictures VALUES (1)",
-            ):
-                connection.execute(statement)  # type: ignore[attr-defined]
-
         await env.db.write(forget)
         await env.tasks.ask(Purge())
         pictures = {key, unused, *tasks[0].results, *tasks[1].results}
@@ -255,3 +345,42 @@ async def test_pictures_of_a_former_version_are_recorded_once_and_then_cleaned_u
         await env.tasks.ask(Purge())
         await env.tasks.ask(Sweep())
         assert stored(env) == set()
+
+
+async def test_pictures_of_a_former_task_that_was_deleted_before_they_were_recorded_go_at_once(tmp_path: Path) -> None:
+    async with environment(tmp_path, workers=1) as env:
+        env.work.gate.set()
+        key, shared = await env.upload(), await env.upload()
+        deleted = await env.finished(await create(env, key))
+        of_shared, kept = [await env.finished(await create(env, shared)) for _ in range(2)]
+        await env.db.write(forget)
+        for task in (deleted, of_shared):
+            await env.tasks.ask(DeleteTask(USER, task.id))
+        await env.tasks.ask(Purge())
+        assert stored(env) == {shared, *kept.results}
+
+
+async def test_a_failure_to_record_former_pictures_does_not_stop_the_cleanup(
+    env_without_workers: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = env_without_workers
+    await upload(env)
+    await env.db.write(lambda connection: connection.execute("INSERT INTO unrecorded_pictures VALUES (1)"))
+
+    def fail() -> None:
+        raise OSError("the folder cannot be read")
+
+    monkeypatch.setattr(env.store, "objects", fail)
+    env.clock.advance(days=2)
+    await env.tasks.ask(Purge())
+    assert stored(env) == set()
+
+
+def forget(connection: Connection) -> None:
+    """Leave the rows as a former version would have written them."""
+    for statement in (
+        "DELETE FROM pictures",
+        "UPDATE tasks SET pictures_until = NULL",
+        "INSERT INTO unrecorded_pictures VALUES (1)",
+    ):
+        connection.execute(statement)

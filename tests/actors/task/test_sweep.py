@@ -15,9 +15,10 @@ from actors.task import sweeper
 from actors.task.attempt import Busy
 from actors.task.attempts import LEASE
 from actors.task.external_workers import EXTERNAL_LEASE
-from actors.task.messages import ReportStatus, Sweep, TaskStatus
+from actors.task.messages import InterruptTask, PostponeTask, ReportStatus, Sweep, Task, TaskStatus
 from storage.task import queue
 from tests.actors.task.environment import USER, Environment, environment
+from tests.support.server import ManualClock
 
 DAY = 86_400
 
@@ -119,3 +120,44 @@ async def test_waiting_tasks_and_the_age_of_the_oldest_are_metrics(tmp_path: Pat
             await env.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING))
         await env.tasks.ask(Sweep())
         assert (metric("waiting", "plain"), metric("oldest_waiting_seconds", "plain")) == (0, 0)
+
+
+class TickingClock(ManualClock):
+    """A clock whose time passes, as that of a machine does: a millisecond at each look at it."""
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+
+async def test_an_interrupted_task_of_a_former_process_waits_again_after_the_first_sweep(tmp_path: Path) -> None:
+    async with environment(tmp_path, workers=0, clock=TickingClock()) as env:
+        task_id = await env.create()
+        now = env.clock.now()
+        await env.db.write(lambda c: queue.claim(c, "plain", 1, now, now + LEASE))
+        await env.tasks.recover()
+        await env.tasks.ask(Sweep())
+        assert (await env.waiting(), await env.history(task_id)) == (1, ["claimed", "interrupted"])
+
+
+async def claim(env: Environment, task_id: str) -> Task:
+    now = env.clock.now()
+    await env.db.write(lambda c: queue.claim(c, "plain", 1, now, now + LEASE))
+    return await env.load(task_id)
+
+
+@pytest.mark.parametrize("state", ["waiting", "postponed", "interrupted", "held"])
+async def test_a_task_ends_in_time_after_a_clock_that_was_ahead_is_set_right(tmp_path: Path, state: str) -> None:
+    async with environment(tmp_path, workers=0) as env:
+        env.clock.advance(days=365)
+        task_id = await env.create()
+        if state == "postponed":
+            await env.tasks.ask(PostponeTask(await claim(env, task_id), 60, "busy"))
+        elif state == "interrupted":
+            await env.tasks.ask(InterruptTask(await claim(env, task_id), "the disk is full"))
+        elif state == "held":
+            await env.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING))
+        env.clock.advance(days=-365)
+        for _ in range(26):
+            await env.pass_time(seconds=3600)
+        assert (await env.load(task_id)).error == ("abandoned" if state == "held" else "not_started")

@@ -87,7 +87,7 @@ async def test_a_task_says_how_long_its_pictures_are_kept_and_then_that_they_are
     assert len(shown["resultUrls"]) == 3 and (await server.get(shown["resultUrls"][0])).status == 200
     server.clock.advance(seconds=1)
     gone = (await server.get(f"/api/task/{task['id']}", user=member)).data
-    assert (gone["resultUrls"], gone["picturesMessage"]) == ([], "图片已超过保存期限，已删除")
+    assert (gone["resultUrls"], gone["picturesMessage"]) == ([], "图片已超过保存期限")
     assert (gone["status"], gone["picturesUntil"]) == ("success", "2026-12-23T08:00:00.000Z")
     await server.system._tasks.ask(Purge())
     assert (await server.get(shown["resultUrls"][0])).refusal == (404, 4004)

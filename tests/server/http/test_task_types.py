@@ -34,6 +34,7 @@ class StampParams(TaskParams):
     word: Annotated[str, Field(min_length=1, max_length=8)]
     size: Annotated[int, Field(ge=1, le=10)] = 3
     corner: Literal["top", "bottom"] = "top"
+    opacity: Annotated[float, Field(ge=0.25, le=0.75)] = 0.5
 
 
 class StampLimits(TypeLimits):
@@ -82,7 +83,10 @@ async def test_a_type_of_this_test_works_from_the_request_to_the_result(server: 
     created = (await server.post(CREATE, body(url, word="hello"), user=member)).data
     assert (created["type"], created["quota_remaining"]) == ("stamp", 97)
     task = await server.wait_until_finished(member, created["taskId"])
-    assert (task["status"], task["params"]) == ("success", {"word": "hello", "size": 3, "corner": "top"})
+    assert (task["status"], task["params"]) == (
+        "success",
+        {"word": "hello", "size": 3, "corner": "top", "opacity": 0.5},
+    )
     assert (await server.get(task["resultUrls"][0])).status == 200
     assert (await server.get("/api/task/list?type=stamp", user=member)).data["total"] == 1
 
@@ -120,6 +124,8 @@ async def test_the_types_are_public_with_parameters_cost_and_limits(server: Loca
         ({"word": "a", "size": "3"}, "Invalid parameter params.size: must be an integer"),
         ({"word": "a", "size": True}, "Invalid parameter params.size: must be an integer"),
         ({"word": "a", "corner": "left"}, "Invalid parameter params.corner: must be one of 'top' or 'bottom'"),
+        ({"word": "a", "opacity": 1.5}, "Invalid parameter params.opacity: must be at most 0.75"),
+        ({"word": "a", "opacity": "much"}, "Invalid parameter params.opacity: the format is invalid"),
         ({"word": "a", "colour": "red"}, "Invalid parameter params.colour: this parameter is not supported"),
     ],
 )

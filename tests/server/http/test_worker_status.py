@@ -196,3 +196,11 @@ async def test_invalid_numbers_in_a_report_are_refused(server: LocalServer, fiel
     for value in values:
         content = {"status": "processing", field: value}
         assert (await report(server, task, content)).refusal == (400, 4001), value
+
+
+async def test_a_worker_cannot_give_a_task_the_picture_of_another_user(server: LocalServer) -> None:
+    member, task = await task_of(server)
+    foreign = await store_picture(server, await server.new_member())
+    before = await account_state(server, member)
+    assert (await report(server, task, {"status": "success", "resultUrls": [foreign]})).refusal == (403, 4003)
+    assert await account_state(server, member) == before

@@ -16,7 +16,7 @@ import pytest
 from server.operator.command import OperatorFailed
 from server.operator.commands import OperatorRequest
 from server.operator.socket import SOCKET, send_to_server
-from tests.server.operator.execution import execute_on, failure_on
+from tests.support.operator import execute_on, failure_on
 from tests.support.process import run_darkroom, server_process
 from tests.support.server import Api
 

@@ -14,9 +14,10 @@ import pytest
 
 from actors.ids import new_id
 from actors.retention import Purge
+from server.clock import SystemClock
 from server.http.worker_signature import SIGNATURE, TIMESTAMP, sign
-from tests.server.operator.execution import execute_on, facts_on, failure_on
 from tests.support.invariants import audit_stopped_server
+from tests.support.operator import execute_on, facts_on, failure_on
 from tests.support.process import run_darkroom
 from tests.support.server import SECRETS, TIMEOUT_SECONDS, ApiUser, LocalServer, running_server
 from tests.support.uploads import store_picture
@@ -299,3 +300,21 @@ async def test_the_command_line_gives_the_arguments_and_the_exit_status(tmp_path
     assert (status, out) == (1, "") and err.startswith(f"darkroom: task {task_id} has ended already (failed)")
     status, out, err = await run_darkroom("tasks", "list", "--limit", "1001", "--data", "data", cwd=tmp_path)
     assert status == 2 and "1001 is not in the range 1<=x<=1000" in err
+
+
+async def test_without_a_server_a_retry_is_created_by_the_clock_of_its_folder(tmp_path: Path) -> None:
+    """The clock of the sandbox was moved by ten days; by the machine's clock the task would have waited too long."""
+    data = tmp_path / "data"
+    async with running_server(data, tasks=NO_WORKERS) as server:
+        failed = await new_failed_task(server, await server.new_member())
+    (data / "sandbox" / "clock.json").write_text('{"offsetSeconds": 864000}')
+    status, out, err = await run_darkroom(
+        "tasks", "retry", failed, "--reason", "a test", "--data", "data", cwd=tmp_path
+    )
+    assert (status, err) == (0, ""), out
+    with closing(sqlite3.connect(data / "darkroom.sqlite3")) as connection:
+        ((created_at,),) = connection.execute("SELECT created_at FROM tasks WHERE retry_of = ?", (failed,))
+    assert created_at > SystemClock().now() + 9 * 86_400_000
+    (data / "sandbox" / "clock.json").write_text("damaged")
+    status, out, err = await run_darkroom("tasks", "list", "--data", "data", cwd=tmp_path)
+    assert (status, out) == (1, "") and "clock.json" in err and "Traceback" not in err

@@ -10,6 +10,7 @@ import pytest
 
 from actors.ports import Clock, ObjectStore
 from actors.task.settings import TaskSettings
+from server.clock import SystemClock
 from server.gateways.objects.local import LocalObjects
 from server.operator.command import OperatorFailed
 from server.operator.commands import OperatorRequest
@@ -34,7 +35,7 @@ async def failure_on(data: Path, command: str, **arguments: object) -> str:
 
 
 def _target(data: Path) -> Target:
-    return Target(data, _open_store, TaskSettings())
+    return Target(data, SystemClock(), _open_store, TaskSettings())
 
 
 def _open_store(folder: Path, clock: Clock) -> ObjectStore:
