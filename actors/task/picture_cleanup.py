@@ -65,7 +65,7 @@ class PictureCleanup:
     async def _expired(self, now: int, after: tuple[int, str]) -> Sequence[tuple[int, str]]:
         return await self._db.read(lambda connection: pictures.expired(connection, now, after, BATCH))
 
-    async def _deletable(self, keys: Collection[str], now: int) -> set[str]:
+    async def _deletable(self, keys: Collection[str], now: int) -> list[str]:
         return await self._db.read(lambda connection: pictures.deletable(connection, keys, now))
 
     async def _delete(self, keys: Collection[str], now: int) -> None:

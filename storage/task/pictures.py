@@ -29,9 +29,10 @@ class Use(NamedTuple):
     keep_until: int
 
 
-def used_keys(input_key: str, results: Iterable[str]) -> set[str]:
+def used_keys(input_key: str, results: Iterable[str]) -> list[str]:
     """Return the keys of the pictures of a task. A result can also be the URL of an external worker's picture."""
-    return {input_key, *(result for result in results if not result.startswith(("http://", "https://")))}
+    stored = (result for result in results if not result.startswith(("http://", "https://")))
+    return list(dict.fromkeys([input_key, *stored]))
 
 
 def record(connection: Connection, pictures: Sequence[Picture]) -> None:
@@ -84,13 +85,13 @@ def expired(connection: Connection, now: int, after: tuple[int, str], limit: int
     return rows.fetchall()
 
 
-def deletable(connection: Connection, keys: Collection[str], now: int) -> set[str]:
+def deletable(connection: Connection, keys: Collection[str], now: int) -> list[str]:
     """Return those of the pictures that need not be kept any longer and that no unfinished task needs.
 
     A task needs its input and its results. This reads the inputs of all unfinished tasks.
     """
     if not keys:
-        return set()
+        return []
     tasks = {key: key.split("/")[2] for key in keys}
     rows = connection.execute(
         f"""
@@ -105,7 +106,7 @@ def deletable(connection: Connection, keys: Collection[str], now: int) -> set[st
         """,
         [*(value for pair in tasks.items() for value in pair), now],
     )
-    return {key for (key,) in rows}
+    return [key for (key,) in rows]
 
 
 def remove(connection: Connection, keys: Collection[str], now: int) -> None:

@@ -92,7 +92,9 @@ class ExternalWorker:
             await self._report(user_id, task_id, self._schedule.random.choice(FINAL))
 
     async def _report(self, user_id: str, task_id: str, status: TaskStatus) -> None:
-        results, reason = (["a.png"], "") if status is TaskStatus.SUCCESS else ([], "worker_failed")
+        results, reason = (
+            (["https://outside.test/a.png"], "") if status is TaskStatus.SUCCESS else ([], "worker_failed")
+        )
         try:
             await self._context.server.ask(ReportStatus(task_id, status, results, reason))
         except NO_ANSWER:
