@@ -11,7 +11,7 @@ run: install
 	$(BIN)/darkroom serve
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # Run the suites of crashes, power cuts and I/O errors; a round takes about three minutes: make torture SEEDS=100
 SEEDS ?= 20
