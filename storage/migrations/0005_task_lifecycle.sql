@@ -1,7 +1,7 @@
 -- A task that is not finished is waiting (`waiting` = 1), postponed until `resume_at`, or leased to a holder.
 -- `turn` is its place in the queue of its type. `waiting_from` is when it began to wait: at its creation, and again
 -- after each interruption, but not when it was only postponed. `progress` is in per cent and never decreases.
--- `transitions` counts its rows in task_transitions. A deleted task stays as a row, because the ledger refers to it.
+-- `transitions` is the number of its rows in task_transitions. A deleted task stays as a row, because the ledger refers to it.
 -- `retry_of` is the failed task that the operator retried with this one.
 ALTER TABLE tasks ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN waiting_from INTEGER NOT NULL DEFAULT 0;
