@@ -121,7 +121,14 @@ def _apply_distinct(connection: Connection, kind: TransitionKind, changes: Seque
             AND (change.only_unheld = 0 OR tasks.holder IS NULL)
         RETURNING id, user_id, input_key, attempt, transitions
         """,
-        [value for c in changes for value in (*c._replace(results=json.dumps(c.results)), now)],  # type: ignore[arg-type]
+        [
+            value
+            for c in changes
+            for value in (
+                *(c.task_id, c.user_id, c.attempt, c.only_unheld, c.reason, json.dumps(c.results)),
+                *(c.until, c.pictures_until, now),
+            )
+        ],
     ).fetchall()
     by_id = {change.task_id: change for change in changes}
     changed = [_Row(by_id[row[0]], *row[1:]) for row in rows]
