@@ -9,6 +9,7 @@ from actors.errors import LeaseLost, NotAllowed, TaskFinished, TaskNotFound
 from actors.ports import Clock
 from actors.quota.actor import Quota
 from actors.runtime import Actor
+from actors.task.media import owner_id
 from actors.task.messages import ReportStatus, Task, TaskStatus
 from actors.task.outcomes import Outcomes
 from storage.engine.connection import Connection
@@ -38,8 +39,7 @@ class ExternalWorkers:
         task = await self._find(report.task_id)
         if task is None:
             raise TaskNotFound
-        own = f"/{task.user_id}/"
-        if any(own not in key for key in pictures.used_keys(task.input_key, report.results)):
+        if any(owner_id(key) != task.user_id for key in pictures.used_keys(task.input_key, report.results)):
             raise NotAllowed
         attempt = await self._apply(task, report)
         if attempt is None:

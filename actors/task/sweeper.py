@@ -43,21 +43,18 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do all of this once. A task that cannot be swept is left to the next sweep, and does not stop the others."""
-        await self._correct_future_times()
-        await self._for_each(partial(self._expired_leases, self._clock.now()), self._end_lease)
+        now = self._clock.now()
+        correct = partial(queue.correct_future_ends, latest_resume=now + MAX_POSTPONEMENT)
+        await self._db.write(partial(correct, now=now, latest_lease=now + EXTERNAL_LEASE))
+        await self._for_each(partial(self._expired_leases, now), self._end_lease)
         now = self._clock.now()  # later than the time at which a task that has just lost its lease may resume
         while await self._db.write(lambda connection: queue.resume(connection, now, BATCH)) == BATCH:
             pass
         for name in await self._db.read(queue.backlogs):
+            await self._db.write(partial(queue.correct_future_starts, type=name, now=now))
             before = now - self._outcomes.limits(name).waiting_hours * HOUR
             await self._for_each(partial(self._waiting_since, name, before), self._fail_unstarted)
         self._export(await self._db.read(queue.backlogs), now)
-
-    async def _correct_future_times(self) -> None:
-        now = self._clock.now()
-        for name in self._types:
-            correct = partial(queue.correct_future_times, type=name, now=now, latest_resume=now + MAX_POSTPONEMENT)
-            await self._db.write(partial(correct, latest_lease=now + EXTERNAL_LEASE))
 
     async def next_due(self, after: int) -> int | None:
         """Return the earliest time later than `after` at which a sweep has something to do (epoch milliseconds)."""

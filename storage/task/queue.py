@@ -34,13 +34,17 @@ def resume(connection: Connection, now: int, limit: int) -> int:
     return len(apply(connection, TransitionKind.RESUMED, [Change(task_id) for (task_id,) in rows.fetchall()], now))
 
 
-def correct_future_times(connection: Connection, type: str, now: int, latest_resume: int, latest_lease: int) -> None:
+def correct_future_ends(connection: Connection, now: int, latest_resume: int, latest_lease: int) -> None:
     """Correct times that are further ahead than any that is written now: the clock was ahead, and was set right since.
 
-    Without this a task of this type could wait, and a lease of any task could last, for as long as the clock was ahead.
+    Without this a task could be postponed, and a lease could last, for as long as the clock was ahead.
     """
     connection.execute("UPDATE tasks SET resume_at = ? WHERE resume_at > ?", (now, latest_resume))
     connection.execute("UPDATE tasks SET lease_until = ? WHERE lease_until > ?", (latest_lease, latest_lease))
+
+
+def correct_future_starts(connection: Connection, type: str, now: int) -> None:
+    """Let tasks of a type that seem to begin to wait in the future wait from now on. See correct_future_ends."""
     connection.execute(
         """
         UPDATE tasks SET waiting_from = ?

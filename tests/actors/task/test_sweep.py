@@ -146,7 +146,7 @@ async def claim(env: Environment, task_id: str) -> Task:
     return await env.load(task_id)
 
 
-@pytest.mark.parametrize("state", ["waiting", "postponed", "interrupted", "held"])
+@pytest.mark.parametrize("state", ["waiting", "postponed", "interrupted", "held", "unknown type"])
 async def test_a_task_ends_in_time_after_a_clock_that_was_ahead_is_set_right(tmp_path: Path, state: str) -> None:
     async with environment(tmp_path, workers=0) as env:
         env.clock.advance(days=365)
@@ -157,6 +157,8 @@ async def test_a_task_ends_in_time_after_a_clock_that_was_ahead_is_set_right(tmp
             await env.tasks.ask(InterruptTask(await claim(env, task_id), "the disk is full"))
         elif state == "held":
             await env.tasks.ask(ReportStatus(task_id, TaskStatus.PROCESSING))
+        elif state == "unknown type":
+            await env.db.write(lambda c: c.execute("UPDATE tasks SET type = 'former'"))
         env.clock.advance(days=-365)
         for _ in range(26):
             await env.pass_time(seconds=3600)

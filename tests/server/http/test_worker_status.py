@@ -200,7 +200,9 @@ async def test_invalid_numbers_in_a_report_are_refused(server: LocalServer, fiel
 
 async def test_a_worker_cannot_give_a_task_the_picture_of_another_user(server: LocalServer) -> None:
     member, task = await task_of(server)
-    foreign = await store_picture(server, await server.new_member())
+    other = await server.new_member()
+    place = (await server.get(f"/api/media/sts?taskId={member.id}", user=other)).data  # a folder with the member's id
     before = await account_state(server, member)
-    assert (await report(server, task, {"status": "success", "resultUrls": [foreign]})).refusal == (403, 4003)
+    for foreign in (await store_picture(server, other), place["inputImageUrl"]):
+        assert (await report(server, task, {"status": "success", "resultUrls": [foreign]})).refusal == (403, 4003)
     assert await account_state(server, member) == before
